@@ -1,0 +1,1 @@
+//! The HTTP surface of Mainstay: sign-in, API and console.

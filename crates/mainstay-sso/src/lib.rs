@@ -1,0 +1,1 @@
+//! Durable, multi-tenant SAML sign-in on mainstay-repo.

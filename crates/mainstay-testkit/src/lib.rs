@@ -1,0 +1,1 @@
+//! Test support: temporary databases, fault injection, a fake identity provider.

@@ -1,0 +1,1 @@
+//! The mainstay command, and the facade library that re-exports its crates.
