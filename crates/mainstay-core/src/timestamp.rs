@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// An instant in UTC, counted in microseconds since 1970-01-01T00:00:00Z.
 ///
-/// The range is that of both databases' calendars that people use: years 1 to 9999 (less the last day). Displayed as RFC 3339 with
+/// The range is that of both databases' calendars that people use: years 1 to 9999 (less the last two days). Displayed as RFC 3339 with
 /// microseconds only where there are any (`2026-11-21T09:03:00Z`, `2026-11-21T09:03:00.25Z`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "i64", try_from = "i64")]
@@ -42,8 +42,8 @@ const MICROS_PER_SECOND: i64 = 1_000_000;
 impl Timestamp {
     /// The earliest instant: 0001-01-01T00:00:00Z.
     pub const MIN: Self = Self(-62_135_596_800_000_000);
-    /// The latest instant that the calendar library can write in every time zone: 9999-12-30T22:00:00.999999Z.
-    pub const MAX: Self = Self(253_402_207_200_999_999);
+    /// The latest instant that the calendar library can write in every time zone: 9999-12-29T23:59:59.999999Z.
+    pub const MAX: Self = Self(253_402_127_999_999_999);
     /// 1970-01-01T00:00:00Z.
     pub const UNIX_EPOCH: Self = Self(0);
 
@@ -148,7 +148,7 @@ mod tests {
         for (instant, text) in [
             (Timestamp::UNIX_EPOCH, "1970-01-01T00:00:00Z"),
             (Timestamp::MIN, "0001-01-01T00:00:00Z"),
-            (Timestamp::MAX, "9999-12-30T22:00:00.999999Z"),
+            (Timestamp::MAX, "9999-12-29T23:59:59.999999Z"),
         ] {
             assert_eq!(instant.to_string(), text);
             assert_eq!(text.parse::<Timestamp>(), Ok(instant));
