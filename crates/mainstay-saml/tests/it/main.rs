@@ -1,0 +1,1 @@
+//! Integration tests: data in, expectation out.
