@@ -1,0 +1,94 @@
+//! The database behind a handle: one of the drivers, chosen by the URL.
+
+use crate::error::{Error, Result};
+use crate::migrate::{Applied, MigrationStep, StepOutcome};
+use crate::operation::{Call, Outcome, Payload};
+use crate::options::RepoOptions;
+use crate::statement::Dialect;
+use crate::topology::{Capability, Position, Role};
+use crate::url::DatabaseUrl;
+
+/// One of the drivers. An enum and not a trait object, so that an operation costs no allocation here.
+#[derive(Debug)]
+pub(crate) enum Engine {
+    #[cfg(feature = "sqlite")]
+    Sqlite(crate::sqlite::Sqlite),
+    #[cfg(feature = "postgres")]
+    Postgres(Box<crate::postgres::Postgres>),
+}
+
+macro_rules! each {
+    ($engine:expr, $driver:ident => $body:expr) => {
+        match $engine {
+            #[cfg(feature = "sqlite")]
+            Engine::Sqlite($driver) => $body,
+            #[cfg(feature = "postgres")]
+            Engine::Postgres($driver) => $body,
+        }
+    };
+}
+
+impl Engine {
+    pub(crate) async fn open(options: &RepoOptions) -> Result<Self> {
+        match options.url() {
+            #[cfg(feature = "sqlite")]
+            DatabaseUrl::Sqlite(config) => {
+                crate::sqlite::Sqlite::open(config.clone(), options.limits()).await.map(Self::Sqlite)
+            }
+            #[cfg(feature = "postgres")]
+            DatabaseUrl::Postgres(config) => {
+                crate::postgres::Postgres::open((**config).clone(), options.limits())
+                    .await
+                    .map(|driver| Self::Postgres(Box::new(driver)))
+            }
+            #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
+            other => {
+                Err(Error::configuration(format!("this program was built without the driver for {other}"))
+                    .with_help("build it with the features `sqlite` and `postgres` of mainstay-repo"))
+            }
+        }
+    }
+
+    pub(crate) async fn run(&self, payload: Payload, call: &Call) -> Result<Outcome> {
+        each!(self, driver => match payload {
+            Payload::Read(statements) => driver.read(statements, call).await.map(Outcome::Rows),
+            Payload::Write(statement) => driver.write(statement, call).await.map(Outcome::Written),
+            Payload::Batch(batch) => driver.batch(batch, call).await.map(Outcome::Batch),
+            Payload::Begin => driver.begin(call).await.map(Outcome::Begun),
+            Payload::Commit => Err(Error::invalid_input("a commit needs its transaction")),
+        })
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => Dialect::Sqlite,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    pub(crate) fn role(&self) -> Role {
+        each!(self, driver => driver.role())
+    }
+
+    pub(crate) async fn position(&self) -> Result<Position> {
+        each!(self, driver => driver.position().await)
+    }
+
+    pub(crate) fn has(&self, capability: Capability) -> bool {
+        each!(self, driver => driver.has(capability))
+    }
+
+    pub(crate) async fn applied(&self, component: &str) -> Result<Vec<Applied>> {
+        each!(self, driver => driver.applied(component).await)
+    }
+
+    pub(crate) async fn migrate_step(&self, step: MigrationStep) -> Result<StepOutcome> {
+        each!(self, driver => driver.migrate_step(step).await)
+    }
+
+    pub(crate) async fn close(&self) {
+        each!(self, driver => driver.close().await);
+    }
+}
