@@ -11,7 +11,7 @@ pub(crate) fn run(root: &Path, args: &[&str]) -> Outcome<bool> {
     if !root.join(MANIFEST).exists() {
         return Err(format!("there are no benchmarks yet: {MANIFEST} does not exist"));
     }
-    let metadata = Metadata::load(root, MANIFEST, &[])?;
+    let metadata = Metadata::load(root, MANIFEST)?;
     let names = binaries(&metadata);
     let (flags, wanted): (Vec<&str>, Vec<&str>) = args.iter().partition(|arg| arg.starts_with("--"));
     if let Some(flag) = flags.iter().find(|flag| **flag != "--json") {

@@ -76,13 +76,10 @@ impl Dependency {
 }
 
 impl Metadata {
-    /// Asks cargo; `platforms` narrows the answer to the targets that we ship for.
-    pub(crate) fn load(root: &Path, manifest: &str, platforms: &[String]) -> Outcome<Self> {
+    /// Asks cargo.
+    pub(crate) fn load(root: &Path, manifest: &str) -> Outcome<Self> {
         let mut command = shell::cargo(root, &["metadata", "--format-version", "1", "--all-features"]);
         command.args(["--manifest-path", manifest]);
-        for platform in platforms {
-            command.args(["--filter-platform", platform]);
-        }
         let text = shell::output_of(&mut command)?;
         serde_json::from_str(&text).map_err(|e| format!("cargo metadata changed its form: {e}"))
     }

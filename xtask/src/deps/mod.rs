@@ -10,6 +10,7 @@ use crate::shell::{self, Outcome, cargo};
 use policy::Policy;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::process::Command;
 
 const FILE: &str = "deny.toml";
 const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
@@ -18,8 +19,9 @@ const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 pub(crate) fn run(root: &Path) -> Outcome<bool> {
     let text = std::fs::read_to_string(root.join(FILE)).map_err(|e| format!("{FILE}: {e}"))?;
     let policy: Policy = toml::from_str(&text).map_err(|e| format!("{FILE}: {e}"))?;
-    let metadata = Metadata::load(root, "Cargo.toml", &policy.graph.targets)?;
-    let foreign = foreign(&metadata);
+    let metadata = Metadata::load(root, "Cargo.toml")?;
+    let tree = shell::output_of(&mut tree(root, &policy.graph.targets))?;
+    let foreign = foreign(&metadata, &built(&tree));
     let mut problems = licences(&foreign, &policy);
     problems.extend(sources(&foreign));
     problems.extend(bans(&foreign, &policy));
@@ -35,12 +37,28 @@ pub(crate) fn run(root: &Path) -> Outcome<bool> {
     Ok(good)
 }
 
-/// The packages of the chosen platforms that are not ours.
-fn foreign(metadata: &Metadata) -> Vec<&Package> {
-    let nodes = metadata.resolve.iter().flat_map(|resolve| &resolve.nodes);
-    let used: BTreeSet<&str> = nodes.map(|node| node.id.as_str()).collect();
+/// `cargo tree`, which leaves out what no feature turns on; `cargo metadata` does not.
+fn tree(root: &Path, platforms: &[String]) -> Command {
+    let args = ["tree", "--workspace", "--all-features", "--edges", "normal,build,dev"];
+    let mut command = cargo(root, &args);
+    command.args(["--prefix", "none", "--format", "{p}"]);
+    for platform in platforms {
+        command.args(["--target", platform]);
+    }
+    command
+}
+
+/// Name and version of each line: `syn v3.0.9 (proc-macro) (*)`.
+fn built(tree: &str) -> BTreeSet<(&str, &str)> {
+    let words = tree.lines().filter_map(|line| line.split_once(" v"));
+    words.map(|(name, rest)| (name, rest.split(' ').next().unwrap_or(rest))).collect()
+}
+
+/// The packages that are built and not ours.
+fn foreign<'a>(metadata: &'a Metadata, built: &BTreeSet<(&str, &str)>) -> Vec<&'a Package> {
+    let is_built = |package: &&Package| built.contains(&(package.name.as_str(), package.version.as_str()));
     let ours = |package: &&Package| metadata.workspace_members.contains(&package.id);
-    metadata.packages.iter().filter(|p| used.contains(p.id.as_str()) && !ours(p)).collect()
+    metadata.packages.iter().filter(|package| is_built(package) && !ours(package)).collect()
 }
 
 fn licences(packages: &[&Package], policy: &Policy) -> Vec<String> {
@@ -124,6 +142,13 @@ mod tests {
 
     fn policy(text: &str) -> Policy {
         toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn a_tree_is_read_line_by_line() {
+        let tree = "syn v3.0.9 (proc-macro) (*)\nours v0.1.0 (/ours)\n\nsyn v2.0.119\n";
+        let expected = [("ours", "0.1.0"), ("syn", "2.0.119"), ("syn", "3.0.9")];
+        assert_eq!(built(tree).into_iter().collect::<Vec<_>>(), expected);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Documents stay true: links lead somewhere, named paths exist, decisions are listed.
 
 use super::Finding;
-use super::tree::Tree;
+use super::tree::{Tree, crate_source};
+use std::collections::BTreeSet;
 
 const ARCHITECTURE: &str = "ARCHITECTURE.md";
 const ARCHITECTURE_LIMIT: usize = 300;
@@ -26,16 +27,43 @@ fn architecture(files: &Tree) -> Vec<Finding> {
         let message = format!("{lines} lines; a reader is given at most {ARCHITECTURE_LIMIT}");
         findings.push(Finding::new("size", ARCHITECTURE, message));
     }
-    for path in text.split('`').skip(1).step_by(2).filter(|code| is_path(code)) {
-        if !files.exists(path) {
-            findings.push(Finding::new(
-                "rooms",
-                ARCHITECTURE,
-                format!("names `{path}`, which does not exist"),
-            ));
-        }
+    let named = named_paths(&text);
+    for path in named.iter().filter(|path| !files.exists(path)) {
+        findings.push(Finding::new("rooms", ARCHITECTURE, format!("names `{path}`, which does not exist")));
+    }
+    for room in rooms(files).into_iter().filter(|room| !named.iter().any(|path| path.starts_with(room))) {
+        findings.push(Finding::new("rooms", ARCHITECTURE, format!("does not say what `{room}/` holds")));
     }
     findings
+}
+
+/// The paths in backticks; under a heading that names a crate, `src/...` is a path of that crate.
+fn named_paths(text: &str) -> Vec<String> {
+    let mut krate = None;
+    let mut named = Vec::new();
+    for (_, line) in prose(text) {
+        let mut code = line.split('`').skip(1).step_by(2);
+        if line.starts_with('#') {
+            krate = code.next().filter(|name| name.starts_with("mainstay"));
+            continue;
+        }
+        for code in code {
+            match krate.filter(|_| code.starts_with("src/")) {
+                Some(krate) => named.push(format!("crates/{krate}/{code}")),
+                None if is_path(code) => named.push(code.to_owned()),
+                None => {}
+            }
+        }
+    }
+    named
+}
+
+/// The directories directly under each crate's `src/`.
+fn rooms(files: &Tree) -> BTreeSet<String> {
+    let inside = files.rust().filter_map(|(path, _)| crate_source(path));
+    inside
+        .filter_map(|(krate, path)| Some(format!("crates/{krate}/src/{}", path.split_once('/')?.0)))
+        .collect()
 }
 
 fn is_path(code: &str) -> bool {
@@ -206,6 +234,13 @@ mod tests {
     fn the_architecture_is_short_and_true() {
         check(&[("ARCHITECTURE.md", "`crates/a/src/`"), ("crates/a/src/lib.rs", "")], &[]);
         check(&[("ARCHITECTURE.md", "`crates/a/src/b.rs`")], &["rooms names `crates/a/src/b.rs`"]);
+        let section = "## `mainstay-a`\n`src/b/`";
+        check(&[("ARCHITECTURE.md", section), ("crates/mainstay-a/src/b/mod.rs", "")], &[]);
+        check(&[("ARCHITECTURE.md", section)], &["names `crates/mainstay-a/src/b/`"]);
+        check(
+            &[("ARCHITECTURE.md", ""), ("crates/mainstay-a/src/b/mod.rs", "")],
+            &["does not say what `crates/mainstay-a/src/b/` holds"],
+        );
         check(&[("ARCHITECTURE.md", &"a\n".repeat(301))], &["size 301 lines"]);
     }
 }

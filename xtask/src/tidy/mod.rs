@@ -32,7 +32,7 @@ impl Finding {
 /// Checks the whole checkout and prints what it found.
 pub(crate) fn run(root: &Path) -> Outcome<bool> {
     let files = tree::read(root)?;
-    let metadata = Metadata::load(root, "Cargo.toml", &[])?;
+    let metadata = Metadata::load(root, "Cargo.toml")?;
     let allowed = allow::parse(&files.text(allow::FILE).unwrap_or_default())?;
     let mut findings = direction::findings(&metadata);
     findings.extend(crates::findings(&metadata, &files));
