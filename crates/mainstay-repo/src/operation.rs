@@ -92,6 +92,17 @@ pub(crate) struct Call {
     pub(crate) priority: Priority,
 }
 
+impl Call {
+    /// A call of the driver's own.
+    pub(crate) fn internal(within: Duration) -> Self {
+        Self {
+            request_id: RequestId::generate(&mainstay_core::SystemClock),
+            deadline: Instant::now() + within,
+            priority: Priority::Normal,
+        }
+    }
+}
+
 /// One operation on its way to the database.
 #[derive(Debug, Clone)]
 pub struct Operation {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
@@ -43,19 +44,27 @@ impl Drop for AbandonOnDrop<'_> {
     }
 }
 
+/// How long after its deadline a caller still waits for the driver, which ends the statement at that deadline and says
+/// what became of it. A definite answer a moment late is worth more than an unknown outcome.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// Waits for the driver's answer until the caller's deadline.
 ///
 /// A deadline that passes before the driver started means that nothing was done. One that passes later means for a read
-/// that nothing came of it, and for a write that its outcome is unknown.
+/// that nothing came of it, and for a write that its outcome is unknown, unless the driver says within [`GRACE`].
 pub(crate) async fn answer<T>(
     receiver: oneshot::Receiver<Result<T>>,
     ticket: &Ticket,
     call: &Call,
     writes: bool,
 ) -> Result<T> {
+    let mut receiver = receiver;
     let guard = AbandonOnDrop(ticket);
-    let answered = timeout_at(call.deadline, receiver).await;
+    let mut answered = timeout_at(call.deadline, &mut receiver).await;
     drop(guard);
+    if answered.is_err() && !ticket.is_abandoned() {
+        answered = timeout_at(call.deadline + GRACE, receiver).await;
+    }
     match answered {
         Ok(Ok(result)) => result,
         Ok(Err(_closed)) if ticket.is_abandoned() || !writes => Err(Error::closed()),

@@ -124,6 +124,12 @@ pub struct Applied {
     pub applied_by: String,
 }
 
+/// The format of `mainstay_migrations` and of what the drivers keep besides it. A database of a later format is refused
+/// when it is opened; it says so by a row of this component.
+pub(crate) const FORMAT: u32 = 1;
+/// The component of that row.
+pub(crate) const FORMAT_COMPONENT: &str = "mainstay-repo";
+
 /// One step for a driver: run the script and record it, if what is applied is still what was planned on.
 #[derive(Debug, Clone)]
 pub(crate) struct MigrationStep {

@@ -1,0 +1,152 @@
+//! The one thread that writes.
+//!
+//! It takes what is queued, runs it in one transaction, commits, and only then answers: acknowledged means durable. A
+//! commit ends when the queue is empty or a limit is reached, so an idle database adds no wait.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::group::{Group, Member};
+use super::migrate;
+use super::open::Watch;
+use super::queue::Queue;
+use super::statement::Session;
+use super::transaction::{self, Command, Ended};
+use crate::error::{Error, ErrorKind, Result};
+use crate::migrate::{MigrationStep, StepOutcome};
+use crate::options::Limits;
+use crate::ticket::Ticket;
+
+/// Something for the writer to do.
+pub(super) enum Job {
+    Write(Member),
+    Begin(BeginJob),
+    Migrate(Box<MigrationStep>, oneshot::Sender<Result<StepOutcome>>),
+}
+
+/// A caller that wants an interactive transaction.
+pub(super) struct BeginJob {
+    pub(super) ticket: Ticket,
+    pub(super) commands: std::sync::mpsc::Receiver<Command>,
+    pub(super) ended: Arc<Ended>,
+    pub(super) reply: oneshot::Sender<Result<()>>,
+}
+
+/// The writer's side of the handle.
+#[derive(Clone)]
+pub(super) struct Writer {
+    session_limits: Limits,
+    queue: Arc<Queue<Job>>,
+    commits: Arc<AtomicU64>,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub(super) fn start(
+        session: Session,
+        watch: Watch,
+        limits: Limits,
+        queue: Arc<Queue<Job>>,
+        commits: Arc<AtomicU64>,
+    ) -> Result<JoinHandle<()>> {
+        let writer = Self { session_limits: limits, queue, commits };
+        std::thread::Builder::new()
+            .name("mainstay-writer".into())
+            .spawn(move || writer.run(&session, &watch))
+            .map_err(|source| {
+                Error::new(ErrorKind::Unavailable, "the writer thread cannot be started").with_source(source)
+            })
+    }
+
+    fn run(&self, session: &Session, watch: &Watch) {
+        let mut taken = VecDeque::new();
+        while let Some(job) = self.queue.pop() {
+            taken.push_back(job);
+            while let Some(job) = taken.pop_front() {
+                match job {
+                    Job::Write(member) => {
+                        taken.push_front(Job::Write(member));
+                        self.group(session, watch, &mut taken);
+                    }
+                    Job::Begin(begin) => {
+                        transaction::serve(session, watch, &self.session_limits.transaction, begin);
+                        self.commits.fetch_add(1, Ordering::Release);
+                    }
+                    Job::Migrate(step, reply) => {
+                        let _ = reply.send(migrate::step(session, &step));
+                        self.commits.fetch_add(1, Ordering::Release);
+                    }
+                }
+            }
+        }
+        if let Err(error) =
+            session.connection().execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE)")
+        {
+            tracing::debug!(%error, "the write-ahead log was not cut back on closing");
+        }
+    }
+
+    /// Runs the writes at the head of `taken`, and those that arrive meanwhile, in one commit.
+    fn group(&self, session: &Session, watch: &Watch, taken: &mut VecDeque<Job>) {
+        let started = Instant::now();
+        let mut group = match Group::begin(session, watch) {
+            Ok(group) => group,
+            Err(error) => return refuse(taken, &error),
+        };
+        let mut bytes = 0;
+        loop {
+            let room = group.len() < self.session_limits.group_operations
+                && bytes < self.session_limits.group_bytes
+                && started.elapsed() < self.session_limits.group_time;
+            if !room {
+                break;
+            }
+            if taken.is_empty() {
+                self.queue.take(self.session_limits.group_operations - group.len(), taken);
+            }
+            match taken.pop_front() {
+                Some(Job::Write(member)) => {
+                    bytes += member.work.size_bytes();
+                    group.run(member);
+                }
+                Some(other) => {
+                    taken.push_front(other);
+                    break;
+                }
+                None => break,
+            }
+        }
+        let ran = Instant::now();
+        let count = group.commit();
+        self.commits.fetch_add(1, Ordering::Release);
+        metrics::histogram!("mainstay_repo_commit_seconds", "database" => "sqlite")
+            .record(ran.elapsed().as_secs_f64());
+        #[allow(clippy::cast_precision_loss, reason = "a metric; counts here stay far below 2^52")]
+        {
+            metrics::histogram!("mainstay_repo_group_operations", "database" => "sqlite")
+                .record(count as f64);
+            metrics::gauge!("mainstay_repo_queue_depth", "database" => "sqlite")
+                .set(self.queue.depth() as f64);
+        }
+    }
+}
+
+/// Answers the writes at the head of the queue: the transaction could not begin.
+fn refuse(taken: &mut VecDeque<Job>, error: &Error) {
+    while let Some(Job::Write(_)) = taken.front() {
+        let Some(Job::Write(member)) = taken.pop_front() else { return };
+        let refused = Error::new(error.kind().clone(), error.message().to_owned());
+        let refused = match error.help() {
+            Some(help) => refused.with_help(help.to_owned()),
+            None => refused,
+        };
+        if member.ticket.start() {
+            let _ = member.reply.send(Err(refused));
+        }
+    }
+}
