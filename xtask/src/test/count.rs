@@ -2,6 +2,15 @@
 
 use std::fmt;
 
+/// Whose words to believe: a failed test shows what it printed, and that may be anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Runner {
+    /// One summary, at the end.
+    Nextest,
+    /// One summary for each test binary, from the first column.
+    Harness,
+}
+
 /// Tests by outcome.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Counts {
@@ -11,17 +20,28 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// Adds what a line of output says, if it is a summary.
-    pub(super) fn add_line(&mut self, line: &str) {
-        let line = line.trim();
-        if let Some(result) = line.strip_prefix("test result: ") {
-            // test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s
-            let counts = result.split_once(". ").map_or("", |(_, counts)| counts);
-            self.add_counts(counts.split("; "));
-        } else if let Some((_, counts)) = line.split_once(" run: ").filter(|_| line.starts_with("Summary ["))
-        {
-            // Summary [   0.012s] 10 tests run: 7 passed (1 slow), 2 failed, 1 timed out, 0 skipped
+    /// Takes in what a line of output says, if it is a summary.
+    pub(super) fn read_line(&mut self, runner: Runner, line: &str) {
+        match runner {
+            Runner::Nextest => self.read_nextest(line),
+            Runner::Harness => self.read_harness(line),
+        }
+    }
+
+    /// `Summary [   0.012s] 10 tests run: 7 passed (1 slow), 2 failed, 1 timed out, 0 skipped`
+    fn read_nextest(&mut self, line: &str) {
+        let summary = line.trim_start().strip_prefix("Summary [");
+        if let Some((_, counts)) = summary.and_then(|summary| summary.split_once(" run: ")) {
+            *self = Self::default();
             self.add_counts(without_parentheses(counts).split(", "));
+        }
+    }
+
+    /// `test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s`
+    fn read_harness(&mut self, line: &str) {
+        let result = line.strip_prefix("test result: ");
+        if let Some((_, counts)) = result.and_then(|result| result.split_once(". ")) {
+            self.add_counts(counts.split("; "));
         }
     }
 
@@ -88,62 +108,54 @@ fn without_parentheses(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn check(lines: &[&str], good: bool, expected: &str, verdict: bool) {
+    fn check(runner: Runner, lines: &[&str], good: bool, expected: &str, verdict: bool) {
         let mut counts = Counts::default();
-        lines.iter().for_each(|line| counts.add_line(line));
+        lines.iter().for_each(|line| counts.read_line(runner, line));
         let counts = counts.settled(good);
         assert_eq!((counts.to_string().as_str(), counts.good()), (expected, verdict), "{lines:?}");
     }
 
+    const OK: &str =
+        "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s";
+    const BAD: &str =
+        "test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1s";
+
     #[test]
     fn nextest() {
-        check(
-            &["     Summary [   0.012s] 10 tests run: 10 passed, 0 skipped"],
-            true,
-            "10 passed, 0 failed",
-            true,
-        );
-        check(
-            &[
-                "     Summary [   1.012s] 11/12 tests run: 7 passed (1 slow, 1 flaky), 2 failed, 1 timed out, 1 exec failed, 3 skipped",
-            ],
-            false,
-            "7 passed, 4 failed, 3 skipped",
-            false,
-        );
-        check(
-            &["     Summary [   0.012s] 1 test run: 1 passed, 0 skipped"],
-            true,
-            "1 passed, 0 failed",
-            true,
-        );
+        let all = "     Summary [   0.012s] 10 tests run: 10 passed, 0 skipped";
+        let one = "     Summary [   0.012s] 1 test run: 1 passed, 0 skipped";
+        let some = "     Summary [   1.012s] 11/12 tests run: 7 passed (1 slow, 1 flaky), 2 failed, \
+                    1 timed out, 1 exec failed, 3 skipped";
+        check(Runner::Nextest, &[all], true, "10 passed, 0 failed", true);
+        check(Runner::Nextest, &[one], true, "1 passed, 0 failed", true);
+        check(Runner::Nextest, &[some], false, "7 passed, 4 failed, 3 skipped", false);
     }
 
     #[test]
     fn the_standard_harness() {
-        let ok =
-            "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s";
-        let bad =
-            "test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1s";
-        check(&["running 4 tests", ok, ok], true, "6 passed, 0 failed, 2 skipped", true);
-        check(&[ok, bad], false, "4 passed, 2 failed, 1 skipped", false);
+        check(Runner::Harness, &["running 4 tests", OK, OK], true, "6 passed, 0 failed, 2 skipped", true);
+        check(Runner::Harness, &[OK, BAD], false, "4 passed, 2 failed, 1 skipped", false);
+    }
+
+    #[test]
+    fn what_a_failed_test_printed_is_not_counted() {
+        let shown = format!("    {BAD}");
+        let summary = "     Summary [   0.012s] 3 tests run: 2 passed, 1 failed, 0 skipped";
+        check(Runner::Nextest, &[BAD, &shown, summary, &shown], false, "2 passed, 1 failed", false);
+        check(Runner::Harness, &[&shown, OK, summary], true, "3 passed, 0 failed, 1 skipped", true);
     }
 
     #[test]
     fn a_stage_that_could_not_run_is_a_failure() {
-        check(&["error: could not compile"], false, "0 passed, 1 failed", false);
-        let ok =
-            "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s";
-        check(&[ok], false, "3 passed, 1 failed", false);
+        for runner in [Runner::Nextest, Runner::Harness] {
+            check(runner, &["error: could not compile"], false, "0 passed, 1 failed", false);
+        }
+        check(Runner::Harness, &[OK], false, "3 passed, 1 failed, 1 skipped", false);
     }
 
     #[test]
     fn no_test_is_no_success() {
-        check(
-            &["     Summary [   0.000s] 0 tests run: 0 passed, 0 skipped"],
-            true,
-            "0 passed, 0 failed",
-            false,
-        );
+        let none = "     Summary [   0.000s] 0 tests run: 0 passed, 0 skipped";
+        check(Runner::Nextest, &[none], true, "0 passed, 0 failed", false);
     }
 }

@@ -4,7 +4,7 @@ mod count;
 mod packages;
 
 use crate::shell::{self, Outcome, cargo};
-use count::Counts;
+use count::{Counts, Runner};
 use std::path::Path;
 use std::process::Command;
 
@@ -25,10 +25,10 @@ pub(crate) fn run(root: &Path, kind: Kind) -> Outcome<bool> {
     let mut total = Counts::default();
     println!("== build");
     if shell::succeeds(&mut cargo(root, &["build", "--package", "mainstay", "--all-features"]))? {
-        for mut command in stages(root, kind, shell::has_cargo("nextest")) {
+        for (runner, mut command) in stages(root, kind, shell::has_cargo("nextest")) {
             println!("== {}", shell::shown(&command));
             let mut counts = Counts::default();
-            let good = shell::stream(&mut command, &mut |line| counts.add_line(line))?;
+            let good = shell::stream(&mut command, &mut |line| counts.read_line(runner, line))?;
             total.add(counts.settled(good));
         }
     } else {
@@ -41,7 +41,8 @@ pub(crate) fn run(root: &Path, kind: Kind) -> Outcome<bool> {
     Ok(total.good())
 }
 
-fn stages(root: &Path, kind: Kind, has_nextest: bool) -> Vec<Command> {
+fn stages(root: &Path, kind: Kind, has_nextest: bool) -> Vec<(Runner, Command)> {
+    let runner = if has_nextest { Runner::Nextest } else { Runner::Harness };
     let mut all = if has_nextest {
         cargo(root, &["nextest", "run", "--workspace", "--all-features"])
     } else {
@@ -53,16 +54,16 @@ fn stages(root: &Path, kind: Kind, has_nextest: bool) -> Vec<Command> {
     };
     let doc = cargo(root, &["test", "--doc", "--workspace", "--all-features", "--no-fail-fast"]);
     match kind {
-        Kind::Plain => vec![all, doc],
+        Kind::Plain => vec![(runner, all), (Runner::Harness, doc)],
         Kind::Golden => {
             all.env("MAINSTAY_GOLDEN", "refresh");
-            vec![all]
+            vec![(runner, all)]
         }
         Kind::Soak => {
             all.env("MAINSTAY_SOAK", "1");
             let filter: &[&str] = if has_nextest { &["--profile", "soak"] } else { &["--", "crash"] };
             all.args(filter);
-            vec![all]
+            vec![(runner, all)]
         }
     }
 }
@@ -72,7 +73,7 @@ mod tests {
     use super::*;
 
     fn commands(kind: Kind, has_nextest: bool) -> Vec<String> {
-        stages(Path::new("."), kind, has_nextest).iter().map(shell::shown).collect()
+        stages(Path::new("."), kind, has_nextest).iter().map(|(_, command)| shell::shown(command)).collect()
     }
 
     #[test]
