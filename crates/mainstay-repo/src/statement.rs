@@ -226,9 +226,94 @@ impl Statement {
             ))
             .with_help("send an array, or several statements in one batch"));
         }
+        refuse_control(&self.sql.sqlite)?;
+        refuse_control(&self.sql.postgres)?;
         self.params.iter().try_for_each(|param| match param {
             Param::Value(value) => value.check_portable(),
             Param::Back(reference) => reference.check(index),
         })
+    }
+}
+
+/// Statements that would end the transaction of others, or change a connection that others use.
+const CONTROL_WORDS: [&str; 21] = [
+    "ABORT",
+    "ATTACH",
+    "BEGIN",
+    "COMMIT",
+    "COPY",
+    "DEALLOCATE",
+    "DETACH",
+    "DISCARD",
+    "END",
+    "LISTEN",
+    "LOCK",
+    "NOTIFY",
+    "PRAGMA",
+    "PREPARE",
+    "RELEASE",
+    "RESET",
+    "ROLLBACK",
+    "SAVEPOINT",
+    "SET",
+    "START",
+    "UNLISTEN",
+];
+
+/// Refuses a statement that begins with a word of transaction or session control. Several callers share a transaction, so
+/// one that commits or rolls back by itself would break the promise made to the others.
+fn refuse_control(sql: &str) -> Result<()> {
+    let first = first_word(sql);
+    match CONTROL_WORDS.iter().find(|word| word.eq_ignore_ascii_case(first)) {
+        None => Ok(()),
+        Some(word) => Err(Error::invalid_input(format!(
+            "a statement begins with {word}, which is not the caller's to say"
+        ))
+        .with_help(
+            "use Repo::begin for transactions, a Batch for what belongs together, and the URL for settings",
+        )),
+    }
+}
+
+/// The first word of a statement, behind white space and comments.
+fn first_word(sql: &str) -> &str {
+    let mut rest = sql.trim_start();
+    loop {
+        let after = if let Some(comment) = rest.strip_prefix("--") {
+            comment.split_once('\n').map(|(_, after)| after)
+        } else if let Some(comment) = rest.strip_prefix("/*") {
+            comment.split_once("*/").map(|(_, after)| after)
+        } else {
+            let end = rest.find(|letter: char| !letter.is_ascii_alphabetic()).unwrap_or(rest.len());
+            return rest.get(..end).unwrap_or_default();
+        };
+        match after {
+            Some(after) => rest = after.trim_start(),
+            None => return "",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_words_are_refused_behind_comments_too() {
+        for sql in
+            ["COMMIT", " rollback", "-- x\nBEGIN", "/* a */ /* b */ set x = 1", "PRAGMA foreign_keys = off"]
+        {
+            assert!(refuse_control(sql).is_err(), "{sql}");
+        }
+        for sql in [
+            "SELECT 1",
+            "INSERT INTO t VALUES (1)",
+            "settle",
+            "",
+            "-- only a comment",
+            "WITH a AS (SELECT 1) SELECT 1",
+        ] {
+            assert!(refuse_control(sql).is_ok(), "{sql}");
+        }
     }
 }

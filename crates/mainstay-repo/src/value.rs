@@ -109,7 +109,7 @@ impl Json {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) when the value has no JSON form (a map with keys that are not text).
-    pub fn from_value<T: Serialize + ?Sized>(value: &T) -> Result<Self> {
+    pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self> {
         serde_json::to_string(value).map(Self).map_err(|source| {
             Error::invalid_input("a parameter cannot be written as JSON").with_source(source)
         })
@@ -349,6 +349,6 @@ mod tests {
         assert_eq!(u8::from_value(Value::Int(256)), None);
         assert_eq!(Option::<i64>::from_value(Value::Null), Some(None));
         assert_eq!(i64::from_value(Value::Null), None);
-        assert_eq!(Json::from_value(Value::Text("{".into())), None);
+        assert_eq!(<Json as FromValue>::from_value(Value::Text("{".into())), None);
     }
 }

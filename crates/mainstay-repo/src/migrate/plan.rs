@@ -264,9 +264,9 @@ mod tests {
             problem(&THREE, &changed, Target::Latest),
             MigrationProblem::ChecksumChanged { component: named(), version: 1 }
         );
-        let holed = Component { name: "three", migrations: &[migration(2, "two", None)] };
+        const HOLED: Component = Component { name: "three", migrations: &[migration(2, "two", None)] };
         assert_eq!(
-            problem(&holed, &[], Target::Latest),
+            problem(&HOLED, &[], Target::Latest),
             MigrationProblem::Gap { component: named(), version: 1 }
         );
     }

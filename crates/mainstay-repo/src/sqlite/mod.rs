@@ -8,7 +8,7 @@
 //! | `writer`, `group` | many callers, one commit |
 //! | `transaction` | interactive transactions on the writer |
 //! | `reader` | reads in snapshots |
-//! | `statement`, `types`, `row` | prepare, bind, step |
+//! | `statement`, `types` | prepare, bind, step |
 //! | `migrate` | the migrations table |
 //! | `error` | what SQLite's errors mean |
 
