@@ -11,6 +11,7 @@ use crate::dsig::{self, SignedBy, SignedKind, Signers};
 use crate::login::Warning;
 use crate::policy::Policy;
 use crate::refusal::{Fail, Refusal};
+use crate::response::Trust;
 use crate::response::structure::collect_ids;
 use crate::time;
 use crate::xml::{self, Limits, Node, attribute, children, is, names, text_of};
@@ -135,6 +136,20 @@ impl IdpMetadata {
         let text = xml::decode(signed.octets(), &Limits::CANONICAL_METADATA).map_err(unreadable)?;
         let parsed = xml::parse(text, &Limits::CANONICAL_METADATA).map_err(unreadable)?;
         read(parsed.root_element(), options, Some(*signed.signed_by()))
+    }
+}
+
+impl IdpMetadata {
+    /// A trust in this identity provider: the redirect URL, or the POST URL where there is no other, and every certificate.
+    #[must_use]
+    pub fn to_trust(&self, policy: Policy) -> Trust {
+        let url = self.sso_redirect_url.as_ref().or(self.sso_post_url.as_ref());
+        Trust {
+            entity_id: self.entity_id.clone(),
+            sso_url: url.cloned().unwrap_or_default(),
+            certificates: self.signing_certificates.clone(),
+            policy,
+        }
     }
 }
 

@@ -5,3 +5,5 @@ mod sp;
 
 pub use idp::{IdpMetadata, MAX_SIGNING_CERTIFICATES, MetadataError, MetadataOptions};
 pub use sp::SpMetadata;
+#[cfg(feature = "idp")]
+pub(crate) use sp::push_key;
