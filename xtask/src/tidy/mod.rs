@@ -6,6 +6,7 @@ mod allow;
 mod crates;
 mod direction;
 mod documents;
+mod manifest;
 mod size;
 mod source;
 mod tree;
@@ -36,6 +37,7 @@ pub(crate) fn run(root: &Path) -> Outcome<bool> {
     let allowed = allow::parse(&files.text(allow::FILE).unwrap_or_default())?;
     let mut findings = direction::findings(&metadata);
     findings.extend(crates::findings(&metadata, &files));
+    findings.extend(manifest::findings(&files));
     findings.extend(size::findings(&files, &allowed));
     findings.extend(source::findings(&files));
     findings.extend(words::findings(&files));
