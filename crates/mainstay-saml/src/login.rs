@@ -62,8 +62,8 @@ pub struct Login {
     pub session_index: Option<String>,
     /// When the session must end.
     pub session_not_on_or_after: Option<Timestamp>,
-    /// When the user authenticated.
-    pub authn_instant: Timestamp,
+    /// When the user authenticated; some providers leave it out, which a policy with `max_authn_age` refuses.
+    pub authn_instant: Option<Timestamp>,
     /// How the user authenticated: an `AuthnContextClassRef`.
     pub authn_context: Option<String>,
     /// The attributes in document order, duplicates included.

@@ -133,7 +133,7 @@ refusals! {
     AudienceMissing "audience_missing" 403: "The Assertion is not restricted to an audience."; "The service's entity id is not set at the identity provider."; ASK_IDP;
     AudienceMismatch "audience_mismatch" 403: "The Assertion is meant for another audience."; "A wrong service entity id at the identity provider, or an assertion for another service."; "Compare the audience at the identity provider with this service's entity id, character by character.";
     AuthnStatementMissing "authn_statement_missing" 403: "The Assertion does not say that the user authenticated."; "The identity provider sent only attributes."; ASK_IDP;
-    AuthnInstantInvalid "authn_instant_invalid" 403: "The time of authentication is missing or in the future."; "Clocks that differ, or a faulty identity provider."; CLOCKS;
+    AuthnInstantInvalid "authn_instant_invalid" 403: "The time of authentication is in the future, or missing where the policy limits its age."; "Clocks that differ, or a faulty identity provider."; CLOCKS;
     AuthnTooOld "authn_too_old" 403: "The user authenticated longer ago than the policy allows."; "A long session at the identity provider."; "Ask for a fresh authentication (ForceAuthn), or raise the limit of the policy.";
     AuthnContextNotAllowed "authn_context_not_allowed" 403: "The way in which the user authenticated is not one that the policy allows."; "The user signed in without the second factor that the policy asks for."; POLICY;
     SessionExpired "session_expired" 403: "The session at the identity provider has ended."; "An old session, or clocks that differ."; CLOCKS;

@@ -15,7 +15,7 @@ use crate::xml::{Node, attribute, children, is, names, text_of};
 /// What the authentication statements say.
 #[derive(Debug)]
 pub(super) struct Authn<'a> {
-    pub(super) instant: Timestamp,
+    pub(super) instant: Option<Timestamp>,
     pub(super) context: Option<String>,
     pub(super) session_index: Option<&'a str>,
     /// The earliest of all statements.
@@ -39,18 +39,8 @@ pub(super) fn authn<'a>(assertion: Node<'a>, input: &ResponseInput<'_>) -> Resul
 
 fn read_authn<'a>(statement: Node<'a>, input: &ResponseInput<'_>) -> Result<Authn<'a>, Fail> {
     let policy = &input.trust.policy;
-    let instant = attribute(statement, "AuthnInstant").ok_or(Refusal::AuthnInstantInvalid)?;
-    let instant = time::parse(instant)?;
-    let latest = input.now.saturating_add(policy.skew());
-    if instant > latest {
-        return Err(late(Refusal::AuthnInstantInvalid, latest, instant));
-    }
-    if let Some(age) = policy.max_authn_age {
-        let earliest = input.now.saturating_sub(age).saturating_sub(policy.skew());
-        if instant < earliest {
-            return Err(late(Refusal::AuthnTooOld, earliest, instant));
-        }
-    }
+    let instant = attribute(statement, "AuthnInstant").map(time::parse).transpose()?;
+    check_instant(instant, input)?;
     let context = children(statement)
         .filter(|node| is(*node, names::ASSERTION, "AuthnContext"))
         .flat_map(children)
@@ -68,6 +58,23 @@ fn read_authn<'a>(statement: Node<'a>, input: &ResponseInput<'_>) -> Result<Auth
         session_index: attribute(statement, "SessionIndex"),
         session_not_on_or_after: end,
     })
+}
+
+/// The schema asks for the instant, but not every provider sends it; it is only missed where the policy needs it.
+fn check_instant(instant: Option<Timestamp>, input: &ResponseInput<'_>) -> Result<(), Fail> {
+    let policy = &input.trust.policy;
+    let Some(instant) = instant else {
+        let needed = policy.max_authn_age.is_some();
+        return if needed { Err(Refusal::AuthnInstantInvalid.expecting("an instant")) } else { Ok(()) };
+    };
+    let latest = input.now.saturating_add(policy.skew());
+    if instant > latest {
+        return Err(late(Refusal::AuthnInstantInvalid, latest, instant));
+    }
+    match policy.max_authn_age.map(|age| input.now.saturating_sub(age).saturating_sub(policy.skew())) {
+        Some(earliest) if instant < earliest => Err(late(Refusal::AuthnTooOld, earliest, instant)),
+        _ => Ok(()),
+    }
 }
 
 impl Authn<'_> {

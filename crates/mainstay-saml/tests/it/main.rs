@@ -1,1 +1,27 @@
 //! Integration tests: data in, expectation out.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "a test that cannot go on must fail"
+)]
+
+mod canonical;
+mod corpora;
+mod keys;
+mod limits;
+mod metadata;
+mod oracle;
+mod parser;
+mod policy;
+mod positives;
+mod profile;
+mod property;
+mod refusals;
+mod relay_state;
+mod requests;
+mod structure;
+mod support;
+mod wrapping;
