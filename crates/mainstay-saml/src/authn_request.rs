@@ -42,15 +42,24 @@ pub enum RequestError {
 impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::SsoUrlNotHttp => f.write_str("the single sign-on URL must start with https:// or http:// and name a host"),
+            Self::SsoUrlNotHttp => {
+                f.write_str("the single sign-on URL must start with https:// or http:// and name a host")
+            }
             Self::SsoUrlMalformed => {
                 f.write_str("the single sign-on URL must have no fragment, white space or control character")
             }
-            Self::SsoUrlTooLong => write!(f, "the single sign-on URL is longer than {MAX_SSO_URL_BYTES} bytes"),
-            Self::SsoUrlReservedParameter(name) => {
-                write!(f, "the single sign-on URL must not have the parameter {name}, which the binding uses itself")
+            Self::SsoUrlTooLong => {
+                write!(f, "the single sign-on URL is longer than {MAX_SSO_URL_BYTES} bytes")
             }
-            Self::RelayStateTooLong => write!(f, "the RelayState is longer than {MAX_RELAY_STATE_BYTES} bytes"),
+            Self::SsoUrlReservedParameter(name) => {
+                write!(
+                    f,
+                    "the single sign-on URL must not have the parameter {name}, which the binding uses itself"
+                )
+            }
+            Self::RelayStateTooLong => {
+                write!(f, "the RelayState is longer than {MAX_RELAY_STATE_BYTES} bytes")
+            }
             Self::Key(error) => write!(f, "the request could not be signed: {error}"),
         }
     }
@@ -109,7 +118,9 @@ pub fn check_sso_url(url: &str) -> Result<(), RequestError> {
     if host.is_none_or(|host| host.is_empty() || host.contains(['@', '\\'])) {
         return Err(RequestError::SsoUrlNotHttp);
     }
-    if url.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '#' | '\\' | '"' | '<' | '>')) {
+    if url
+        .contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '#' | '\\' | '"' | '<' | '>'))
+    {
         return Err(RequestError::SsoUrlMalformed);
     }
     let query = url.split_once('?').map_or("", |(_, query)| query);

@@ -26,6 +26,7 @@ pub(crate) struct Method<'a> {
 
 impl Method<'_> {
     /// Exclusive canonicalization without comments and without a prefix list.
+    #[cfg(feature = "idp")]
     pub(crate) const EXCLUSIVE: Method<'static> =
         Method { family: Family::Exclusive, comments: false, prefixes: Vec::new() };
 
@@ -84,7 +85,8 @@ struct Writer<'w, 'a> {
 impl<'a> Writer<'_, 'a> {
     fn element(&mut self, node: Node<'a>) -> Result<(), Fail> {
         if self.out.len() > self.limit {
-            return Err(Refusal::XmlLimitExceeded.expecting(&format!("a canonical form of at most {} bytes", self.limit)));
+            return Err(Refusal::XmlLimitExceeded
+                .expecting(&format!("a canonical form of at most {} bytes", self.limit)));
         }
         let mark = self.rendered.len();
         let prefix = prefix_of_element(node);
@@ -220,7 +222,8 @@ impl<'a> Writer<'_, 'a> {
                 let known = attributes
                     .iter()
                     .any(|(a, _)| a.namespace() == Some(names::XML) && a.name() == attribute.name());
-                let kept = self.method.family == Family::Inclusive10 || matches!(attribute.name(), "lang" | "space");
+                let kept =
+                    self.method.family == Family::Inclusive10 || matches!(attribute.name(), "lang" | "space");
                 if kept && !known {
                     attributes.push((attribute, "xml"));
                 }
@@ -239,7 +242,7 @@ fn escape_text(out: &mut Vec<u8>, text: &str) {
     });
 }
 
-fn escape_attribute(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn escape_attribute(out: &mut Vec<u8>, text: &str) {
     escape(out, text, |byte| match byte {
         b'&' => Some(b"&amp;"),
         b'<' => Some(b"&lt;"),

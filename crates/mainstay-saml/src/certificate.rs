@@ -98,7 +98,8 @@ impl FromStr for Fingerprint {
             .map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok()))
             .collect::<Option<_>>()
             .ok_or(CertificateError::Malformed)?;
-        let bytes: Vec<u8> = digits.chunks_exact(2).map(|p| p.iter().fold(0, |byte, d| byte << 4 | d)).collect();
+        let bytes: Vec<u8> =
+            digits.chunks_exact(2).map(|p| p.iter().fold(0, |byte, d| byte << 4 | d)).collect();
         let whole = digits.len() == 64;
         bytes.try_into().ok().filter(|_| whole).map(Self).ok_or(CertificateError::Malformed)
     }

@@ -43,7 +43,8 @@ impl PublicKey {
         if algorithm.is_rsa() {
             return key.verify_sig(message, value).is_ok();
         }
-        ecdsa_der(value, self.kind.coordinate_bytes()).is_some_and(|der| key.verify_sig(message, &der).is_ok())
+        ecdsa_der(value, self.kind.coordinate_bytes())
+            .is_some_and(|der| key.verify_sig(message, &der).is_ok())
     }
 }
 

@@ -59,8 +59,8 @@ mod xml;
 
 pub use algorithm::{DigestAlgorithm, KeyKind, SignatureAlgorithm};
 pub use authn_request::{
-    AuthnRequestOptions, MAX_RELAY_STATE_BYTES, MAX_SSO_URL_BYTES, OutgoingRequest, RESERVED_PARAMETERS, RequestError,
-    authn_request, check_sso_url,
+    AuthnRequestOptions, MAX_RELAY_STATE_BYTES, MAX_SSO_URL_BYTES, OutgoingRequest, RESERVED_PARAMETERS,
+    RequestError, authn_request, check_sso_url,
 };
 pub use binding::post::{MAX_FIELD_BYTES, POST_FORM_SCRIPT, post_form};
 pub use binding::redirect::{MAX_INFLATED_BYTES, PercentEncoding};

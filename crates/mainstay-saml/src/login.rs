@@ -91,7 +91,10 @@ pub struct Login {
 impl Login {
     /// The values of every attribute with this name, in document order.
     pub fn attribute<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> + 'a {
-        self.attributes.iter().filter(move |a| a.name == name).flat_map(|a| a.values.iter().map(String::as_str))
+        self.attributes
+            .iter()
+            .filter(move |a| a.name == name)
+            .flat_map(|a| a.values.iter().map(String::as_str))
     }
 }
 

@@ -100,7 +100,11 @@ impl Default for Policy {
             signatures: SignatureRequirement::default(),
             clock_skew: Duration::from_secs(120),
             allow_idp_initiated: false,
-            signature_algorithms: SignatureAlgorithm::ALL.iter().copied().filter(|a| !a.is_legacy()).collect(),
+            signature_algorithms: SignatureAlgorithm::ALL
+                .iter()
+                .copied()
+                .filter(|a| !a.is_legacy())
+                .collect(),
             digest_algorithms: DigestAlgorithm::ALL.iter().copied().filter(|a| !a.is_legacy()).collect(),
             legacy: None,
             allow_inclusive_c14n: false,
@@ -165,11 +169,16 @@ mod optional_seconds {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     #[allow(clippy::ref_option, reason = "the signature that serde calls")]
-    pub(super) fn serialize<S: Serializer>(value: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        value: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         value.map(|value| value.as_secs()).serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
         Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_secs))
     }
 }

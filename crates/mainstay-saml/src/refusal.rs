@@ -7,12 +7,15 @@ use serde::Serialize;
 use crate::trace::Trace;
 
 const FORGED: &str = "Treat it as an attack until shown otherwise: keep the trace and ask who posted it.";
-const ASK_IDP: &str = "Show the identity provider's administrator the expected and actual values of the trace.";
+const ASK_IDP: &str =
+    "Show the identity provider's administrator the expected and actual values of the trace.";
 const IDP_BUG: &str = "Report it to the identity provider's vendor together with the trace.";
-const RETRY: &str = "Let the user start the login again; if it repeats, compare the expected and actual values of the trace.";
+const RETRY: &str =
+    "Let the user start the login again; if it repeats, compare the expected and actual values of the trace.";
 const CLOCKS: &str = "Compare both clocks (NTP); if they agree, ask for a longer validity or raise the connection's clock skew.";
 const CERTIFICATE: &str = "Import the identity provider's current metadata or certificate and activate it.";
-const POLICY: &str = "Change the setting at the identity provider, or the connection's policy if the risk is accepted.";
+const POLICY: &str =
+    "Change the setting at the identity provider, or the connection's policy if the risk is accepted.";
 
 macro_rules! refusals {
     ($($name:ident $code:literal $status:literal: $meaning:literal; $cause:literal; $action:expr;)*) => {

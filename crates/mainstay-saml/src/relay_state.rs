@@ -84,7 +84,10 @@ pub fn check_return_path(path: &str) -> Result<&str, ReturnPathRefusal> {
     if !path.starts_with('/') || path.starts_with("//") {
         return Err(ReturnPathRefusal::NotLocal);
     }
-    if !path.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'<' | b'>' | b'`' | b'{' | b'}' | b'|' | b'^')) {
+    if !path
+        .bytes()
+        .all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'<' | b'>' | b'`' | b'{' | b'}' | b'|' | b'^'))
+    {
         return Err(ReturnPathRefusal::ForbiddenCharacter);
     }
     let only_path = path.split(['?', '#']).next().unwrap_or("");

@@ -29,8 +29,12 @@ pub enum KeyError {
 impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotPem => f.write_str("the text is not a private key in PEM (PKCS#8, \"BEGIN PRIVATE KEY\")"),
-            Self::Unsupported => f.write_str("the private key is neither RSA nor ECDSA on P-256, P-384 or P-521"),
+            Self::NotPem => {
+                f.write_str("the text is not a private key in PEM (PKCS#8, \"BEGIN PRIVATE KEY\")")
+            }
+            Self::Unsupported => {
+                f.write_str("the private key is neither RSA nor ECDSA on P-256, P-384 or P-521")
+            }
             Self::RsaKeySize(bits) => {
                 write!(f, "an RSA key of {bits} bits does not sign: {MIN_RSA_BITS} to {MAX_RSA_BITS} bits do")
             }
@@ -95,9 +99,9 @@ impl SigningKey {
     #[must_use]
     pub fn kind(&self) -> KeyKind {
         match self.0.as_ref() {
-            Pair::Rsa(pair) => {
-                KeyKind::Rsa(u32::try_from(pair.public_modulus_len()).unwrap_or(u32::MAX / 8).saturating_mul(8))
-            }
+            Pair::Rsa(pair) => KeyKind::Rsa(
+                u32::try_from(pair.public_modulus_len()).unwrap_or(u32::MAX / 8).saturating_mul(8),
+            ),
             Pair::Ecdsa(kind, _, _) => *kind,
         }
     }

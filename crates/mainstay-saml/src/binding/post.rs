@@ -31,7 +31,9 @@ pub(crate) fn decode(field: &str) -> Result<Vec<u8>, Fail> {
 /// page shows a button.
 #[must_use]
 pub fn post_form(action_url: &str, field: &str, value: &str, relay_state: Option<&str>) -> String {
-    let mut page = String::from("<!DOCTYPE html><html><head><meta charset=\"utf-8\"><title>Sign-in</title></head><body><form method=\"post\"");
+    let mut page = String::from(
+        "<!DOCTYPE html><html><head><meta charset=\"utf-8\"><title>Sign-in</title></head><body><form method=\"post\"",
+    );
     push_attribute(&mut page, "action", action_url);
     page.push('>');
     let fields = [Some((field, value)), relay_state.map(|state| ("RelayState", state))];

@@ -1,15 +1,20 @@
 //! HTTP-Redirect binding (SAML bindings 3.4): deflate, base64, percent-encoding, and a signature over the raw query.
 
-use std::io::{Read as _, Write as _};
+#[cfg(feature = "idp")]
+use std::io::Read as _;
+use std::io::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
+#[cfg(feature = "idp")]
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "idp")]
 use crate::refusal::{Fail, Refusal};
+#[cfg(feature = "idp")]
 use crate::xml::too_large;
 
 /// Most octets that an inflated message may have; inflating stops there.
@@ -34,6 +39,7 @@ pub(crate) fn deflate(xml: &str) -> String {
 }
 
 /// The octets of a message that [`deflate`] or another sender packed; never more than [`MAX_INFLATED_BYTES`].
+#[cfg(feature = "idp")]
 pub(crate) fn inflate(packed: &str) -> Result<Vec<u8>, Fail> {
     if packed.len() > crate::binding::post::MAX_FIELD_BYTES {
         return Err(too_large(crate::binding::post::MAX_FIELD_BYTES, packed.len()));
@@ -76,7 +82,8 @@ pub(crate) fn percent_decode(text: &str) -> Option<String> {
     while let Some(byte) = bytes.next() {
         out.push(match byte {
             b'%' => {
-                let digit = |byte: Option<u8>| char::from(byte?).to_digit(16).and_then(|d| u8::try_from(d).ok());
+                let digit =
+                    |byte: Option<u8>| char::from(byte?).to_digit(16).and_then(|d| u8::try_from(d).ok());
                 digit(bytes.next())? << 4 | digit(bytes.next())?
             }
             b'+' => b' ',

@@ -136,7 +136,9 @@ fn canonicalization_method<'a>(node: Node<'a>, policy: &Policy) -> Result<Method
     let (family, comments) = Method::by_identifier(identifier)
         .ok_or_else(|| Refusal::CanonicalizationUnsupported.expecting(names::EXC_C14N).found(identifier))?;
     if family != Family::Exclusive && !policy.allow_inclusive_c14n {
-        return Err(Refusal::InclusiveCanonicalizationNotAllowed.expecting(names::EXC_C14N).found(identifier));
+        return Err(Refusal::InclusiveCanonicalizationNotAllowed
+            .expecting(names::EXC_C14N)
+            .found(identifier));
     }
     let mut prefixes = Vec::new();
     match sequence(node)?.as_slice() {
@@ -155,7 +157,11 @@ fn canonicalization_method<'a>(node: Node<'a>, policy: &Policy) -> Result<Method
     Ok(Method { family, comments, prefixes })
 }
 
-fn signature_algorithm(method: Node<'_>, policy: &Policy, now: Timestamp) -> Result<SignatureAlgorithm, Fail> {
+fn signature_algorithm(
+    method: Node<'_>,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<SignatureAlgorithm, Fail> {
     only_attributes(method, &["Algorithm"])?;
     empty(method)?;
     let identifier = attribute(method, "Algorithm").unwrap_or("");
@@ -182,7 +188,10 @@ fn only_attributes(node: Node<'_>, allowed: &[&str]) -> Result<(), Fail> {
 /// The element children of a node that holds nothing else but white space.
 fn sequence<'a>(node: Node<'a>) -> Result<Vec<Node<'a>>, Fail> {
     let white = |text: &str| text.bytes().all(|b| b.is_ascii_whitespace());
-    if node.children().any(|child| !child.is_element() && !(child.is_text() && white(child.text().unwrap_or("")))) {
+    if node
+        .children()
+        .any(|child| !(child.is_element() || child.is_text() && white(child.text().unwrap_or(""))))
+    {
         return Err(malformed("elements only").found(node.tag_name().name()));
     }
     Ok(children(node).collect())
@@ -205,6 +214,7 @@ fn octets(node: Node<'_>) -> Result<Vec<u8>, Fail> {
         return Err(malformed("a shorter value"));
     }
     let digits: Vec<u8> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
-    let octets = STANDARD.decode(digits).map_err(|_| malformed("strict base64").found(node.tag_name().name()))?;
+    let octets =
+        STANDARD.decode(digits).map_err(|_| malformed("strict base64").found(node.tag_name().name()))?;
     if octets.is_empty() { Err(malformed("a value").found(node.tag_name().name())) } else { Ok(octets) }
 }

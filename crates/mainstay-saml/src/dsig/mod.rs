@@ -5,5 +5,5 @@ mod verify;
 
 pub use grammar::MAX_PREFIXES;
 
-pub(crate) use verify::{Signers, verify};
 pub use verify::{SignedBy, SignedKind, SignedOctets};
+pub(crate) use verify::{Signers, verify};

@@ -114,7 +114,10 @@ fn is_short(certificate: &Certificate) -> bool {
 }
 
 /// The certificates whose keys fit the algorithm and are long enough.
-fn candidates<'a>(signers: &Signers<'a>, algorithm: SignatureAlgorithm) -> Result<Vec<&'a Certificate>, Fail> {
+fn candidates<'a>(
+    signers: &Signers<'a>,
+    algorithm: SignatureAlgorithm,
+) -> Result<Vec<&'a Certificate>, Fail> {
     if signers.certificates.is_empty() {
         return Err(Refusal::NoTrustedCertificate.into());
     }
@@ -141,7 +144,11 @@ fn check_validity(
     let (refusal, warning, limit) = if signers.now > certificate.not_after() {
         (Refusal::CertificateExpired, Warning::CertificateExpired(fingerprint), certificate.not_after())
     } else if signers.now < certificate.not_before() {
-        (Refusal::CertificateNotYetValid, Warning::CertificateNotYetValid(fingerprint), certificate.not_before())
+        (
+            Refusal::CertificateNotYetValid,
+            Warning::CertificateNotYetValid(fingerprint),
+            certificate.not_before(),
+        )
     } else {
         return Ok(());
     };

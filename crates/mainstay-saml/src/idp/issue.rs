@@ -90,9 +90,16 @@ impl IdentityProvider {
     ///
     /// # Errors
     /// [`SignError`] when the key and the algorithm do not fit.
-    pub fn response_xml(&self, grant: &Grant, random: &[u8; 32], now: Timestamp) -> Result<String, SignError> {
+    pub fn response_xml(
+        &self,
+        grant: &Grant,
+        random: &[u8; 32],
+        now: Timestamp,
+    ) -> Result<String, SignError> {
         let (first, second) = random.split_at(16);
-        let (response_id, assertion_id) = (id_from(first), id_from(second));
+        // Two letters keep the IDs apart whatever the octets are.
+        let response_id = id_from(first).replacen('_', "_r", 1);
+        let assertion_id = id_from(second).replacen('_', "_a", 1);
         let mut xml = self.unsigned_xml(grant, &response_id, &assertion_id, now);
         let mut options = SignOptions::new(&self.key, &self.certificate);
         options.algorithm = grant.algorithm;

@@ -44,7 +44,9 @@ impl fmt::Display for IncomingRequestError {
         match self {
             Self::NoRequest => f.write_str("the query must have exactly one SAMLRequest"),
             Self::Message(refusal) => refusal.fmt(f),
-            Self::NotAnAuthnRequest => f.write_str("the message is not an AuthnRequest with an ID and an Issuer"),
+            Self::NotAnAuthnRequest => {
+                f.write_str("the message is not an AuthnRequest with an ID and an Issuer")
+            }
             Self::OtherDestination => f.write_str("the request is meant for another identity provider"),
         }
     }

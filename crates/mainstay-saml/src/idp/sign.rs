@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::algorithm::{DigestAlgorithm, SignatureAlgorithm};
-use crate::c14n::{Method, canonicalize};
+use crate::c14n::{Method, canonicalize, escape_attribute};
 use crate::certificate::Certificate;
 use crate::signing_key::{KeyError, SigningKey};
 use crate::xml::{self, Limits, attribute, is, names};
@@ -54,7 +54,13 @@ impl<'a> SignOptions<'a> {
     /// SHA-256, with the certificate in KeyInfo.
     #[must_use]
     pub const fn new(key: &'a SigningKey, certificate: &'a Certificate) -> Self {
-        Self { key, certificate: Some(certificate), algorithm: None, digest: DigestAlgorithm::Sha256, prefixes: "" }
+        Self {
+            key,
+            certificate: Some(certificate),
+            algorithm: None,
+            digest: DigestAlgorithm::Sha256,
+            prefixes: "",
+        }
     }
 }
 
@@ -75,7 +81,8 @@ pub fn sign_enveloped(document: &str, id: &str, options: &SignOptions<'_>) -> Re
         _ => return Err(SignError::NoSuchElement),
     };
     let mut method = Method::EXCLUSIVE;
-    method.prefixes = options.prefixes.split_ascii_whitespace().map(|p| if p == "#default" { "" } else { p }).collect();
+    method.prefixes =
+        options.prefixes.split_ascii_whitespace().map(|p| if p == "#default" { "" } else { p }).collect();
     let octets = canonicalize(element, &method, None, usize::MAX).map_err(|_| SignError::NotXml)?;
     let signature = signature_xml(&octets, id, options).map_err(SignError::Key)?;
     let (before, after) = text.split_at_checked(place).ok_or(SignError::NoSuchElement)?;
@@ -86,8 +93,9 @@ pub fn sign_enveloped(document: &str, id: &str, options: &SignOptions<'_>) -> Re
 fn signature_xml(octets: &[u8], id: &str, options: &SignOptions<'_>) -> Result<String, KeyError> {
     let algorithm = options.algorithm.unwrap_or_else(|| options.key.default_algorithm());
     let digest = STANDARD.encode(options.digest.digest(octets).as_ref());
-    let mut uri = String::from("#");
-    xml::escape::push_escaped(&mut uri, id);
+    let mut uri = Vec::from(*b"#");
+    escape_attribute(&mut uri, id);
+    let uri = String::from_utf8_lossy(&uri);
     let transform = if options.prefixes.is_empty() {
         format!("<ds:Transform Algorithm=\"{}\"></ds:Transform>", names::EXC_C14N)
     } else {

@@ -54,21 +54,26 @@ impl fmt::Display for MetadataError {
             Self::NotMetadata => f.write_str("the document is not SAML 2.0 metadata"),
             Self::Signature(refusal) => write!(f, "the signature of the metadata does not hold: {refusal}"),
             Self::Expired(until) => write!(f, "the metadata was only valid until {until}"),
-            Self::EntityNotFound => f.write_str("the metadata does not have the identity provider that was asked for"),
+            Self::EntityNotFound => {
+                f.write_str("the metadata does not have the identity provider that was asked for")
+            }
             Self::EntityAmbiguous(ids) => {
                 write!(f, "the metadata has several identity providers; choose one of {}", ids.join(", "))
             }
             Self::NotAnIdentityProvider => f.write_str("the entity is not a SAML 2.0 identity provider"),
-            Self::NoSingleSignOnService => {
-                f.write_str("the identity provider has no single sign-on URL for the redirect or POST binding")
-            }
+            Self::NoSingleSignOnService => f.write_str(
+                "the identity provider has no single sign-on URL for the redirect or POST binding",
+            ),
             Self::SingleSignOnUrl(error) => write!(f, "{error}"),
             Self::NoSigningCertificate(why) => {
                 f.write_str("the identity provider has no usable signing certificate")?;
                 why.iter().try_for_each(|error| write!(f, "; {error}"))
             }
             Self::TooManyCertificates => {
-                write!(f, "the identity provider has more than {MAX_SIGNING_CERTIFICATES} signing certificates")
+                write!(
+                    f,
+                    "the identity provider has more than {MAX_SIGNING_CERTIFICATES} signing certificates"
+                )
             }
         }
     }
@@ -227,7 +232,11 @@ fn read(
 fn select<'a>(root: Node<'a>, wanted: Option<&str>) -> Result<Node<'a>, MetadataError> {
     let entities = root.descendants().filter(|node| {
         is(*node, names::METADATA, "EntityDescriptor")
-            && node.ancestors().skip(1).filter(Node::is_element).all(|a| is(a, names::METADATA, "EntitiesDescriptor"))
+            && node
+                .ancestors()
+                .skip(1)
+                .filter(Node::is_element)
+                .all(|a| is(a, names::METADATA, "EntitiesDescriptor"))
     });
     let named = entities.filter(|node| attribute(*node, "entityID").is_some_and(|id| !id.is_empty()));
     let fitting: Vec<_> = match wanted {
@@ -284,5 +293,9 @@ fn certificates(role: Node<'_>) -> Result<(Vec<Certificate>, Vec<CertificateErro
             Err(error) => unusable.push(error),
         }
     }
-    if usable.is_empty() { Err(MetadataError::NoSigningCertificate(unusable)) } else { Ok((usable, unusable)) }
+    if usable.is_empty() {
+        Err(MetadataError::NoSigningCertificate(unusable))
+    } else {
+        Ok((usable, unusable))
+    }
 }

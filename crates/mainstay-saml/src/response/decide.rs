@@ -37,10 +37,13 @@ pub(super) fn decide(input: &ResponseInput<'_>, trace: &mut Trace) -> Result<Log
     enter(trace, Check::SignaturePolicy, check_requirement(&envelope, input.trust.policy.signatures))?;
     let mut warnings = Vec::new();
     let (response, assertion) = verify_all(&envelope, input, trace, &mut warnings)?;
-    let signatures = [&response, &assertion].into_iter().flatten().map(|signed| *signed.signed_by()).collect();
+    let signatures =
+        [&response, &assertion].into_iter().flatten().map(|signed| *signed.signed_by()).collect();
     let mut login = match (&response, &assertion) {
         (Some(signed), _) => read_response(signed, input, trace, &mut warnings)?,
-        (None, Some(signed)) => read_assertion(signed, root, envelope.response_id, input, trace, &mut warnings)?,
+        (None, Some(signed)) => {
+            read_assertion(signed, root, envelope.response_id, input, trace, &mut warnings)?
+        }
         (None, None) => return Err((Check::SignaturePolicy, Refusal::SignatureMissing.into())),
     };
     login.signatures = signatures;
@@ -50,7 +53,8 @@ pub(super) fn decide(input: &ResponseInput<'_>, trace: &mut Trace) -> Result<Log
 
 fn check_requirement(envelope: &Envelope<'_>, requirement: SignatureRequirement) -> Result<(), Fail> {
     use SignatureRequirement as R;
-    let (response, assertion) = (envelope.response_signature.is_some(), envelope.assertion_signature.is_some());
+    let (response, assertion) =
+        (envelope.response_signature.is_some(), envelope.assertion_signature.is_some());
     if !response && !assertion {
         return Err(Refusal::SignatureMissing.into());
     }

@@ -107,7 +107,8 @@ pub fn peek_response(saml_response: &str) -> Result<ResponseHints, Refused> {
         let root = document.root_element();
         structure::check_root(root).map_err(|fail| (Check::Root, fail))?;
         let owned = |name| attribute(root, name).map(str::to_owned);
-        let issuer = shell::issuer_of(root, Refusal::IssuerMismatch).map_err(|fail| (Check::IssuerHint, fail))?;
+        let issuer =
+            shell::issuer_of(root, Refusal::IssuerMismatch).map_err(|fail| (Check::IssuerHint, fail))?;
         Ok(ResponseHints {
             issuer: issuer.map(Into::into),
             in_response_to: owned("InResponseTo"),

@@ -34,7 +34,10 @@ pub(super) fn check_status(response: Node<'_>) -> Result<(), Fail> {
 }
 
 /// The Issuer among the children of a Response or Assertion: at most one, text only, white space around it taken off.
-pub(super) fn issuer_of<'a>(node: Node<'a>, many: Refusal) -> Result<Option<std::borrow::Cow<'a, str>>, Fail> {
+pub(super) fn issuer_of<'a>(
+    node: Node<'a>,
+    many: Refusal,
+) -> Result<Option<std::borrow::Cow<'a, str>>, Fail> {
     let mut all = children(node).filter(|child| is(*child, names::ASSERTION, "Issuer"));
     let Some(issuer) = all.next() else {
         return Ok(None);
@@ -76,7 +79,9 @@ pub(super) fn check_destination(response: Node<'_>, input: &ResponseInput<'_>) -
     let expected = &input.sp.acs_url;
     match attribute(response, "Destination") {
         Some(destination) => equal(Refusal::DestinationMismatch, expected, destination),
-        None if input.trust.policy.require_destination => Err(Refusal::DestinationMissing.expecting(expected)),
+        None if input.trust.policy.require_destination => {
+            Err(Refusal::DestinationMissing.expecting(expected))
+        }
         None => Ok(()),
     }
 }

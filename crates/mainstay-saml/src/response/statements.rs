@@ -49,7 +49,9 @@ fn read_authn<'a>(statement: Node<'a>, input: &ResponseInput<'_>) -> Result<Auth
         .transpose()?;
     let shown = context.as_deref().unwrap_or("");
     if !policy.authn_contexts.is_empty() && !policy.authn_contexts.iter().any(|allowed| allowed == shown) {
-        return Err(Refusal::AuthnContextNotAllowed.expecting(&policy.authn_contexts.join(" or ")).found(shown));
+        return Err(Refusal::AuthnContextNotAllowed
+            .expecting(&policy.authn_contexts.join(" or "))
+            .found(shown));
     }
     let end = attribute(statement, "SessionNotOnOrAfter").map(time::parse).transpose()?;
     Ok(Authn {

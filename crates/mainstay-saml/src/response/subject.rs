@@ -42,7 +42,8 @@ pub(super) fn name_id(subject: Node<'_>, input: &ResponseInput<'_>) -> Result<Na
     }
     let value = text_of(node).ok_or_else(|| Refusal::NameIdInvalid.expecting("text only"))?;
     let long = value.chars().nth(MAX_NAME_ID_CHARS).is_some();
-    if value.is_empty() || long || value.trim_matches(xml_space) != value || value.contains(char::is_control) {
+    if value.is_empty() || long || value.trim_matches(xml_space) != value || value.contains(char::is_control)
+    {
         return Err(Refusal::NameIdInvalid.expecting("text without white space around it").found(&value));
     }
     let format = attribute(node, "Format");
@@ -92,20 +93,23 @@ pub(super) fn confirm(subject: Node<'_>, input: &ResponseInput<'_>) -> Result<Ti
 }
 
 fn check_bearer(confirmation: Node<'_>, input: &ResponseInput<'_>) -> Result<Timestamp, Fail> {
-    let mut all = children(confirmation).filter(|node| is(*node, names::ASSERTION, "SubjectConfirmationData"));
+    let mut all =
+        children(confirmation).filter(|node| is(*node, names::ASSERTION, "SubjectConfirmationData"));
     let (Some(data), None) = (all.next(), all.next()) else {
         return Err(Refusal::SubjectConfirmationDataMissing.into());
     };
     if let Some(not_before) = attribute(data, "NotBefore") {
         return Err(Refusal::ConfirmationNotBeforePresent.found(not_before));
     }
-    let recipient = attribute(data, "Recipient")
-        .ok_or_else(|| Refusal::RecipientMissing.expecting(&input.sp.acs_url))?;
+    let recipient =
+        attribute(data, "Recipient").ok_or_else(|| Refusal::RecipientMissing.expecting(&input.sp.acs_url))?;
     equal(Refusal::RecipientMismatch, &input.sp.acs_url, recipient)?;
     let found = attribute(data, "InResponseTo");
     if found != input.expected_request_id {
         let fail = Fail::from(Refusal::ConfirmationInResponseToMismatch);
-        return Err(fail.expecting(input.expected_request_id.unwrap_or("none")).found(found.unwrap_or("none")));
+        return Err(fail
+            .expecting(input.expected_request_id.unwrap_or("none"))
+            .found(found.unwrap_or("none")));
     }
     let end = attribute(data, "NotOnOrAfter").ok_or(Refusal::ConfirmationExpiryMissing)?;
     let end = time::parse(end)?;

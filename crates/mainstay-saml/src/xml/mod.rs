@@ -25,7 +25,9 @@ pub(crate) fn decode<'a>(bytes: &'a [u8], limits: &Limits) -> Result<&'a str, Fa
     }
     let text = std::str::from_utf8(bytes).map_err(|_| Refusal::NotUtf8)?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    prescan::strip_declaration(text)
+    let body = prescan::strip_declaration(text)?;
+    // The parser would take off another mark.
+    if body.starts_with('\u{feff}') { Err(Refusal::XmlMalformed.into()) } else { Ok(body) }
 }
 
 pub(crate) fn too_large(limit: usize, found: usize) -> Fail {

@@ -56,7 +56,8 @@ impl Limits {
 
 /// Takes off an XML declaration of version 1.0 and encoding UTF-8.
 pub(super) fn strip_declaration(text: &str) -> Result<&str, Fail> {
-    let Some(rest) = text.strip_prefix("<?xml").filter(|rest| rest.starts_with([' ', '\t', '\r', '\n'])) else {
+    let Some(rest) = text.strip_prefix("<?xml").filter(|rest| rest.starts_with([' ', '\t', '\r', '\n']))
+    else {
         return Ok(text);
     };
     let refused = || Refusal::ProcessingInstructionForbidden.expecting("XML 1.0 in UTF-8");
@@ -85,7 +86,8 @@ pub(super) fn strip_declaration(text: &str) -> Result<&str, Fail> {
 
 /// Scans the document; `Ok` means that the parser may see it.
 pub(super) fn scan(text: &str, limits: &Limits) -> Result<(), Fail> {
-    let mut scan = Scan { rest: text.as_bytes(), limits, open: Vec::new(), elements: 0, declarations: 0, scope: 0 };
+    let mut scan =
+        Scan { rest: text.as_bytes(), limits, open: Vec::new(), elements: 0, declarations: 0, scope: 0 };
     if text.bytes().any(|b| b < b' ' && !matches!(b, b'\t' | b'\n' | b'\r')) {
         return Err(Refusal::XmlMalformed.found("a control character"));
     }

@@ -10,8 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mainstay_core::Timestamp;
 use mainstay_saml::{
-    Certificate, IdpMetadata, LegacyOverride, MetadataOptions, Policy, Refusal, Refused, ResponseInput, ServiceProvider,
-    Trust, peek_response, validate_response,
+    Certificate, IdpMetadata, LegacyOverride, MetadataOptions, Policy, Refusal, Refused, ResponseInput,
+    ServiceProvider, Trust, peek_response, validate_response,
 };
 
 use crate::support::at;
@@ -58,7 +58,9 @@ fn real_identity_providers() {
     let Some(dir) = corpus("real-idp") else { return };
     let mut accepted = 0;
     for row in rows(&dir) {
-        let [file, kind, expected, note, certificate, idp, sp, acs, request, now, ..] = row.as_slice() else { continue };
+        let [file, kind, expected, note, certificate, idp, sp, acs, request, now, ..] = row.as_slice() else {
+            continue;
+        };
         if kind != "response" {
             continue;
         }
@@ -144,7 +146,9 @@ fn legacy() -> Policy {
 
 /// Refused upstream by a setting or by a configured value that this run takes from the message itself.
 fn ours_decides(file: &str) -> bool {
-    ["duplicated_attributes", "invalid_audience", "invalid_issuer_message"].iter().any(|name| file.contains(name))
+    ["duplicated_attributes", "invalid_audience", "invalid_issuer_message"]
+        .iter()
+        .any(|name| file.contains(name))
 }
 
 #[test]
@@ -159,7 +163,9 @@ fn fixtures_of_python3_saml() {
         let (file, expected, verdicts) = (&row[0], row[4].as_str(), &row[6]);
         let certificates: Vec<_> = row[7]
             .split("; ")
-            .filter_map(|path| Certificate::from_legacy_pem(&fs::read_to_string(base.join(path)).unwrap()).ok())
+            .filter_map(|path| {
+                Certificate::from_legacy_pem(&fs::read_to_string(base.join(path)).unwrap()).ok()
+            })
             .collect();
         let xml = fs::read(base.join(file)).unwrap();
         let hints = peek_response(&STANDARD.encode(&xml)).ok();
@@ -172,22 +178,33 @@ fn fixtures_of_python3_saml() {
             xml: &xml,
             certificates,
             idp: hints.as_ref().and_then(|h| h.issuer.as_deref()).unwrap_or("none"),
-            sp: &between(":Audience>", "<").unwrap_or_else(|| "http://stuff.com/endpoints/metadata.php".to_owned()),
+            sp: &between(":Audience>", "<")
+                .unwrap_or_else(|| "http://stuff.com/endpoints/metadata.php".to_owned()),
             acs: hints.as_ref().and_then(|h| h.destination.as_deref()).unwrap_or("none"),
             request: hints.as_ref().and_then(|h| h.in_response_to.as_deref()).unwrap_or(""),
-            now: between("IssueInstant=\"", "\"").and_then(|t| t.parse().ok()).unwrap_or(at("2014-02-19T01:37:01Z")),
+            now: between("IssueInstant=\"", "\"")
+                .and_then(|t| t.parse().ok())
+                .unwrap_or(at("2014-02-19T01:37:01Z")),
             policy: Policy { allow_idp_initiated: true, ..legacy() },
         });
         match (expected, outcome) {
             ("reject", Ok(login)) if !ours_decides(file) => panic!("{file}: accepted {:?}", login.name_id),
             ("reject", Err(_)) => *seen.entry("rejected").or_default() += 1,
             (_, Ok(login)) => {
-                assert!(!verdicts.contains(":bad:") && verdicts.contains(":ok:"), "{file}: {:?}", login.name_id);
+                assert!(
+                    !verdicts.contains(":bad:") && verdicts.contains(":ok:"),
+                    "{file}: {:?}",
+                    login.name_id
+                );
                 *seen.entry("accepted").or_default() += 1;
             }
             ("accept-signature", Err(refused)) => {
-                let broken = [Refusal::SignatureInvalid, Refusal::DigestMismatch, Refusal::SignatureMalformed];
-                assert!(!broken.contains(&refused.refusal) || verdicts.contains(":bad:"), "{file}: {refused}");
+                let broken =
+                    [Refusal::SignatureInvalid, Refusal::DigestMismatch, Refusal::SignatureMalformed];
+                assert!(
+                    !broken.contains(&refused.refusal) || verdicts.contains(":bad:"),
+                    "{file}: {refused}"
+                );
                 *seen.entry(refused.refusal.code()).or_default() += 1;
             }
             _ => {}

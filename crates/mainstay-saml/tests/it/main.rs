@@ -8,7 +8,6 @@
     reason = "a test that cannot go on must fail"
 )]
 
-mod canonical;
 mod corpora;
 mod keys;
 mod limits;

@@ -9,7 +9,9 @@ use crate::support::*;
 
 #[test]
 fn every_key_digest_and_place() {
-    let generated = |kind| IdentityProvider::generate("https://idp.test/entity", "https://idp.test/sso", kind, at(NOW)).unwrap();
+    let generated = |kind| {
+        IdentityProvider::generate("https://idp.test/entity", "https://idp.test/sso", kind, at(NOW)).unwrap()
+    };
     let providers: [(IdentityProvider, &[A]); 4] = [
         (rsa().clone(), &[A::RsaSha256, A::RsaSha384, A::RsaSha512]),
         (ecdsa().clone(), &[A::EcdsaSha256]),
@@ -28,7 +30,8 @@ fn every_key_digest_and_place() {
                     let mut grant = lab.grant(signed);
                     grant.algorithm = Some(*algorithm);
                     grant.digest = digest;
-                    let login = lab.validate_field(&idp.respond(&grant, &random(), lab.now).unwrap()).unwrap();
+                    let login =
+                        lab.validate_field(&idp.respond(&grant, &random(), lab.now).unwrap()).unwrap();
                     let found: Vec<_> = login.signatures.iter().map(|by| by.kind).collect();
                     assert_eq!(found, kinds);
                     for by in &login.signatures {
@@ -46,10 +49,16 @@ fn a_login_says_everything() {
     let lab = Lab::new();
     let login = lab.accepts(&lab.message(Signed::Assertion));
     assert_eq!(login.name_id.value, USER);
-    assert_eq!(login.name_id.format.as_deref(), Some("urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"));
+    assert_eq!(
+        login.name_id.format.as_deref(),
+        Some("urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress")
+    );
     assert_eq!(login.session_index.as_deref(), Some("_session"));
     assert_eq!(login.authn_instant, Some(lab.now));
-    assert_eq!(login.authn_context.as_deref(), Some("urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport"));
+    assert_eq!(
+        login.authn_context.as_deref(),
+        Some("urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport")
+    );
     assert_eq!(login.issuer, lab.idp.entity_id);
     assert_eq!((login.assertion_id.as_str(), login.response_id.as_str()), (ASSERTION_ID, RESPONSE_ID));
     assert_eq!(login.in_response_to.as_deref(), Some(REQUEST));
@@ -94,7 +103,12 @@ fn writings_that_change_nothing() {
     ] {
         assert_eq!(lab.accepts(&same).name_id.value, USER);
     }
-    let field: String = STANDARD.encode(&xml).as_bytes().chunks(76).map(|line| String::from_utf8_lossy(line) + "\r\n").collect();
+    let field: String = STANDARD
+        .encode(&xml)
+        .as_bytes()
+        .chunks(76)
+        .map(|line| String::from_utf8_lossy(line) + "\r\n")
+        .collect();
     lab.validate_field(&field).unwrap();
 }
 
@@ -139,6 +153,7 @@ fn hundreds_of_groups_with_their_own_declarations() {
     let lab = Lab::new();
     let value = "<saml:AttributeValue xmlns:xs=\"http://www.w3.org/2001/XMLSchema\" xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:type=\"xs:string\">g</saml:AttributeValue>";
     let many = value.repeat(1000);
-    let xml = lab.bent(Signed::Both, |xml| swap(&xml, "<saml:AttributeValue>staff</saml:AttributeValue>", &many));
+    let xml =
+        lab.bent(Signed::Both, |xml| swap(&xml, "<saml:AttributeValue>staff</saml:AttributeValue>", &many));
     assert_eq!(lab.accepts(&xml).attribute("groups").count(), 1001);
 }

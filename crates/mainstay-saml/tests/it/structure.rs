@@ -37,13 +37,27 @@ fn no_signature_at_all() {
 
 #[test]
 fn parts_are_missing_or_empty() {
-    for name in ["SignatureValue", "SignedInfo", "CanonicalizationMethod", "SignatureMethod", "DigestMethod", "DigestValue", "Transforms"] {
+    for name in [
+        "SignatureValue",
+        "SignedInfo",
+        "CanonicalizationMethod",
+        "SignatureMethod",
+        "DigestMethod",
+        "DigestValue",
+        "Transforms",
+    ] {
         bent_after(|xml| swap(xml, &element(xml, name), ""), Refusal::SignatureMalformed);
     }
     bent_after(|xml| swap(xml, &element(xml, "Reference"), ""), Refusal::ReferenceCount);
     for name in ["SignatureValue", "DigestValue"] {
-        bent_after(|xml| swap(xml, &element(xml, name), &format!("<ds:{name}></ds:{name}>")), Refusal::SignatureMalformed);
-        bent_after(|xml| swap(xml, &element(xml, name), &format!("<ds:{name}> \n</ds:{name}>")), Refusal::SignatureMalformed);
+        bent_after(
+            |xml| swap(xml, &element(xml, name), &format!("<ds:{name}></ds:{name}>")),
+            Refusal::SignatureMalformed,
+        );
+        bent_after(
+            |xml| swap(xml, &element(xml, name), &format!("<ds:{name}> \n</ds:{name}>")),
+            Refusal::SignatureMalformed,
+        );
     }
 }
 
@@ -52,14 +66,32 @@ fn a_valid_signature_over_no_reference_or_two() {
     let reference = |info: &str| slice(info, "<ds:Reference", "</ds:Reference>").to_owned();
     bent_and_signed(|info| swap(info, &reference(info), ""), Refusal::ReferenceCount);
     bent_and_signed(|info| swap(info, &reference(info), &reference(info).repeat(2)), Refusal::ReferenceCount);
-    bent_and_signed(|info| swap(info, &reference(info), &reference(info).repeat(1000)), Refusal::ReferenceCount);
+    bent_and_signed(
+        |info| swap(info, &reference(info), &reference(info).repeat(300)),
+        Refusal::ReferenceCount,
+    );
 }
 
 #[test]
 fn references_to_anything_else() {
-    let uri = |info: &str| slice(info, "URI=\"", "\"><ds:Transforms>").trim_end_matches("><ds:Transforms>").to_owned();
-    for target in ["", "#", "#other", "#xpointer(/)", "#xpointer(id('x'))", "file:///etc/passwd", "http://evil.test/x", "_x", " #_x"] {
-        bent_and_signed(|info| swap(info, &uri(info), &format!("URI=\"{target}\"")), Refusal::ReferenceMismatch);
+    let uri = |info: &str| {
+        slice(info, "URI=\"", "\"><ds:Transforms>").trim_end_matches("><ds:Transforms>").to_owned()
+    };
+    for target in [
+        "",
+        "#",
+        "#other",
+        "#xpointer(/)",
+        "#xpointer(id('x'))",
+        "file:///etc/passwd",
+        "http://evil.test/x",
+        "_x",
+        " #_x",
+    ] {
+        bent_and_signed(
+            |info| swap(info, &uri(info), &format!("URI=\"{target}\"")),
+            Refusal::ReferenceMismatch,
+        );
     }
     bent_and_signed(|info| swap(info, &format!(" {}", uri(info)), ""), Refusal::ReferenceMismatch);
     let manifest = "Type=\"http://www.w3.org/2000/09/xmldsig#Manifest\" ";
@@ -68,16 +100,32 @@ fn references_to_anything_else() {
 
 #[test]
 fn signed_info_twice_or_elsewhere() {
-    bent_after(|xml| swap(xml, &element(xml, "SignedInfo"), &element(xml, "SignedInfo").repeat(2)), Refusal::SignatureMalformed);
+    bent_after(
+        |xml| swap(xml, &element(xml, "SignedInfo"), &element(xml, "SignedInfo").repeat(2)),
+        Refusal::SignatureMalformed,
+    );
     bent_after(
         |xml| {
             let info = element(xml, "SignedInfo");
-            swap(xml, &info, &format!("{}{info}", info.replace(USER, EVIL).replacen("<ds:SignedInfo", "<ds:SignedInfo Id=\"_e\"", 1)))
+            swap(
+                xml,
+                &info,
+                &format!(
+                    "{}{info}",
+                    info.replace(USER, EVIL).replacen("<ds:SignedInfo", "<ds:SignedInfo Id=\"_e\"", 1)
+                ),
+            )
         },
         Refusal::SignatureMalformed,
     );
     bent_after(
-        |xml| swap(xml, &element(xml, "SignedInfo"), &format!("<ds:Object>{}</ds:Object>", element(xml, "SignedInfo"))),
+        |xml| {
+            swap(
+                xml,
+                &element(xml, "SignedInfo"),
+                &format!("<ds:Object>{}</ds:Object>", element(xml, "SignedInfo")),
+            )
+        },
         Refusal::SignatureMalformed,
     );
 }
@@ -103,9 +151,18 @@ fn comments_and_elements_in_values() {
         },
         Refusal::SignatureMalformed,
     );
-    bent_after(|xml| swap(xml, "<ds:SignatureMethod", "<!-- x --><ds:SignatureMethod"), Refusal::SignatureMalformed);
-    bent_after(|xml| swap(xml, "<ds:SignatureMethod", "text<ds:SignatureMethod"), Refusal::SignatureMalformed);
-    bent_after(|xml| swap(xml, &element(xml, "DigestValue"), &element(xml, "DigestValue").repeat(2)), Refusal::SignatureMalformed);
+    bent_after(
+        |xml| swap(xml, "<ds:SignatureMethod", "<!-- x --><ds:SignatureMethod"),
+        Refusal::SignatureMalformed,
+    );
+    bent_after(
+        |xml| swap(xml, "<ds:SignatureMethod", "text<ds:SignatureMethod"),
+        Refusal::SignatureMalformed,
+    );
+    bent_after(
+        |xml| swap(xml, &element(xml, "DigestValue"), &element(xml, "DigestValue").repeat(2)),
+        Refusal::SignatureMalformed,
+    );
 }
 
 #[test]
@@ -126,7 +183,10 @@ fn values_that_are_not_strict_base64() {
 #[test]
 fn namespaces_of_the_signature() {
     // In a foreign namespace there is no signature at all.
-    bent_after(|xml| swap(xml, &format!("xmlns:ds=\"{DSIG}\""), "xmlns:ds=\"urn:fake\""), Refusal::SignatureMissing);
+    bent_after(
+        |xml| swap(xml, &format!("xmlns:ds=\"{DSIG}\""), "xmlns:ds=\"urn:fake\""),
+        Refusal::SignatureMissing,
+    );
     let lab = Lab::new();
     let xml = lab.message(Signed::Assertion);
     let sig = signature(&xml);
@@ -135,7 +195,9 @@ fn namespaces_of_the_signature() {
     lab.refuses(&swap(&xml, &sig, &format!("{sig}{fake}")), Refusal::DigestMismatch);
     // The default namespace instead of a prefix is fine: nothing depends on prefixes but the octets.
     let info = slice(&sig, "<ds:SignedInfo", "</ds:SignedInfo>");
-    let plain = resigned(&lab.idp, &xml, |info| info.replace("ds:", "").replacen("xmlns:ds", "xmlns", 1).replace("xmlns:ds", "xmlns"));
+    let plain = resigned(&lab.idp, &xml, |info| {
+        info.replace("ds:", "").replacen("xmlns:ds", "xmlns", 1).replace("xmlns:ds", "xmlns")
+    });
     let plain = plain.replace("<ds:", "<").replace("</ds:", "</").replacen("xmlns:ds=", "xmlns=", 1);
     assert!(info.contains("xmlns:ds"));
     lab.accepts(&plain);
@@ -172,30 +234,48 @@ fn transforms() {
         format!("{enveloped}{}", transform("urn:unknown")),
         format!("{enveloped}{}", canonical.repeat(2000)),
     ] {
-        bent_and_signed(|info| swap(info, &all(info), &format!("<ds:Transforms>{list}</ds:Transforms>")), Refusal::TransformUnsupported);
+        bent_and_signed(
+            |info| swap(info, &all(info), &format!("<ds:Transforms>{list}</ds:Transforms>")),
+            Refusal::TransformUnsupported,
+        );
     }
-    bent_after(|xml| swap(xml, &enveloped, &enveloped.replace("></", "><x/></")), Refusal::SignatureMalformed);
+    bent_after(
+        |xml| swap(xml, &enveloped, &enveloped.replace("></", "><x/></")),
+        Refusal::SignatureMalformed,
+    );
 }
 
 #[test]
 fn canonicalization_methods() {
-    let method = |info: &str| slice(info, "<ds:CanonicalizationMethod", "</ds:CanonicalizationMethod>").to_owned();
-    for unknown in ["", "urn:unknown", "http://www.w3.org/TR/1999/REC-xslt-19991116", "http://www.w3.org/2010/xml-c14n2"] {
-        bent_and_signed(|info| swap(info, &method(info), &method(info).replace(EXC, unknown)), Refusal::CanonicalizationUnsupported);
+    let method =
+        |info: &str| slice(info, "<ds:CanonicalizationMethod", "</ds:CanonicalizationMethod>").to_owned();
+    for unknown in
+        ["", "urn:unknown", "http://www.w3.org/TR/1999/REC-xslt-19991116", "http://www.w3.org/2010/xml-c14n2"]
+    {
+        bent_and_signed(
+            |info| swap(info, &method(info), &method(info).replace(EXC, unknown)),
+            Refusal::CanonicalizationUnsupported,
+        );
     }
-    for inclusive in ["http://www.w3.org/TR/2001/REC-xml-c14n-20010315", "http://www.w3.org/2006/12/xml-c14n11"] {
+    for inclusive in
+        ["http://www.w3.org/TR/2001/REC-xml-c14n-20010315", "http://www.w3.org/2006/12/xml-c14n11"]
+    {
         bent_and_signed(
             |info| swap(info, &method(info), &method(info).replace(EXC, inclusive)),
             Refusal::InclusiveCanonicalizationNotAllowed,
         );
     }
     let list = |prefixes: &str| {
-        format!("<ec:InclusiveNamespaces xmlns:ec=\"{EXC}\" PrefixList=\"{prefixes}\"></ec:InclusiveNamespaces></ds:CanonicalizationMethod>")
+        format!(
+            "<ec:InclusiveNamespaces xmlns:ec=\"{EXC}\" PrefixList=\"{prefixes}\"></ec:InclusiveNamespaces></ds:CanonicalizationMethod>"
+        )
     };
     let many = vec!["p"; mainstay_saml::MAX_PREFIXES + 1].join(" ");
     bent_after(|xml| swap(xml, "</ds:CanonicalizationMethod>", &list(&many)), Refusal::SignatureMalformed);
     let lab = Lab::new();
     let most = vec!["p"; mainstay_saml::MAX_PREFIXES].join(" ");
-    let xml = resigned(&lab.idp, &lab.message(Signed::Assertion), |info| swap(info, "</ds:CanonicalizationMethod>", &list(&most)));
+    let xml = resigned(&lab.idp, &lab.message(Signed::Assertion), |info| {
+        swap(info, "</ds:CanonicalizationMethod>", &list(&most))
+    });
     lab.accepts(&xml);
 }

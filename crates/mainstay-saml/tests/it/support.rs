@@ -12,8 +12,8 @@ use mainstay_saml::{
 
 pub(crate) const NOW: &str = "2026-11-21T09:03:00Z";
 pub(crate) const REQUEST: &str = "_request-0001";
-pub(crate) const RESPONSE_ID: &str = "_000102030405060708090a0b0c0d0e0f";
-pub(crate) const ASSERTION_ID: &str = "_101112131415161718191a1b1c1d1e1f";
+pub(crate) const RESPONSE_ID: &str = "_r000102030405060708090a0b0c0d0e0f";
+pub(crate) const ASSERTION_ID: &str = "_a101112131415161718191a1b1c1d1e1f";
 pub(crate) const USER: &str = "alice@example.test";
 pub(crate) const EVIL: &str = "mallory@evil.test";
 
@@ -62,7 +62,13 @@ impl Lab {
 
     pub(crate) fn with(idp: &IdentityProvider) -> Self {
         let sp = ServiceProvider::new("https://sp.test/entity", "https://sp.test/acs");
-        Self { idp: idp.clone(), trust: idp.trust(Policy::default()), sp, request: Some(REQUEST), now: at(NOW) }
+        Self {
+            idp: idp.clone(),
+            trust: idp.trust(Policy::default()),
+            sp,
+            request: Some(REQUEST),
+            now: at(NOW),
+        }
     }
 
     pub(crate) fn policy(mut self, change: impl FnOnce(&mut Policy)) -> Self {
