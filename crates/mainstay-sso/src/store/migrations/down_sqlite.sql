@@ -1,0 +1,11 @@
+DROP TABLE sso_replay_keys;
+DROP TABLE sso_request_intents;
+DROP TABLE sso_audit_events;
+DROP TABLE sso_audit_head;
+DROP TABLE sso_setup_tokens;
+DROP TABLE sso_administrators;
+DROP TABLE sso_sessions;
+DROP TABLE sso_login_traces;
+DROP TABLE sso_metadata_revisions;
+DROP TABLE sso_certificates;
+DROP TABLE sso_connections;
