@@ -2,7 +2,7 @@
 
 use mainstay_core::Timestamp;
 
-use super::decide::{Failed, enter};
+use super::decide::{Failed, enter, enter_equal};
 use super::structure::check_version;
 use super::{ResponseInput, conditions, shell, statements, subject};
 use crate::login::{Login, Warning, replay_key};
@@ -21,18 +21,19 @@ pub(super) fn read(
 ) -> Result<Login, Failed> {
     let trust = input.trust;
     let issuer = &trust.entity_id;
-    enter(trace, Check::Issuer, shell::check_issuer(response, issuer))?;
-    enter(trace, Check::Destination, shell::check_destination(response, input))?;
-    enter(trace, Check::InResponseTo, shell::check_in_response_to(response, input))?;
+    enter_equal(trace, Check::Issuer, issuer, shell::check_issuer(response, issuer))?;
+    enter_equal(trace, Check::Destination, &input.sp.acs_url, shell::check_destination(response, input))?;
+    let answered = input.expected_request_id.unwrap_or("none");
+    enter_equal(trace, Check::InResponseTo, answered, shell::check_in_response_to(response, input))?;
     let instants = shell::check_issue_instant(response, input)
         .and_then(|()| shell::check_issue_instant(assertion, input));
     enter(trace, Check::IssueInstant, instants)?;
-    enter(trace, Check::AssertionIssuer, check_assertion_issuer(assertion, issuer))?;
+    enter_equal(trace, Check::AssertionIssuer, issuer, check_assertion_issuer(assertion, issuer))?;
     let named = subject::find(assertion).and_then(|subject| Ok((subject, subject::name_id(subject, input)?)));
     let (subject, name_id) = enter(trace, Check::NameId, named)?;
     let confirmed = enter(trace, Check::SubjectConfirmation, subject::confirm(subject, input))?;
     let expiry = enter(trace, Check::Conditions, conditions::check(assertion, input))?;
-    enter(trace, Check::Audience, conditions::check_audience(assertion, input))?;
+    enter_equal(trace, Check::Audience, &input.sp.entity_id, conditions::check_audience(assertion, input))?;
     let authn = enter(trace, Check::AuthnStatement, statements::authn(assertion, input))?;
     enter(trace, Check::Session, authn.check_session(input))?;
     let attributes = enter(trace, Check::Attributes, statements::attributes(assertion, input, warnings))?;

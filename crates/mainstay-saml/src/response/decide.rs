@@ -24,6 +24,22 @@ pub(super) fn enter<T>(trace: &mut Trace, check: Check, result: Result<T, Fail>)
     }
 }
 
+/// Like [`enter`], for a check that compares with a configured value, which the trace then shows.
+pub(super) fn enter_equal(
+    trace: &mut Trace,
+    check: Check,
+    expected: &str,
+    result: Result<(), Fail>,
+) -> Result<(), Failed> {
+    match result {
+        Ok(()) => {
+            trace.passed_with(check, expected, expected);
+            Ok(())
+        }
+        Err(fail) => Err((check, fail)),
+    }
+}
+
 pub(super) fn decide(input: &ResponseInput<'_>, trace: &mut Trace) -> Result<Login, Failed> {
     let bytes = enter(trace, Check::Decode, post::decode(input.saml_response))?;
     let parsed = xml::decode(&bytes, &Limits::MESSAGE).and_then(|text| xml::parse(text, &Limits::MESSAGE));

@@ -255,3 +255,29 @@ fn every_field_is_covered_above() {
     } = Policy::default();
     assert_eq!(Limits::MESSAGE.bytes, mainstay_saml::MAX_MESSAGE_BYTES);
 }
+
+#[test]
+fn a_policy_is_stored_as_json() {
+    let policy: Policy = serde_json::from_str("{}").unwrap();
+    assert_eq!(policy, Policy::default());
+    let mut other =
+        Policy { max_authn_age: Some(Duration::from_secs(60)), allow_idp_initiated: true, ..policy };
+    other.legacy = Some(mainstay_saml::LegacyOverride { until: at(NOW), sha1: true, short_rsa_keys: false });
+    let json = serde_json::to_string(&other).unwrap();
+    assert_eq!(serde_json::from_str::<Policy>(&json).unwrap(), other);
+    assert!(json.contains("\"rsa-sha256\"") && json.contains("\"clock_skew\":120"), "{json}");
+    // A field that nobody enforces is not silently kept.
+    assert!(serde_json::from_str::<Policy>("{\"require_magic\":true}").is_err());
+}
+
+#[test]
+fn a_trace_is_stored_as_json() {
+    let login = Lab::new().accepts(&Lab::new().message(Signed::Both));
+    let json = serde_json::to_string(&login.trace).unwrap();
+    assert_eq!(serde_json::from_str::<mainstay_saml::Trace>(&json).unwrap(), login.trace);
+    assert!(json.contains("\"check\":\"audience\"") && json.contains("https://sp.test/entity"), "{json}");
+    assert!(!json.contains(USER));
+    let refusal = serde_json::to_string(&R::AudienceMismatch).unwrap();
+    assert_eq!(refusal, "\"audience_mismatch\"");
+    assert_eq!(serde_json::from_str::<R>(&refusal).unwrap(), R::AudienceMismatch);
+}
