@@ -1,1 +1,45 @@
-//! The HTTP surface of Mainstay: sign-in, API and console.
+//! The HTTP surface of Mainstay: sign-in, the console and the API behind one port.
+//!
+//! It holds no business rule. A handler parses, calls `mainstay-sso`, and renders; who may do what is decided there.
+//!
+//! ```no_run
+//! use mainstay_server::{Config, Loaded, Server, Sources};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let flags = vec![("data", "/var/lib/mainstay".to_owned())];
+//! let loaded = Loaded::from_sources(&Sources { flags, ..Sources::default() });
+//! let config: Config = loaded.into_config().map_err(|problems| problems[0].to_string())?;
+//! let server = Server::start(&config).await?; // the database is migrated and the port is bound
+//! println!("{}", server.started().url);
+//! server.run(std::future::pending()).await; // until the future ends, then drains
+//! # Ok(())
+//! # }
+//! ```
+#![deny(missing_docs)]
+
+mod api;
+mod app;
+mod auth;
+mod config;
+mod console;
+mod dev;
+mod edge;
+mod fetch;
+mod names;
+mod ops;
+mod problem;
+mod router;
+mod saml;
+mod start;
+
+pub mod limits;
+
+pub use config::{
+    Config, ENVIRONMENT_PREFIX, Effective, Loaded, LogFormat, Origin, Problem as ConfigProblem, PublicUrl,
+    SETTINGS, Setting, Sources,
+};
+pub use dev::{KeyFileError, ORGANIZATION as DEVELOPMENT_ORGANIZATION};
+pub use fetch::{FetchError, FetchPolicy, fetch};
+pub use names::{acs_template, create_connection, metadata_url};
+pub use problem::{Problem, ProblemKind, TYPE_BASE as PROBLEM_TYPE_BASE};
+pub use start::{COMPONENTS, Server, StartError, Started, open, prepare_data, sign_in};

@@ -1,0 +1,4 @@
+//! The HTTP interface under `/api/v1`. Its types are its own, so that a change inside does not change them by accident.
+
+pub(crate) mod me;
+pub(crate) mod openapi;

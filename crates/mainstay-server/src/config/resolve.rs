@@ -1,0 +1,196 @@
+//! From texts to types; every problem is collected, none ends the check.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use mainstay_core::Secret;
+use mainstay_repo::RepoOptions;
+
+use super::layers::{Given, merge};
+use super::{Config, Effective, Loaded, LogFormat, Origin, Problem, PublicUrl, SETTINGS, Setting, Sources};
+
+/// The longest session that can be asked for.
+const LONGEST_SESSION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// The longest request or drain that can be asked for.
+const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
+
+struct Reader {
+    given: BTreeMap<&'static str, Given>,
+    effective: Vec<Effective>,
+    problems: Vec<Problem>,
+    warnings: Vec<String>,
+}
+
+pub(super) fn resolve(sources: &Sources) -> Loaded {
+    let (mut problems, mut warnings) = (Vec::new(), Vec::new());
+    let given = merge(sources, &mut problems, &mut warnings);
+    let mut reader = Reader { given, effective: Vec::new(), problems, warnings };
+    let config = reader.config();
+    reader.effective.sort_by_key(|line| SETTINGS.iter().position(|setting| setting.key == line.setting));
+    let config = config.filter(|_| reader.problems.is_empty());
+    Loaded { config, effective: reader.effective, problems: reader.problems, warnings: reader.warnings }
+}
+
+impl Reader {
+    fn config(&mut self) -> Option<Config> {
+        let listen = self.read("listen", address);
+        let public_url = self.optional("public_url", PublicUrl::parse);
+        let data = self.read("data", directory);
+        let (database, database_is_default) = self.database(data.as_deref());
+        let dev = self.read("dev", truth);
+        let allow_dev = self.read("allow_dev_on_network", truth);
+        let session_lifetime = self.read("session_lifetime", |text| duration(text, LONGEST_SESSION));
+        let request_timeout = self.read("request_timeout", |text| duration(text, LONGEST_WAIT));
+        let drain_timeout = self.read("drain_timeout", |text| duration(text, LONGEST_WAIT));
+        let trusted_proxies = self.read("trusted_proxies", addresses);
+        let log = self.read("log", |text| Ok(text.to_owned()));
+        let log_format = self.read("log_format", format);
+        self.check_dev(dev?, allow_dev?, listen?);
+        if public_url.as_ref().is_some_and(|url| !url.is_secure() && !url.is_loopback()) {
+            let warning =
+                "public_url is plain http on a network: cookies and logins can be read on the way; use https";
+            self.warnings.push(warning.to_owned());
+        }
+        Some(Config {
+            listen: listen?,
+            public_url,
+            data: data?,
+            database: Secret::new(database?),
+            database_is_default,
+            dev: dev?,
+            session_lifetime: session_lifetime?,
+            request_timeout: request_timeout?,
+            drain_timeout: drain_timeout?,
+            trusted_proxies: trusted_proxies?,
+            log: log?,
+            log_format: log_format?,
+        })
+    }
+
+    fn check_dev(&mut self, dev: bool, allowed: bool, listen: SocketAddr) {
+        if dev && !allowed && !listen.ip().is_loopback() {
+            self.problem(
+                "dev",
+                format!("anybody who reaches {listen} could sign in as a test user"),
+                "listen on 127.0.0.1, or say --allow-dev-on-network if that network is yours alone",
+            );
+        }
+    }
+
+    fn database(&mut self, data: Option<&Path>) -> (Option<String>, bool) {
+        let given = self.given.get("database").cloned();
+        let is_default = given.is_none();
+        let text = match given {
+            Some(given) => given.text,
+            None => match data {
+                Some(data) => format!("sqlite://{}/mainstay.db", data.display()),
+                None => return (None, true),
+            },
+        };
+        match RepoOptions::new(&text) {
+            Ok(options) => {
+                self.show("database", options.url().to_string());
+                (Some(text), is_default)
+            }
+            Err(error) => {
+                // The text itself is not repeated: it may hold a password.
+                self.show("database", mainstay_core::REDACTED.to_owned());
+                let mend =
+                    error.help().unwrap_or("write sqlite:///path/file.db or postgres://user@host/database");
+                self.problem("database", error.message().to_owned(), mend);
+                (None, is_default)
+            }
+        }
+    }
+
+    fn read<T>(&mut self, key: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        let default = Setting::find(key).map_or("", |setting| setting.default);
+        let text = self.given.get(key).map_or_else(|| default.to_owned(), |given| given.text.clone());
+        let read = parse(&text);
+        self.show(key, text);
+        read.map_err(|message| self.problem(key, message, &format!("for example {key} = {default:?}"))).ok()
+    }
+
+    fn optional<T>(&mut self, key: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        match self.given.get(key) {
+            Some(_) => self.read(key, parse),
+            None => {
+                self.show(key, Setting::find(key).map_or("", |setting| setting.default).to_owned());
+                None
+            }
+        }
+    }
+
+    fn origin(&self, key: &str) -> Origin {
+        self.given.get(key).map_or(Origin::Default, |given| given.origin.clone())
+    }
+
+    fn show(&mut self, key: &'static str, value: String) {
+        let origin = self.origin(key).to_string();
+        self.effective.push(Effective { setting: key, value, origin });
+    }
+
+    fn problem(&mut self, key: &'static str, message: String, mend: &str) {
+        let origin = self.origin(key);
+        self.problems.push(Problem { setting: key.to_owned(), origin, message, mend: mend.to_owned() });
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("{text:?} is not an address and a port"))
+}
+
+fn directory(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() {
+        return Err("the path is empty".to_owned());
+    }
+    std::path::absolute(text).map_err(|error| format!("{text:?} is not a path: {error}"))
+}
+
+fn truth(text: &str) -> Result<bool, String> {
+    match text {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" | "" => Ok(false),
+        _ => Err(format!("{text:?} is neither true nor false")),
+    }
+}
+
+fn addresses(text: &str) -> Result<Vec<IpAddr>, String> {
+    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+    items.map(|item| item.parse().map_err(|_| format!("{item:?} is not an IP address"))).collect()
+}
+
+fn format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(format!("{text:?} is neither text nor json")),
+    }
+}
+
+/// `90s`, `15m`, `8h`, `30d`.
+fn duration(text: &str, longest: Duration) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is not a time such as 30s, 15m, 8h or 2d");
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let unit = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        _ => return Err(wrong()),
+    };
+    let time = Duration::from_secs(number.saturating_mul(unit));
+    if time.is_zero() {
+        return Err(format!("{text:?} is no time at all"));
+    }
+    if time > longest {
+        return Err(format!("{text:?} is longer than {} hours", longest.as_secs() / 3600));
+    }
+    Ok(time)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! What happens around every request: an id, a log line, metrics, headers, a time limit, pages for problems.
+
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use mainstay_core::SystemClock;
+
+use crate::app::App;
+use crate::console;
+use crate::problem::{Problem, ProblemKind};
+
+mainstay_core::typed_id! {
+    /// Names one request in the log, on error pages and in login traces.
+    pub(crate) struct RequestId("req");
+}
+
+/// Nothing inline, nothing from elsewhere, in nobody's frame.
+pub(crate) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
+     img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+const PERMISSIONS_POLICY: &str = "camera=(), geolocation=(), microphone=(), payment=(), usb=()";
+const TWO_YEARS: &str = "max-age=63072000";
+/// How much longer than an operation of the database a request may take, so that the database's exact answer comes first.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The outermost layer.
+pub(crate) async fn around(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let id = RequestId::generate(&SystemClock);
+    request.extensions_mut().insert(id);
+    let started = Instant::now();
+    let method = request.method().clone();
+    let matched = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let route = matched.unwrap_or_else(|| "unmatched".to_owned());
+    let is_page = !is_machine(request.uri().path());
+
+    let limit = app.request_timeout() + GRACE;
+    let mut response = match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_elapsed) => {
+            Problem::new(ProblemKind::Unavailable, "The request took too long and was given up.")
+                .into_response()
+        }
+    };
+    if is_page && let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        response = console::problem_page(&app, &problem, id);
+    }
+    add_headers(response.headers_mut(), app.public_url().is_secure(), id);
+
+    let status = response.status().as_u16();
+    let took = started.elapsed();
+    // Not the path: it can hold a setup link's token.
+    tracing::info!(request = %id, %method, route, status, micros = took.as_micros(), "request");
+    let labels = [("method", method.to_string()), ("route", route), ("status", status.to_string())];
+    metrics::counter!("mainstay_http_requests_total", &labels).increment(1);
+    metrics::histogram!("mainstay_http_request_seconds").record(took.as_secs_f64());
+    response
+}
+
+/// Whether programs rather than people read what the path answers.
+fn is_machine(path: &str) -> bool {
+    ["/api/", "/healthz", "/readyz", "/metrics", "/assets/"].iter().any(|start| path.starts_with(start))
+}
+
+fn add_headers(headers: &mut HeaderMap, secure: bool, id: RequestId) {
+    let mut add = |name: HeaderName, value: &'static str| {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    };
+    add(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
+    add(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    // Not `no-referrer`: with it browsers send `Origin: null` with our own forms.
+    add(header::REFERRER_POLICY, "same-origin");
+    add(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
+    add(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
+    add(HeaderName::from_static("permissions-policy"), PERMISSIONS_POLICY);
+    add(header::CACHE_CONTROL, "no-store");
+    if secure {
+        add(header::STRICT_TRANSPORT_SECURITY, TWO_YEARS);
+    }
+    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        headers.insert("x-request-id", value);
+    }
+}

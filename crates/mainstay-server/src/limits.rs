@@ -1,0 +1,42 @@
+//! Every limit of the surface, by name.
+
+use std::time::Duration;
+
+/// The largest body of a form to the assertion consumer service: a base64 message of the verifier's limit, percent-encoded.
+pub const ACS_BODY_BYTES: usize = 512 * 1024;
+/// The largest body of any other request.
+pub const BODY_BYTES: usize = 16 * 1024;
+/// How many responses one client may post at once.
+pub const ACS_BURST: u32 = 60;
+/// How often one client may post a response after that.
+pub const ACS_EVERY: Duration = Duration::from_millis(200);
+/// How many logins one client may start at once.
+pub const LOGIN_BURST: u32 = 60;
+/// How often one client may start a login after that.
+pub const LOGIN_EVERY: Duration = Duration::from_millis(200);
+/// How many setup links one client may try at once.
+pub const SETUP_BURST: u32 = 10;
+/// How often one client may try a setup link after that.
+pub const SETUP_EVERY: Duration = Duration::from_secs(6);
+/// How many clients a rate limit remembers; beyond it, those that have recovered are forgotten.
+pub const RATE_CLIENTS: usize = 100_000;
+/// How long a client may take to send a request's head.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many connections are served at once; further ones wait to be accepted.
+pub const CONNECTIONS: usize = 1_024;
+/// How long the readiness check waits for the database.
+pub const READY_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a browser may take from the sign-in page to the posted response.
+pub const LOGIN_COOKIE: Duration = Duration::from_secs(600);
+/// How often expired sessions, intents and replay keys are removed.
+pub const PRUNE_EVERY: Duration = Duration::from_secs(60);
+/// How many steps of pruning follow each other before the next pause.
+pub const PRUNE_STEPS: u32 = 100;
+/// How many connections the sign-in page lists before it asks for the organisation.
+pub const SIGN_IN_LISTED: usize = 12;
+/// How many connections the console lists.
+pub const CONSOLE_LISTED: u32 = 200;
+/// The largest metadata document that is fetched or read.
+pub const METADATA_BYTES: usize = 10 * 1024 * 1024;
+/// How long fetching metadata may take, all in all.
+pub const FETCH_TIMEOUT: Duration = Duration::from_secs(20);

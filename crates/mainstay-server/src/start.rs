@@ -1,0 +1,229 @@
+//! From a configuration to a running server, and back down.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use mainstay_repo::middleware::{Observe, Retry};
+use mainstay_repo::{Component, Repo, RepoOptions, Target};
+use mainstay_sso::{Actor, Cause, Lifetimes, Scope, Sso, SsoOptions};
+use serde::Serialize;
+use tokio::net::TcpListener;
+
+use crate::app::App;
+use crate::config::{Config, PublicUrl};
+use crate::dev::{self, Dev, KeyFileError};
+use crate::edge::listen;
+use crate::{limits, ops, router};
+
+/// Every component that this program keeps in its database, in the order in which they are migrated.
+pub const COMPONENTS: &[Component] = &[mainstay_sso::COMPONENT];
+
+/// Only its owner enters.
+const OWNER_ONLY: u32 = 0o700;
+
+/// Why the server does not start.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The data directory cannot be made.
+    Data(PathBuf, std::io::Error),
+    /// The port cannot be had.
+    Listen(SocketAddr, std::io::Error),
+    /// The database cannot be opened or migrated.
+    Repo(mainstay_repo::Error),
+    /// Sign-in cannot be set up.
+    Sso(mainstay_sso::Error),
+    /// The development provider's key cannot be used.
+    Key(KeyFileError),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Data(path, error) => write!(
+                f,
+                "the data directory {} cannot be made: {error}; name another with --data, or make it for this user",
+                path.display()
+            ),
+            Self::Listen(address, error) => {
+                write!(
+                    f,
+                    "{address} cannot be listened on: {error}; end what holds it, or name another with --listen"
+                )
+            }
+            Self::Repo(error) => fmt::Display::fmt(error, f),
+            Self::Sso(error) => fmt::Display::fmt(error, f),
+            Self::Key(error) => fmt::Display::fmt(error, f),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<mainstay_repo::Error> for StartError {
+    fn from(error: mainstay_repo::Error) -> Self {
+        Self::Repo(error)
+    }
+}
+
+impl From<mainstay_sso::Error> for StartError {
+    fn from(error: mainstay_sso::Error) -> Self {
+        Self::Sso(error)
+    }
+}
+
+impl From<KeyFileError> for StartError {
+    fn from(error: KeyFileError) -> Self {
+        Self::Key(error)
+    }
+}
+
+/// What a started server tells whoever started it.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct Started {
+    /// Where the console is.
+    pub url: String,
+    /// The address that is listened on.
+    pub listen: SocketAddr,
+    /// Which database, without secrets.
+    pub database: String,
+    /// Makes the first administrator, once; nothing when there is one.
+    pub setup_link: Option<String>,
+    /// Whether the development provider exists.
+    pub dev: bool,
+}
+
+/// A server that is ready to serve.
+#[derive(Debug)]
+pub struct Server {
+    app: App,
+    listener: TcpListener,
+    drain_timeout: Duration,
+    started: Started,
+}
+
+/// Makes the data directory, where the configuration needs it.
+///
+/// # Errors
+/// [`StartError::Data`].
+pub fn prepare_data(data: &Path) -> Result<(), StartError> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(OWNER_ONLY).create(data);
+    made.map_err(|error| StartError::Data(data.to_owned(), error))
+}
+
+/// Opens the configured database, as the server and the command line both do.
+///
+/// # Errors
+/// As [`mainstay_repo::Repo::connect`].
+pub async fn open(config: &Config) -> Result<Repo, mainstay_repo::Error> {
+    let options = RepoOptions::new(config.database.expose())?;
+    options
+        .with(Observe)
+        .with(Retry::default())
+        .connect()
+        .await
+        .map(|repo| repo.within(config.request_timeout))
+}
+
+/// Sign-in on an open database.
+///
+/// # Errors
+/// As `Sso::new`.
+pub fn sign_in(repo: Repo, config: &Config) -> mainstay_sso::Result<Sso> {
+    let lifetimes = Lifetimes { session_absolute: config.session_lifetime, ..Lifetimes::DEFAULT };
+    Sso::new(repo, SsoOptions { lifetimes, ..SsoOptions::default() })
+}
+
+impl Server {
+    /// Opens the database, migrates it and binds the port. Nobody is served before [`Server::run`].
+    ///
+    /// # Errors
+    /// [`StartError`]: nothing was left half done; a start that failed can be repeated.
+    pub async fn start(config: &Config) -> Result<Self, StartError> {
+        ops::install_recorder();
+        // First what fails most often and costs nothing: a port that is taken.
+        let listener = TcpListener::bind(config.listen).await;
+        let listener = listener.map_err(|error| StartError::Listen(config.listen, error))?;
+        let listen = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
+        let url = config.public_url.clone().unwrap_or_else(|| PublicUrl::of_listener(listen));
+        prepare_data(&config.data)?;
+        let repo = open(config).await?;
+        for component in COMPONENTS {
+            repo.migrator().migrate(component, Target::Latest).await?;
+        }
+        let sso = sign_in(repo.clone(), config)?;
+        let actor = Actor::new("mainstay serve")?;
+        let scope = Scope::system(actor.clone());
+        let dev = if config.dev {
+            Some(Dev::start(&sso, &scope, &url, &config.data).await?)
+        } else {
+            dev::stop(&sso, &scope).await?;
+            None
+        };
+        let setup_link = setup_link(&sso, &scope, &url).await?;
+        let started = Started {
+            url: url.to_string(),
+            listen,
+            database: repo.describe().to_owned(),
+            setup_link,
+            dev: config.dev,
+        };
+        let app = App::new(config, url, repo, sso, dev, actor);
+        Ok(Self { app, listener, drain_timeout: config.drain_timeout, started })
+    }
+
+    /// Where it is and how to begin.
+    #[must_use]
+    pub const fn started(&self) -> &Started {
+        &self.started
+    }
+
+    /// Serves until `shutdown` ends, lets running requests end and closes the database.
+    ///
+    /// Returns whether every request ended within the drain's time.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> bool {
+        let Self { app, listener, drain_timeout, .. } = self;
+        let repo = app.repo().clone();
+        let pruner = tokio::spawn(prune_for_ever(app.clone()));
+        let draining = app.clone();
+        let shutdown = async move {
+            shutdown.await;
+            draining.begin_draining();
+            tracing::info!("going down: running requests are finished");
+        };
+        let all_ended = listen::serve(listener, router::router(app), shutdown, drain_timeout).await;
+        pruner.abort();
+        repo.close().await;
+        all_ended
+    }
+}
+
+async fn setup_link(sso: &Sso, scope: &Scope, url: &PublicUrl) -> Result<Option<String>, StartError> {
+    if !sso.administrator_list(scope).await?.is_empty() {
+        return Ok(None);
+    }
+    let cause = Cause::new("the server was started and nobody administrates it yet")?;
+    let token = sso.setup_token_issue(scope, &cause).await?;
+    Ok(Some(url.join(&format!("/setup/{}", token.expose()))))
+}
+
+async fn prune_for_ever(app: App) {
+    loop {
+        tokio::time::sleep(limits::PRUNE_EVERY).await;
+        for _ in 0..limits::PRUNE_STEPS {
+            match app.sso().prune().await {
+                Ok(pruned) if pruned.more() => {}
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "expired rows were not removed; the next round tries again");
+                    break;
+                }
+            }
+        }
+        ops::upkeep();
+    }
+}

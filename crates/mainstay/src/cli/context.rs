@@ -1,0 +1,113 @@
+//! What every command needs: how to print, the configuration, the database.
+
+use std::path::PathBuf;
+
+use mainstay_repo::Repo;
+use mainstay_server::{COMPONENTS, Config, Loaded, PublicUrl, Sources, open, prepare_data};
+use mainstay_sso::{Actor, Scope, Sso};
+
+use super::args::{ServerSettings, Settings};
+use super::exit::{Exit, Failure, Outcome};
+use super::output::Output;
+
+/// The circumstances of one run.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) output: Output,
+    environment: Vec<(String, String)>,
+}
+
+impl Context {
+    pub(crate) const fn new(output: Output, environment: Vec<(String, String)>) -> Self {
+        Self { output, environment }
+    }
+
+    /// Lays file, environment and flags over each other.
+    pub(crate) fn load(&self, settings: &Settings, server: Option<&ServerSettings>) -> Outcome<Loaded> {
+        let mut sources =
+            Sources { environment: self.environment.clone(), flags: flags(settings, server), file: None };
+        if let Some(path) = &settings.config {
+            sources = sources.with_file(path).map_err(|problem| Failure::new(Exit::Usage, problem))?;
+        }
+        Ok(Loaded::from_sources(&sources))
+    }
+
+    /// The configuration; warnings are printed, problems are the failure.
+    pub(crate) fn config(&self, settings: &Settings, server: Option<&ServerSettings>) -> Outcome<Config> {
+        let loaded = self.load(settings, server)?;
+        for warning in &loaded.warnings {
+            self.output.warning(warning);
+        }
+        loaded.into_config().map_err(|problems| {
+            let lines: Vec<String> = problems.iter().map(|problem| format!("  {problem}")).collect();
+            Failure::new(Exit::Usage, format!("the configuration has problems:\n{}", lines.join("\n")))
+                .with_help("mainstay config check shows every setting and where it comes from")
+        })
+    }
+
+    /// Opens the database that must be there already.
+    pub(crate) async fn existing(&self, config: &Config) -> Outcome<Repo> {
+        let file: PathBuf = config.data.join("mainstay.db");
+        if config.database_is_default && !file.exists() {
+            return Err(Failure::new(Exit::Refused, format!("there is no database at {}", file.display()))
+                .with_help(
+                    "mainstay serve and mainstay migrate up make one; --data or --database name another",
+                ));
+        }
+        Ok(open(config).await?)
+    }
+
+    /// Opens the database; makes it when it is not there.
+    pub(crate) async fn open_or_make(&self, config: &Config) -> Outcome<Repo> {
+        if config.database_is_default {
+            prepare_data(&config.data)?;
+        }
+        Ok(open(config).await?)
+    }
+
+    /// Sign-in on the configured database, whose tables must be up to date.
+    pub(crate) async fn sso(&self, config: &Config) -> Outcome<Sso> {
+        let repo = self.existing(config).await?;
+        for component in COMPONENTS {
+            repo.migrator().require_latest(component).await?;
+        }
+        Ok(mainstay_server::sign_in(repo, config)?)
+    }
+
+    /// Whoever may run this command on this machine may do everything; the audit has their name.
+    pub(crate) fn scope(&self) -> Outcome<Scope> {
+        let user = self.environment.iter().find(|(name, _)| name == "USER" || name == "LOGNAME");
+        let user = user.map_or("unknown", |(_, user)| user.as_str());
+        let actor = Actor::new(format!("cli:{user}")).or_else(|_| Actor::new("cli:unknown"))?;
+        Ok(Scope::system(actor))
+    }
+}
+
+/// The URL that the server of this configuration has.
+pub(crate) fn public_url(config: &Config) -> PublicUrl {
+    config.public_url.clone().unwrap_or_else(|| PublicUrl::of_listener(config.listen))
+}
+
+fn flags(settings: &Settings, server: Option<&ServerSettings>) -> Vec<(&'static str, String)> {
+    let mut flags: Vec<(&'static str, Option<String>)> = vec![
+        ("data", settings.data.clone()),
+        ("database", settings.database.clone()),
+        ("public_url", settings.public_url.clone()),
+    ];
+    if let Some(server) = server {
+        // A flag without a value can only switch on; what is not said leaves the other layers as they are.
+        let on = |flag: bool| flag.then(|| "true".to_owned());
+        flags.extend([
+            ("listen", server.listen.clone()),
+            ("dev", on(server.dev)),
+            ("allow_dev_on_network", on(server.allow_dev_on_network)),
+            ("session_lifetime", server.session_lifetime.clone()),
+            ("request_timeout", server.request_timeout.clone()),
+            ("drain_timeout", server.drain_timeout.clone()),
+            ("trusted_proxies", server.trusted_proxies.clone()),
+            ("log", server.log.clone()),
+            ("log_format", server.log_format.clone()),
+        ]);
+    }
+    flags.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+}

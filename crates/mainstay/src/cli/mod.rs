@@ -1,0 +1,87 @@
+//! The command line: noun, then verb; the same nouns as the crates.
+
+mod args;
+mod config;
+mod context;
+mod exit;
+mod log;
+mod migrate;
+mod output;
+mod serve;
+mod sso;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use serde::Serialize;
+
+use self::args::{Cli, Command, ConfigCommand};
+use self::context::Context;
+use self::exit::{Exit, Failure, Outcome};
+use self::output::Output;
+
+/// Reads the arguments, runs the command, and says how it went by its exit code.
+pub(crate) fn main() -> ExitCode {
+    let environment: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let no_colour = environment.iter().any(|(name, value)| name == "NO_COLOR" && !value.is_empty());
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help is no error; what is one goes to standard error, with exit code 2.
+        Err(error) => {
+            let code = if error.use_stderr() { Exit::Usage.into() } else { ExitCode::SUCCESS };
+            // A closed pipe is the reader's choice.
+            let _ = error.print();
+            return code;
+        }
+    };
+    let output = Output::new(cli.json, no_colour);
+    match run(cli.command, &Context::new(output, environment)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output.failure(&failure);
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(command: Command, context: &Context) -> Outcome {
+    match command {
+        Command::Serve(args) => serve::run(&args, context),
+        Command::Config { command: ConfigCommand::Check(args) } => config::check(&args, context),
+        Command::Migrate { command } => block_on(migrate::run(command, context)),
+        Command::Sso { command } => block_on(sso::run(command, context)),
+        Command::Version => {
+            version(context);
+            Ok(())
+        }
+    }
+}
+
+/// Runs a short command to its end; one thread is enough.
+fn block_on(command: impl Future<Output = Outcome>) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(Exit::Unavailable, format!("no runtime: {error}")))?;
+    runtime.block_on(command)
+}
+
+#[derive(Serialize)]
+struct Version {
+    version: &'static str,
+}
+
+fn version(context: &Context) {
+    let body = Version { version: env!("CARGO_PKG_VERSION") };
+    context.output.result("mainstay.version/1", &body, || format!("mainstay {}", body.version));
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}
