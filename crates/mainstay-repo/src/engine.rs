@@ -41,11 +41,6 @@ impl Engine {
                     .await
                     .map(|driver| Self::Postgres(Box::new(driver)))
             }
-            #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
-            other => {
-                Err(Error::configuration(format!("this program was built without the driver for {other}"))
-                    .with_help("build it with the features `sqlite` and `postgres` of mainstay-repo"))
-            }
         }
     }
 

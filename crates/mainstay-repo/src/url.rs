@@ -34,12 +34,22 @@ impl DatabaseUrl {
             "postgres" | "postgresql" => {
                 crate::postgres::PostgresConfig::from_url(url).map(|config| Self::Postgres(Box::new(config)))
             }
+            #[cfg(not(feature = "sqlite"))]
+            "sqlite" => Err(not_built("SQLite", "sqlite")),
+            #[cfg(not(feature = "postgres"))]
+            "postgres" | "postgresql" => Err(not_built("PostgreSQL", "postgres")),
             "litefs" => Err(Error::configuration("this program was built without LiteFS support")
                 .with_help("use sqlite:///path/to/file.db on one machine, or postgres://… on several")),
             other => Err(Error::configuration(format!("the database URL's scheme {other:?} is not known"))
                 .with_help("the known ones are sqlite and postgres")),
         }
     }
+}
+
+#[cfg(not(all(feature = "sqlite", feature = "postgres")))]
+fn not_built(database: &str, feature: &str) -> Error {
+    Error::configuration(format!("this program was built without the {database} driver"))
+        .with_help(format!("build it with the feature {feature:?} of mainstay-repo"))
 }
 
 impl fmt::Display for DatabaseUrl {

@@ -18,16 +18,23 @@ pub(super) struct Queue<T> {
 
 struct Lanes<T> {
     normal: VecDeque<T>,
+    /// How many jobs were ever put into the normal lane.
+    arrived: u64,
     low: VecDeque<T>,
     waiting: usize,
     closed: bool,
 }
+
+/// A moment in the life of a queue.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mark(u64);
 
 impl<T> Queue<T> {
     pub(super) fn new(capacity: usize) -> Arc<Self> {
         Arc::new(Self {
             lanes: Mutex::new(Lanes {
                 normal: VecDeque::new(),
+                arrived: 0,
                 low: VecDeque::new(),
                 waiting: 0,
                 closed: false,
@@ -53,7 +60,10 @@ impl<T> Queue<T> {
             return Err(Error::closed());
         }
         match call.priority {
-            Priority::Normal => lanes.normal.push_back(job),
+            Priority::Normal => {
+                lanes.normal.push_back(job);
+                lanes.arrived += 1;
+            }
             Priority::Low { .. } => lanes.low.push_back(job),
         }
         let wake = lanes.waiting > 0;
@@ -92,6 +102,26 @@ impl<T> Queue<T> {
         into.extend(low);
         drop(lanes);
         self.places.add_permits(taken);
+    }
+
+    /// The jobs of the normal lane that are there now, for [`Queue::pop_arrived`]; none when it is empty.
+    pub(super) fn mark(&self) -> Option<Mark> {
+        let lanes = self.lock();
+        (!lanes.normal.is_empty()).then_some(Mark(lanes.arrived))
+    }
+
+    /// Takes the next normal job that was there at the mark, without waiting.
+    pub(super) fn pop_arrived(&self, mark: Mark) -> Option<T> {
+        let mut lanes = self.lock();
+        let waiting = u64::try_from(lanes.normal.len()).unwrap_or(u64::MAX);
+        let next = lanes.arrived.saturating_sub(waiting);
+        if next >= mark.0 {
+            return None;
+        }
+        let job = lanes.normal.pop_front()?;
+        drop(lanes);
+        self.places.add_permits(1);
+        Some(job)
     }
 
     /// How many jobs wait.
@@ -149,6 +179,20 @@ mod tests {
         queue.take(3, &mut taken);
         assert_eq!(taken, [3, 4, 1]);
         assert_eq!(queue.pop(), Some(2));
+    }
+
+    #[tokio::test]
+    async fn a_mark_covers_only_what_was_there() {
+        let queue = Queue::new(8);
+        assert!(queue.mark().is_none());
+        for job in [1, 2] {
+            queue.push(job, &call(Priority::Normal, 1_000)).await.unwrap();
+        }
+        let mark = queue.mark().unwrap();
+        queue.push(3, &call(Priority::Normal, 1_000)).await.unwrap();
+        assert_eq!(queue.pop(), Some(1));
+        assert_eq!((queue.pop_arrived(mark), queue.pop_arrived(mark)), (Some(2), None));
+        assert_eq!(queue.pop(), Some(3));
     }
 
     #[tokio::test]

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::group::roll_back;
 use super::open::Watch;
-use super::queue::Queue;
+use super::queue::{Mark, Queue};
 use super::statement::Session;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operation::Call;
@@ -23,6 +25,11 @@ pub(super) struct ReadJob {
     pub(super) reply: oneshot::Sender<Result<Vec<Vec<Row>>>>,
 }
 
+/// The most reads that share a snapshot.
+const SNAPSHOT_READS: usize = 32;
+/// A snapshot is given up after so long, so that it does not hold up checkpoints.
+const SNAPSHOT_TIME: Duration = Duration::from_millis(2);
+
 /// Starts a reader.
 pub(super) fn start(
     session: Session,
@@ -34,12 +41,32 @@ pub(super) fn start(
         .name(format!("mainstay-reader-{number}"))
         .spawn(move || {
             while let Some(job) = queue.pop() {
-                serve(&session, &watch, job);
+                match queue.mark() {
+                    Some(mark) => share(&session, &watch, &queue, mark, job),
+                    None => serve(&session, &watch, job),
+                }
             }
         })
         .map_err(|source| {
             Error::new(ErrorKind::Unavailable, "a reader thread cannot be started").with_source(source)
         })
+}
+
+/// Runs a read and others that wait in one snapshot: opening one costs as much as a point read.
+///
+/// Only reads that were queued before the snapshot opens share it. One that came later may follow a write that the
+/// snapshot does not hold, and must see it.
+fn share(session: &Session, watch: &Watch, queue: &Queue<ReadJob>, mark: Mark, first: ReadJob) {
+    let opened = session.run("BEGIN");
+    let until = Instant::now() + SNAPSHOT_TIME;
+    serve(session, watch, first);
+    let mut served = 1;
+    while opened.is_ok() && served < SNAPSHOT_READS && Instant::now() < until {
+        let Some(job) = queue.pop_arrived(mark) else { break };
+        serve(session, watch, job);
+        served += 1;
+    }
+    roll_back(session);
 }
 
 fn serve(session: &Session, watch: &Watch, job: ReadJob) {
@@ -57,11 +84,12 @@ fn serve(session: &Session, watch: &Watch, job: ReadJob) {
 }
 
 fn read(session: &Session, statements: &[Statement]) -> Result<Vec<Vec<Row>>> {
-    if let [only] = statements {
-        return session.read(only).map(|rows| vec![rows]);
+    let all = || statements.iter().map(|statement| session.read(statement)).collect();
+    if statements.len() == 1 || !session.connection().is_autocommit() {
+        return all();
     }
     session.run("BEGIN")?;
-    let result = statements.iter().map(|statement| session.read(statement)).collect();
-    super::group::roll_back(session);
+    let result = all();
+    roll_back(session);
     result
 }

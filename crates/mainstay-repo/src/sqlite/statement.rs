@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{CachedStatement, Connection};
 
@@ -17,18 +17,27 @@ use crate::value::Value;
 
 type Columns = Arc<[Box<str>]>;
 
-/// A connection and the column names of the statements that it has run, so that a point read does not build them anew.
+/// What is learnt of a statement's text when it is first prepared.
+struct Known {
+    /// The number in each placeholder's name, by the place that SQLite gave it.
+    numbers: Box<[usize]>,
+    /// The highest of them: how many parameters must be bound.
+    wanted: usize,
+    columns: Mutex<Columns>,
+}
+
+/// A connection and what it has learnt of the statements that it has run, so that a point read does not learn it anew.
 pub(super) struct Session {
     connection: Connection,
-    columns: RefCell<HashMap<String, Columns>>,
+    known: RefCell<HashMap<String, Arc<Known>>>,
 }
 
 impl Session {
-    /// How many statements' column names are kept; the cache starts over beyond that.
-    const MAX_COLUMN_SETS: usize = 1_024;
+    /// How many statements' texts are remembered; the memory starts over beyond that.
+    const MAX_KNOWN: usize = 1_024;
 
     pub(super) fn new(connection: Connection) -> Self {
-        Self { connection, columns: RefCell::default() }
+        Self { connection, known: RefCell::default() }
     }
 
     pub(super) const fn connection(&self) -> &Connection {
@@ -37,22 +46,22 @@ impl Session {
 
     /// Runs a statement that must not write.
     pub(super) fn read(&self, statement: &Statement) -> Result<Vec<Row>> {
-        let mut prepared = self.prepare(statement)?;
+        let (mut prepared, known) = self.prepare(statement)?;
         if !prepared.readonly() {
             return Err(Error::new(ErrorKind::ReadOnly, "a statement that writes was sent as a read")
                 .with_help("send it by Repo::write or in a batch"));
         }
-        self.bind(&mut prepared, &resolve_params(statement, &[])?)?;
-        self.collect(&mut prepared, statement)
+        self.bind(&mut prepared, &known, &resolve_params(statement, &[])?)?;
+        self.collect(&mut prepared, &known)
     }
 
     /// Runs a statement that may write; `done` holds what the statements before it in the batch did.
     pub(super) fn write(&self, statement: &Statement, done: &[Written]) -> Result<Written> {
-        let mut prepared = self.prepare(statement)?;
-        self.bind(&mut prepared, &resolve_params(statement, done)?)?;
+        let (mut prepared, known) = self.prepare(statement)?;
+        self.bind(&mut prepared, &known, &resolve_params(statement, done)?)?;
         let readonly = prepared.readonly();
         let before = self.connection.total_changes();
-        let rows = self.collect(&mut prepared, statement)?;
+        let rows = self.collect(&mut prepared, &known)?;
         let affected = if readonly {
             u64::try_from(rows.len()).unwrap_or(u64::MAX)
         } else if self.connection.total_changes() == before {
@@ -74,68 +83,91 @@ impl Session {
         translate(&self.connection, error)
     }
 
-    fn prepare(&self, statement: &Statement) -> Result<CachedStatement<'_>> {
+    fn prepare(&self, statement: &Statement) -> Result<(CachedStatement<'_>, Arc<Known>)> {
         let sql = statement.sql().text(Dialect::Sqlite);
-        self.connection.prepare_cached(sql).map_err(|error| self.translate(error))
+        let prepared = self.connection.prepare_cached(sql).map_err(|error| self.translate(error))?;
+        if let Some(known) = self.known.borrow().get(sql) {
+            return Ok((prepared, Arc::clone(known)));
+        }
+        let known = Arc::new(Known::learn(&prepared)?);
+        let mut memory = self.known.borrow_mut();
+        if memory.len() >= Self::MAX_KNOWN {
+            memory.clear();
+        }
+        memory.insert(sql.to_owned(), Arc::clone(&known));
+        Ok((prepared, known))
     }
 
-    /// Binds by the number in `$1`. SQLite takes `$1` for a name and numbers the names as they come, so the number is read
-    /// from the name that SQLite reports.
-    fn bind(&self, prepared: &mut CachedStatement<'_>, params: &[Cow<'_, Value>]) -> Result<()> {
-        let mut highest = 0;
-        for place in 1..=prepared.parameter_count() {
-            let number = prepared
-                .parameter_name(place)
-                .and_then(|name| name.strip_prefix('$'))
-                .and_then(|number| number.parse::<usize>().ok())
-                .filter(|number| *number > 0)
-                .ok_or_else(|| Error::invalid_input("a placeholder is not of the form $1, $2, …"))?;
-            highest = highest.max(number);
-            let value = params.get(number - 1).ok_or_else(|| wrong_count(number, params.len()))?;
+    fn bind(
+        &self,
+        prepared: &mut CachedStatement<'_>,
+        known: &Known,
+        params: &[Cow<'_, Value>],
+    ) -> Result<()> {
+        if known.wanted != params.len() {
+            return Err(wrong_count(known.wanted, params.len()));
+        }
+        for (place, number) in (1..).zip(&known.numbers) {
+            let value = params.get(number - 1).ok_or_else(|| wrong_count(*number, params.len()))?;
             prepared.raw_bind_parameter(place, Bind(value)).map_err(|error| self.translate(error))?;
         }
-        if highest == params.len() { Ok(()) } else { Err(wrong_count(highest, params.len())) }
+        Ok(())
     }
 
-    fn collect(&self, prepared: &mut CachedStatement<'_>, statement: &Statement) -> Result<Vec<Row>> {
+    fn collect(&self, prepared: &mut CachedStatement<'_>, known: &Known) -> Result<Vec<Row>> {
         let count = prepared.column_count();
         if count == 0 {
             prepared.raw_execute().map_err(|error| self.translate(error))?;
             return Ok(Vec::new());
         }
-        let columns = self.column_names(prepared, statement);
-        let mut rows = prepared.raw_query();
         let mut collected = Vec::new();
+        let columns = known.columns_of(prepared);
+        let mut rows = prepared.raw_query();
         while let Some(row) = rows.next().map_err(|error| self.translate(error))? {
-            let values = (0..count)
-                .map(|place| row.get_ref(place).map_err(|error| self.translate(error)).and_then(read))
-                .collect::<Result<Vec<_>>>()?;
+            let mut values = Vec::with_capacity(count);
+            for place in 0..count {
+                values.push(row.get_ref(place).map_err(|error| self.translate(error)).and_then(read)?);
+            }
             collected.push(Row::new(Arc::clone(&columns), values));
         }
         Ok(collected)
     }
+}
 
-    fn column_names(&self, prepared: &CachedStatement<'_>, statement: &Statement) -> Columns {
-        let sql = statement.sql().text(Dialect::Sqlite);
-        let mut kept = self.columns.borrow_mut();
-        if let Some(columns) = kept.get(sql) {
-            // `SELECT *` changes its columns when the table does.
-            let same = columns.len() == prepared.column_count()
-                && columns
-                    .iter()
-                    .enumerate()
-                    .all(|(place, name)| prepared.column_name(place).is_ok_and(|now| now == &**name));
-            if same {
-                return Arc::clone(columns);
-            }
-        }
-        let columns: Columns = prepared.column_names().into_iter().map(Box::from).collect();
-        if kept.len() >= Self::MAX_COLUMN_SETS {
-            kept.clear();
-        }
-        kept.insert(sql.to_owned(), Arc::clone(&columns));
-        columns
+impl Known {
+    /// SQLite takes `$1` for a name and numbers the names as they come, so the number is read from the name.
+    fn learn(prepared: &CachedStatement<'_>) -> Result<Self> {
+        let number = |place| {
+            prepared
+                .parameter_name(place)
+                .and_then(|name| name.strip_prefix('$'))
+                .and_then(|number| number.parse::<usize>().ok())
+                .filter(|number| *number > 0)
+                .ok_or_else(|| Error::invalid_input("a placeholder is not of the form $1, $2, …"))
+        };
+        let numbers = (1..=prepared.parameter_count()).map(number).collect::<Result<Box<[_]>>>()?;
+        let wanted = numbers.iter().copied().max().unwrap_or(0);
+        Ok(Self { numbers, wanted, columns: Mutex::new(names_of(prepared)) })
     }
+
+    /// The column names; `SELECT *` changes them when the table does.
+    fn columns_of(&self, prepared: &CachedStatement<'_>) -> Columns {
+        let mut columns = self.columns.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = columns.len() == prepared.column_count()
+            && columns
+                .iter()
+                .enumerate()
+                .all(|(place, name)| prepared.column_name(place).is_ok_and(|now| now == &**name));
+        if !same {
+            *columns = names_of(prepared);
+        }
+        Arc::clone(&columns)
+    }
+}
+
+#[allow(clippy::useless_conversion, reason = "older versions of rusqlite in our range return a Vec")]
+fn names_of(prepared: &CachedStatement<'_>) -> Columns {
+    prepared.column_names().into_iter().map(Box::from).collect()
 }
 
 fn wrong_count(wanted: usize, given: usize) -> Error {
