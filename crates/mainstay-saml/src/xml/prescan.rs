@@ -22,6 +22,8 @@ pub struct Limits {
     pub declarations: usize,
     /// Namespace declarations of an element and its ancestors.
     pub in_scope: usize,
+    /// The same, summed over the elements that declare any: each of them costs the parser a copy.
+    pub copies: usize,
 }
 
 impl Limits {
@@ -33,11 +35,17 @@ impl Limits {
         elements: 10_000,
         declarations: 4_096,
         in_scope: 64,
+        copies: 65_536,
     };
 
     /// Limits of a canonical form, in which one declaration may have become many.
-    pub(crate) const CANONICAL: Self =
-        Self { bytes: crate::MAX_CANONICAL_BYTES, declarations: 20_000, in_scope: 128, ..Self::MESSAGE };
+    pub(crate) const CANONICAL: Self = Self {
+        bytes: crate::MAX_CANONICAL_BYTES,
+        declarations: 20_000,
+        in_scope: 128,
+        copies: 262_144,
+        ..Self::MESSAGE
+    };
 
     /// Limits of a metadata document.
     pub const METADATA: Self = Self {
@@ -47,11 +55,12 @@ impl Limits {
         elements: 500_000,
         declarations: 32_768,
         in_scope: 64,
+        copies: 1_048_576,
     };
 
     /// Limits of the canonical form of a signed metadata document.
     pub(crate) const CANONICAL_METADATA: Self =
-        Self { bytes: 2 * crate::MAX_METADATA_BYTES, in_scope: 128, ..Self::METADATA };
+        Self { bytes: 2 * crate::MAX_METADATA_BYTES, in_scope: 128, copies: 4_194_304, ..Self::METADATA };
 }
 
 /// Takes off an XML declaration of version 1.0 and encoding UTF-8.
@@ -86,9 +95,18 @@ pub(super) fn strip_declaration(text: &str) -> Result<&str, Fail> {
 
 /// Scans the document; `Ok` means that the parser may see it.
 pub(super) fn scan(text: &str, limits: &Limits) -> Result<(), Fail> {
-    let mut scan =
-        Scan { rest: text.as_bytes(), limits, open: Vec::new(), elements: 0, declarations: 0, scope: 0 };
-    if text.bytes().any(|b| b < b' ' && !matches!(b, b'\t' | b'\n' | b'\r')) {
+    let mut scan = Scan {
+        rest: text.as_bytes(),
+        limits,
+        open: Vec::new(),
+        elements: 0,
+        declarations: 0,
+        scope: 0,
+        copies: 0,
+    };
+    // Without a way out of the loop, so that it runs on many bytes at once.
+    let control = |b: u8| (b < b' ') & (b != b'\t') & (b != b'\n') & (b != b'\r');
+    if text.bytes().fold(false, |found, b| found | control(b)) {
         return Err(Refusal::XmlMalformed.found("a control character"));
     }
     while let Some(at) = scan.rest.iter().position(|b| *b == b'<') {
@@ -106,6 +124,7 @@ struct Scan<'a> {
     elements: usize,
     declarations: usize,
     scope: usize,
+    copies: usize,
 }
 
 fn exceeded(what: &str, limit: usize) -> Fail {
@@ -168,11 +187,12 @@ impl<'a> Scan<'a> {
             self.skip(spaces);
             if self.rest.starts_with(b"/>") {
                 self.skip(2);
-                return Ok(());
+                return self.count_copies(declared);
             }
             if self.rest.starts_with(b">") {
                 self.skip(1);
                 self.open.push(declared);
+                self.count_copies(declared)?;
                 self.scope += declared;
                 return Ok(());
             }
@@ -194,6 +214,17 @@ impl<'a> Scan<'a> {
                 }
             }
         }
+    }
+
+    /// An element that declares namespaces makes the parser copy those in scope.
+    fn count_copies(&mut self, declared: usize) -> Result<(), Fail> {
+        if declared > 0 {
+            self.copies += self.scope + declared;
+        }
+        if self.copies > self.limits.copies {
+            return Err(exceeded("copies of namespaces in scope", self.limits.copies));
+        }
+        Ok(())
     }
 
     /// Reads one attribute; whether it is a namespace declaration.
@@ -219,21 +250,69 @@ impl<'a> Scan<'a> {
 
     /// Reads a name of the shape `local` or `prefix:local`. Characters beyond ASCII are left to the parser.
     fn qname(&mut self) -> Result<&'a [u8], Fail> {
-        let end = self.rest.iter().position(|b| is_space(*b) || matches!(b, b'=' | b'/' | b'>' | b'<'));
-        let name = self.rest.get(..end.ok_or(Refusal::XmlMalformed)?).unwrap_or(&[]);
-        let mut parts = name.split(|b| *b == b':');
-        let shaped = parts.by_ref().take(2).all(is_ncname) && parts.next().is_none();
-        if !shaped {
-            return Err(Refusal::NamespaceMisuse.found(&String::from_utf8_lossy(name)));
+        let (mut length, mut colons, mut starts) = (0, 0, true);
+        for byte in self.rest {
+            match CLASSES.get(usize::from(*byte)) {
+                Some(Class::Start) => starts = false,
+                Some(Class::Continue) if !starts => {}
+                Some(Class::Colon) if !starts && colons == 0 => (colons, starts) = (1, true),
+                Some(Class::End) => {
+                    return if starts { Err(self.misnamed()) } else { Ok(self.take(length)) };
+                }
+                _ => return Err(self.misnamed()),
+            }
+            length += 1;
         }
-        self.skip(name.len());
-        Ok(name)
+        Err(Refusal::XmlMalformed.into())
+    }
+
+    fn take(&mut self, length: usize) -> &'a [u8] {
+        let (name, rest) = self.rest.split_at_checked(length).unwrap_or((self.rest, &[]));
+        self.rest = rest;
+        name
+    }
+
+    fn misnamed(&self) -> Fail {
+        let shown = self.rest.get(..self.rest.len().min(64)).unwrap_or(&[]);
+        Refusal::NamespaceMisuse.found(&String::from_utf8_lossy(shown))
     }
 }
 
-fn is_ncname(part: &[u8]) -> bool {
-    let starts = part.first().is_some_and(|b| b.is_ascii_alphabetic() || *b == b'_' || *b >= 0x80);
-    starts && part.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.') || *b >= 0x80)
+/// What a byte can be in a name.
+#[derive(Clone, Copy)]
+enum Class {
+    Start,
+    Continue,
+    Colon,
+    End,
+    Other,
+}
+
+const CLASSES: [Class; 256] = classes();
+
+const fn classes() -> [Class; 256] {
+    let mut table = [Class::Other; 256];
+    let mut byte = 0_u8;
+    loop {
+        let class = match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => Class::Start,
+            b'0'..=b'9' | b'-' | b'.' => Class::Continue,
+            b':' => Class::Colon,
+            b' ' | b'\t' | b'\n' | b'\r' | b'=' | b'/' | b'>' | b'<' => Class::End,
+            _ => Class::Other,
+        };
+        #[allow(
+            clippy::indexing_slicing,
+            reason = "evaluated by the compiler; a byte always fits a table of 256"
+        )]
+        {
+            table[byte as usize] = class;
+        }
+        if byte == u8::MAX {
+            return table;
+        }
+        byte += 1;
+    }
 }
 
 fn check_declaration(prefix: Option<&[u8]>, value: &[u8]) -> Result<(), Fail> {

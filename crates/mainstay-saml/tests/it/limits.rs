@@ -76,6 +76,23 @@ fn namespace_declarations() {
     lab.refuses(&holding(&lab, &format!("{nested}{}", "</a>".repeat(4000))), Refusal::XmlLimitExceeded);
 }
 
+/// Few declarations in scope, but copied for many elements.
+#[test]
+fn copies_of_namespaces() {
+    let lab = Lab::new();
+    let scope = 60;
+    let open: String = (0..scope).map(|at| format!("<a xmlns:p{at}=\"urn:{at}\">")).collect();
+    let many = |count: usize| {
+        let inner: String = "<b xmlns=\"u\"/>".repeat(count);
+        holding(&lab, &format!("{open}{inner}{}", "</a>".repeat(scope)))
+    };
+    // The Response (2), the signature and its SignedInfo (3 and 4), the nest (3 to 62), then 63 for each element.
+    let fixed = 2 + 3 + 4 + (3..=62).sum::<usize>();
+    let room = (Limits::MESSAGE.copies - fixed) / 63;
+    lab.accepts(&many(room));
+    lab.refuses(&many(room + 1), Refusal::XmlLimitExceeded);
+}
+
 /// A long namespace that the canonical form repeats at every element: the output is bounded, not only the input.
 #[test]
 fn the_canonical_form() {
