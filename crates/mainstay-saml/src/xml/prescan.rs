@@ -109,11 +109,15 @@ pub(super) fn scan(text: &str, limits: &Limits) -> Result<(), Fail> {
     if text.bytes().fold(false, |found, b| found | control(b)) {
         return Err(Refusal::XmlMalformed.found("a control character"));
     }
-    while let Some(at) = scan.rest.iter().position(|b| *b == b'<') {
+    loop {
+        // Markup ends with an ASCII character, so this is a boundary; looking in text is faster than in bytes.
+        let done = text.len().saturating_sub(scan.rest.len());
+        let Some(at) = text.get(done..).ok_or(Refusal::XmlMalformed)?.find('<') else {
+            return Ok(());
+        };
         scan.skip(at);
         scan.markup()?;
     }
-    Ok(())
 }
 
 struct Scan<'a> {
