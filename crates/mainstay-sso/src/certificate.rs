@@ -170,10 +170,10 @@ mod tests {
         from: &[(&str, CertificateState)],
         to: CertificateState,
         status: Status,
-        expected: Option<ErrorKind>,
+        expected: Option<&ErrorKind>,
     ) {
         let result = transition(&all(from), "a", to, status, NOW);
-        assert_eq!(result.as_ref().err().map(|error| error.kind().clone()), expected);
+        assert_eq!(result.as_ref().err().map(|error| error.kind()), expected);
         if let Ok(record) = result {
             assert_eq!(record.state, to);
         }
@@ -181,14 +181,14 @@ mod tests {
 
     #[test]
     fn every_step_is_allowed_or_named() {
-        let no = |from, to| Some(ErrorKind::Transition { from, to });
+        let no = |from, to| ErrorKind::Transition { from, to };
         check(&[("a", Next)], Active, Status::Enabled, None);
         check(&[("a", Retired)], Active, Status::Enabled, None);
-        check(&[("a", Active)], Active, Status::Enabled, no(Active, Active));
+        check(&[("a", Active)], Active, Status::Enabled, Some(&no(Active, Active)));
         check(&[("a", Next)], Retired, Status::Enabled, None);
-        check(&[("a", Retired)], Retired, Status::Enabled, no(Retired, Retired));
-        check(&[("a", Active)], Next, Status::Enabled, no(Active, Next));
-        check(&[("b", Active)], Active, Status::Enabled, Some(ErrorKind::NotFound));
+        check(&[("a", Retired)], Retired, Status::Enabled, Some(&no(Retired, Retired)));
+        check(&[("a", Active)], Next, Status::Enabled, Some(&no(Active, Next)));
+        check(&[("b", Active)], Active, Status::Enabled, Some(&ErrorKind::NotFound));
     }
 
     #[test]
@@ -197,13 +197,13 @@ mod tests {
             &[("a", Active), ("b", Next)],
             Retired,
             Status::Enabled,
-            Some(ErrorKind::LastActiveCertificate),
+            Some(&ErrorKind::LastActiveCertificate),
         );
         check(
             &[("a", Active), ("b", Retired)],
             Retired,
             Status::Disabled,
-            Some(ErrorKind::LastActiveCertificate),
+            Some(&ErrorKind::LastActiveCertificate),
         );
         check(&[("a", Active), ("b", Active)], Retired, Status::Enabled, None);
         check(&[("a", Active)], Retired, Status::Draft, None);

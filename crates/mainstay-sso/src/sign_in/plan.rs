@@ -96,23 +96,23 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_route(relay_state: Option<&str>, answers: bool, expected: Result<Route, SignInRefusal>) {
+    fn check_route(relay_state: Option<&str>, answers: bool, expected: &Result<Route, SignInRefusal>) {
         let result = route::<()>(relay_state, || Ok(answers)).unwrap();
-        assert_eq!(result, expected);
+        assert_eq!(&result, expected);
     }
 
     #[test]
     fn a_handle_needs_its_intent_and_anything_else_is_unsolicited() {
         let handle = RelayState::from_random(&[7; 16]);
-        check_route(Some(handle.as_str()), false, Ok(Route::Answer(handle.clone())));
-        check_route(Some("rs_short"), false, Err(SignInRefusal::RelayStateInvalid));
-        check_route(None, true, Err(SignInRefusal::RelayStateMissing));
-        check_route(Some(""), true, Err(SignInRefusal::RelayStateMissing));
-        check_route(Some("/inbox"), true, Err(SignInRefusal::RelayStateInvalid));
-        check_route(None, false, Ok(Route::Unsolicited("/".into())));
-        check_route(Some("/inbox"), false, Ok(Route::Unsolicited("/inbox".into())));
-        check_route(Some("https://evil.example"), false, Ok(Route::Unsolicited("/".into())));
-        check_route(Some("//evil.example"), false, Ok(Route::Unsolicited("/".into())));
+        check_route(Some(handle.as_str()), false, &Ok(Route::Answer(handle.clone())));
+        check_route(Some("rs_short"), false, &Err(SignInRefusal::RelayStateInvalid));
+        check_route(None, true, &Err(SignInRefusal::RelayStateMissing));
+        check_route(Some(""), true, &Err(SignInRefusal::RelayStateMissing));
+        check_route(Some("/inbox"), true, &Err(SignInRefusal::RelayStateInvalid));
+        check_route(None, false, &Ok(Route::Unsolicited("/".into())));
+        check_route(Some("/inbox"), false, &Ok(Route::Unsolicited("/inbox".into())));
+        check_route(Some("https://evil.example"), false, &Ok(Route::Unsolicited("/".into())));
+        check_route(Some("//evil.example"), false, &Ok(Route::Unsolicited("/".into())));
     }
 
     #[test]
@@ -134,7 +134,7 @@ mod tests {
                 SignInRefusal::IntentConsumed,
             ),
             (
-                Some(StoredIntent { expired: true, ..fits.clone() }),
+                Some(StoredIntent { expired: true, ..fits }),
                 here,
                 Some(&[1][..]),
                 SignInRefusal::IntentExpired,

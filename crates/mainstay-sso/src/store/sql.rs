@@ -51,7 +51,6 @@ pub(crate) fn micros(duration: Duration) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use mainstay_repo::Dialect;
 
     #[test]
