@@ -264,3 +264,119 @@ fn escape(out: &mut Vec<u8>, text: &str, replacement: impl Fn(u8) -> Option<&'st
     }
     out.extend_from_slice(rest);
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::xml::{Limits, decode, parse};
+
+    const METHODS: [(Family, bool); 4] = [
+        (Family::Exclusive, false),
+        (Family::Exclusive, true),
+        (Family::Inclusive10, false),
+        (Family::Inclusive11, true),
+    ];
+
+    fn canonical(text: &str, family: Family, comments: bool, prefixes: &[&'static str]) -> String {
+        let document = parse(decode(text.as_bytes(), &Limits::MESSAGE).unwrap(), &Limits::MESSAGE).unwrap();
+        let method = Method { family, comments, prefixes: prefixes.to_vec() };
+        let octets = canonicalize(document.root_element(), &method, None, 1 << 20).unwrap();
+        String::from_utf8(octets).unwrap()
+    }
+
+    #[test]
+    fn small_examples() {
+        let exclusive = |text: &str| canonical(text, Family::Exclusive, false, &[]);
+        for (text, form) in [
+            ("<a/>", "<a></a>"),
+            ("<a  b = 'x'\n c='y' />", "<a b=\"x\" c=\"y\"></a>"),
+            ("<a xmlns:u='urn:u'><u:b/></a>", "<a><u:b xmlns:u=\"urn:u\"></u:b></a>"),
+            ("<a xmlns='urn:a'><b xmlns=''/></a>", "<a xmlns=\"urn:a\"><b xmlns=\"\"></b></a>"),
+            ("<a xmlns=''><b/></a>", "<a><b></b></a>"),
+            (
+                "<a xmlns:z='urn:1' xmlns:y='urn:2' z:x='' y:x='' x=''/>",
+                "<a xmlns:y=\"urn:2\" xmlns:z=\"urn:1\" x=\"\" z:x=\"\" y:x=\"\"></a>",
+            ),
+            ("<a>&lt;&gt;&amp;&quot;&#13;<![CDATA[<]]>\r\n</a>", "<a>&lt;&gt;&amp;\"&#xD;&lt;\n</a>"),
+            (
+                "<a b='&lt;&gt;&amp;&quot;&#9;&#10;&#13;\t\r\n'/>",
+                "<a b=\"&lt;>&amp;&quot;&#x9;&#xA;&#xD;  \"></a>",
+            ),
+            ("<a><!-- x -->y</a>", "<a>y</a>"),
+            ("<a xml:lang='de'/>", "<a xml:lang=\"de\"></a>"),
+        ] {
+            assert_eq!(exclusive(text), form, "{text}");
+        }
+        let listed = canonical("<a xmlns='urn:d' xmlns:u='urn:u'/>", Family::Exclusive, true, &["u", "none"]);
+        assert_eq!(listed, "<a xmlns=\"urn:d\" xmlns:u=\"urn:u\"></a>");
+        let inclusive = canonical("<a xmlns:u='urn:u'><b/></a>", Family::Inclusive10, false, &[]);
+        assert_eq!(inclusive, "<a xmlns:u=\"urn:u\"><b></b></a>");
+    }
+
+    #[test]
+    fn an_inclusive_apex_takes_over_xml_attributes() {
+        let text = "<a xml:lang='de' xml:id='i'><b xml:space='preserve'/></a>";
+        let document = parse(text, &Limits::MESSAGE).unwrap();
+        let inner = document.root_element().first_element_child().unwrap();
+        for (family, form) in [
+            (Family::Exclusive, "<b xml:space=\"preserve\"></b>"),
+            (Family::Inclusive10, "<b xml:id=\"i\" xml:lang=\"de\" xml:space=\"preserve\"></b>"),
+            (Family::Inclusive11, "<b xml:lang=\"de\" xml:space=\"preserve\"></b>"),
+        ] {
+            let method = Method { family, comments: false, prefixes: Vec::new() };
+            let octets = canonicalize(inner, &method, None, 1 << 20).unwrap();
+            assert_eq!(String::from_utf8(octets).unwrap(), form);
+        }
+    }
+
+    /// Random elements: prefixes that are declared again and again, attributes, texts with everything that needs care.
+    fn tree() -> impl Strategy<Value = String> {
+        let text = "[a-c<>&\"'\t\n\r\u{e9}\u{1f600} ]{0,6}";
+        let leaf = prop_oneof![
+            text.prop_map(|text| text
+                .replace('&', "&amp;")
+                .replace('<', "&lt;")
+                .replace('>', "&gt;")
+                .replace('\r', "&#13;")),
+            "[a-c ]{0,4}".prop_map(|text| format!("<!--{text}-->")),
+            "[a-c<&]{0,4}".prop_map(|text| format!("<![CDATA[{text}]]>")),
+        ];
+        leaf.prop_recursive(5, 40, 4, move |inner| {
+            let children = prop::collection::vec(inner, 0..4);
+            (0..3_usize, 0..3_usize, 0..4_usize, text, children).prop_map(
+                |(prefix, uri, declared, value, children)| {
+                    let name = ["", "p:", "q:"].get(prefix).copied().unwrap_or("");
+                    let declaration = [
+                        String::new(),
+                        format!(" xmlns=\"urn:{uri}\""),
+                        format!(" xmlns:p=\"urn:{uri}\""),
+                        format!(" xmlns:q=\"urn:x{uri}\""),
+                    ];
+                    let value = value.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
+                    let declaration = declaration.get(declared).map_or("", String::as_str);
+                    format!(
+                        "<{name}e{declaration} b=\"{value}\" p:a=\"{uri}\">{}</{name}e>",
+                        children.concat()
+                    )
+                },
+            )
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_canonical_form_is_its_own(inner in prop::collection::vec(tree(), 0..4)) {
+            let text = format!("<r xmlns:p=\"urn:p\" xmlns:q=\"urn:q\">{}</r>", inner.concat());
+            for (family, comments) in METHODS {
+                for prefixes in [&[][..], &["p", ""][..]] {
+                    let once = canonical(&text, family, comments, prefixes);
+                    prop_assert_eq!(&canonical(&once, family, comments, prefixes), &once);
+                }
+            }
+        }
+    }
+}
