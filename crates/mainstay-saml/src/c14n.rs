@@ -65,6 +65,7 @@ pub(crate) fn canonicalize(
         apex: apex.id(),
     };
     writer.element(apex)?;
+    writer.check_limit()?;
     Ok(writer.out)
 }
 
@@ -84,10 +85,7 @@ struct Writer<'w, 'a> {
 
 impl<'a> Writer<'_, 'a> {
     fn element(&mut self, node: Node<'a>) -> Result<(), Fail> {
-        if self.out.len() > self.limit {
-            return Err(Refusal::XmlLimitExceeded
-                .expecting(&format!("a canonical form of at most {} bytes", self.limit)));
-        }
+        self.check_limit()?;
         let mark = self.rendered.len();
         let prefix = prefix_of_element(node);
         self.out.push(b'<');
@@ -113,6 +111,13 @@ impl<'a> Writer<'_, 'a> {
         self.out.push(b'>');
         self.rendered.truncate(mark);
         Ok(())
+    }
+
+    fn check_limit(&self) -> Result<(), Fail> {
+        if self.out.len() <= self.limit {
+            return Ok(());
+        }
+        Err(Refusal::XmlLimitExceeded.expecting(&format!("a canonical form of at most {} bytes", self.limit)))
     }
 
     fn name(&mut self, prefix: &str, local: &str) {
@@ -313,6 +318,16 @@ mod tests {
         assert_eq!(listed, "<a xmlns=\"urn:d\" xmlns:u=\"urn:u\"></a>");
         let inclusive = canonical("<a xmlns:u='urn:u'><b/></a>", Family::Inclusive10, false, &[]);
         assert_eq!(inclusive, "<a xmlns:u=\"urn:u\"><b></b></a>");
+    }
+
+    #[test]
+    fn the_output_is_held_to_its_limit() {
+        let document = parse("<a>text</a>", &Limits::MESSAGE).unwrap();
+        let method = Method { family: Family::Exclusive, comments: false, prefixes: Vec::new() };
+        let within =
+            |limit| canonicalize(document.root_element(), &method, None, limit).map_err(|fail| fail.refusal);
+        assert_eq!(within(11), Ok(b"<a>text</a>".to_vec()));
+        assert_eq!(within(10), Err(Refusal::XmlLimitExceeded));
     }
 
     #[test]
