@@ -1,1 +1,10 @@
-//! One suite of behaviour that every database must pass.
+//! One suite of behaviour that every database must pass: the tests are in `tests/it`, one room a subject.
+//!
+//! Each test takes a database and is run for SQLite and for PostgreSQL. Where the two differ, the test asks for a
+//! `Capability` and never for the database's name; SQL that must differ stands side by side.
+//!
+//! This library holds what the tests share with the program that they kill (`crash-writer`): the [`linked`] tables.
+
+#![deny(missing_docs)]
+
+pub mod linked;
