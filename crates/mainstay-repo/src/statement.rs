@@ -263,7 +263,11 @@ const CONTROL_WORDS: [&str; 21] = [
 /// Refuses a statement that begins with a word of transaction or session control. Several callers share a transaction, so
 /// one that commits or rolls back by itself would break the promise made to the others.
 fn refuse_control(sql: &str) -> Result<()> {
-    let first = first_word(sql);
+    let Some(text) = behind_comments(sql) else {
+        return Err(Error::invalid_input("a statement is empty"));
+    };
+    let end = text.find(|letter: char| !letter.is_ascii_alphabetic()).unwrap_or(text.len());
+    let first = text.get(..end).unwrap_or_default();
     match CONTROL_WORDS.iter().find(|word| word.eq_ignore_ascii_case(first)) {
         None => Ok(()),
         Some(word) => Err(Error::invalid_input(format!(
@@ -275,22 +279,18 @@ fn refuse_control(sql: &str) -> Result<()> {
     }
 }
 
-/// The first word of a statement, behind white space and comments.
-fn first_word(sql: &str) -> &str {
+/// A statement behind the white space and comments that it begins with; none when nothing follows them.
+fn behind_comments(sql: &str) -> Option<&str> {
     let mut rest = sql.trim_start();
     loop {
         let after = if let Some(comment) = rest.strip_prefix("--") {
-            comment.split_once('\n').map(|(_, after)| after)
+            comment.split_once('\n')?.1
         } else if let Some(comment) = rest.strip_prefix("/*") {
-            comment.split_once("*/").map(|(_, after)| after)
+            comment.split_once("*/")?.1
         } else {
-            let end = rest.find(|letter: char| !letter.is_ascii_alphabetic()).unwrap_or(rest.len());
-            return rest.get(..end).unwrap_or_default();
+            return (!rest.is_empty()).then_some(rest);
         };
-        match after {
-            Some(after) => rest = after.trim_start(),
-            None => return "",
-        }
+        rest = after.trim_start();
     }
 }
 

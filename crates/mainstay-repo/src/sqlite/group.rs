@@ -5,6 +5,8 @@
 //! commit) its members run again, each in a transaction of its own: a member is data, so running it again is the same as
 //! running it first.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -86,13 +88,15 @@ impl<'a> Group<'a> {
         self.ran.len()
     }
 
-    /// Commits and answers every member. Returns how many were committed together.
-    pub(super) fn commit(self) -> usize {
+    /// Commits, counts the commit and answers every member. Returns how many were committed together.
+    pub(super) fn commit(self, commits: &AtomicU64) -> usize {
         let Self { session, watch, ran, died } = self;
         let count = ran.len();
         if !died {
             match commit(session) {
                 Ok(()) => {
+                    // Before the answers: who is answered finds its write in the position.
+                    commits.fetch_add(1, Ordering::Release);
                     ran.into_iter().for_each(|ran| answer(ran.member, ran.result));
                     return count;
                 }
@@ -108,14 +112,14 @@ impl<'a> Group<'a> {
                 }
             }
         }
-        ran.into_iter().for_each(|ran| again(session, watch, ran));
+        ran.into_iter().for_each(|ran| again(session, watch, commits, ran));
         count
     }
 }
 
 /// Runs a member of a dead group in a transaction of its own. One that had failed keeps its error, unless it was the
 /// interrupt or the rollback that killed the group and now passes.
-fn again(session: &Session, watch: &Watch, ran: Ran) {
+fn again(session: &Session, watch: &Watch, commits: &AtomicU64, ran: Ran) {
     let Ran { member, result } = ran;
     if let Err(error) = result
         && matches!(error.kind(), ErrorKind::Timeout | ErrorKind::InvalidInput)
@@ -135,6 +139,7 @@ fn again(session: &Session, watch: &Watch, ran: Ran) {
             }
         }
     });
+    commits.fetch_add(1, Ordering::Release);
     answer(member, result);
 }
 

@@ -6,6 +6,7 @@ use mainstay_core::{Clock as _, SystemClock, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::group::{commit, roll_back};
+use super::open::Watch;
 use super::statement::Session;
 use crate::error::{Error, ErrorKind, MigrationProblem, Result};
 use crate::migrate::{Applied, Direction, FORMAT, FORMAT_COMPONENT, MigrationStep, StepOutcome};
@@ -53,9 +54,9 @@ fn newer_format(version: u32) -> Error {
 }
 
 /// Runs a step, unless somebody else was there first.
-pub(super) fn step(session: &Session, step: &MigrationStep) -> Result<StepOutcome> {
+pub(super) fn step(session: &Session, watch: &Watch, step: &MigrationStep) -> Result<StepOutcome> {
     session.run("BEGIN IMMEDIATE")?;
-    match in_transaction(session, step) {
+    match in_transaction(session, watch, step) {
         Ok(StepOutcome::Done) => commit(session).map(|()| StepOutcome::Done),
         other => {
             roll_back(session);
@@ -64,20 +65,28 @@ pub(super) fn step(session: &Session, step: &MigrationStep) -> Result<StepOutcom
     }
 }
 
-fn in_transaction(session: &Session, step: &MigrationStep) -> Result<StepOutcome> {
+fn in_transaction(session: &Session, watch: &Watch, step: &MigrationStep) -> Result<StepOutcome> {
     let connection = session.connection();
     let sql = |error| session.translate(error);
     connection.execute_batch(CREATE).map_err(sql)?;
     if applied_versions(connection, step.component).map_err(sql)? != step.planned_on {
         return Ok(StepOutcome::Replan);
     }
-    connection.execute_batch(step.script).map_err(sql)?;
-    if connection.is_autocommit() {
-        return Err(Error::invalid_input("the migration's SQL ended the transaction that it runs in")
-            .with_help("remove BEGIN, COMMIT and ROLLBACK from it"));
-    }
+    watch.in_script(true);
+    let ran = connection.execute_batch(step.script);
+    watch.in_script(false);
+    ran.map_err(|error| match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::AuthorizationForStatementDenied) => ends_transaction(),
+        _ => sql(error),
+    })?;
     record(connection, step).map_err(sql)?;
     Ok(StepOutcome::Done)
+}
+
+fn ends_transaction() -> Error {
+    Error::invalid_input("the script would end the transaction that it runs in").with_help(
+        "remove BEGIN, COMMIT, ROLLBACK and SAVEPOINT from it; each version is a transaction already",
+    )
 }
 
 fn applied_versions(connection: &Connection, component: &str) -> rusqlite::Result<Vec<u32>> {

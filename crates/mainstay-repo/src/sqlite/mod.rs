@@ -120,7 +120,13 @@ impl Sqlite {
         let ended = Arc::new(Ended::default());
         let (commands, received) = std::sync::mpsc::channel();
         let (reply, receiver) = oneshot::channel();
-        let job = BeginJob { ticket: ticket.clone(), commands: received, ended: Arc::clone(&ended), reply };
+        let job = BeginJob {
+            ticket: ticket.clone(),
+            deadline: call.deadline,
+            commands: received,
+            ended: Arc::clone(&ended),
+            reply,
+        };
         self.writes.push(Job::Begin(job), call).await?;
         answer(receiver, &ticket, call, false).await?;
         let limits = self.limits.transaction;

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::{Connection, OpenFlags, ffi};
 use tokio::time::Instant;
 
@@ -39,22 +40,43 @@ const NETWORK_FILE_SYSTEMS: [&str; 12] = [
     "lustre",
 ];
 
-/// Ends a statement that runs past its deadline. Shared with the connection's progress handler.
+/// Ends a statement that runs past its deadline, and refuses transaction control in scripts. Shared with the connection's
+/// hooks.
 #[derive(Debug, Clone)]
 pub(super) struct Watch {
     started: Instant,
     deadline_micros: Arc<AtomicI64>,
+    in_script: Arc<AtomicBool>,
 }
 
 impl Watch {
     fn new() -> Self {
-        Self { started: Instant::now(), deadline_micros: Arc::new(AtomicI64::new(i64::MAX)) }
+        Self {
+            started: Instant::now(),
+            deadline_micros: Arc::new(AtomicI64::new(i64::MAX)),
+            in_script: Arc::new(AtomicBool::new(false)),
+        }
     }
 
     /// Statements from now on end at the deadline; none lets them run.
     pub(super) fn until(&self, deadline: Option<Instant>) {
         let micros = deadline.map_or(i64::MAX, |deadline| self.micros(deadline));
         self.deadline_micros.store(micros, Ordering::Relaxed);
+    }
+
+    /// Whether the statements that are prepared from now on belong to somebody's script, which must not end the
+    /// transaction that it runs in.
+    pub(super) fn in_script(&self, on: bool) {
+        self.in_script.store(on, Ordering::Relaxed);
+    }
+
+    fn allows(&self, action: AuthAction<'_>) -> Authorization {
+        let control = matches!(action, AuthAction::Transaction { .. } | AuthAction::Savepoint { .. });
+        if control && self.in_script.load(Ordering::Relaxed) {
+            Authorization::Deny
+        } else {
+            Authorization::Allow
+        }
     }
 
     fn micros(&self, instant: Instant) -> i64 {
@@ -212,6 +234,10 @@ fn watch(connection: &mut Connection) -> Result<Watch> {
     let handler = watch.clone();
     connection
         .progress_handler(PROGRESS_STEPS, Some(move || handler.has_passed()))
+        .map_err(|error| translate(connection, error))?;
+    let guard = watch.clone();
+    connection
+        .authorizer(Some(move |context: AuthContext<'_>| guard.allows(context.action)))
         .map_err(|error| translate(connection, error))?;
     Ok(watch)
 }

@@ -115,20 +115,21 @@ impl Session {
     }
 
     fn collect(&self, prepared: &mut CachedStatement<'_>, known: &Known) -> Result<Vec<Row>> {
-        let count = prepared.column_count();
-        if count == 0 {
+        if prepared.column_count() == 0 {
             prepared.raw_execute().map_err(|error| self.translate(error))?;
             return Ok(Vec::new());
         }
         let mut collected = Vec::new();
-        let columns = known.columns_of(prepared);
+        let mut columns: Option<Columns> = None;
         let mut rows = prepared.raw_query();
         while let Some(row) = rows.next().map_err(|error| self.translate(error))? {
-            let mut values = Vec::with_capacity(count);
-            for place in 0..count {
+            // Asked for after the first step: it prepares the statement anew when the table has changed.
+            let columns = columns.get_or_insert_with(|| known.columns_of(row.as_ref()));
+            let mut values = Vec::with_capacity(columns.len());
+            for place in 0..columns.len() {
                 values.push(row.get_ref(place).map_err(|error| self.translate(error)).and_then(read)?);
             }
-            collected.push(Row::new(Arc::clone(&columns), values));
+            collected.push(Row::new(Arc::clone(columns), values));
         }
         Ok(collected)
     }
@@ -151,7 +152,7 @@ impl Known {
     }
 
     /// The column names; `SELECT *` changes them when the table does.
-    fn columns_of(&self, prepared: &CachedStatement<'_>) -> Columns {
+    fn columns_of(&self, prepared: &rusqlite::Statement<'_>) -> Columns {
         let mut columns = self.columns.lock().unwrap_or_else(PoisonError::into_inner);
         let same = columns.len() == prepared.column_count()
             && columns
@@ -166,7 +167,7 @@ impl Known {
 }
 
 #[allow(clippy::useless_conversion, reason = "older versions of rusqlite in our range return a Vec")]
-fn names_of(prepared: &CachedStatement<'_>) -> Columns {
+fn names_of(prepared: &rusqlite::Statement<'_>) -> Columns {
     prepared.column_names().into_iter().map(Box::from).collect()
 }
 

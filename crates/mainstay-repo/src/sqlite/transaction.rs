@@ -1,7 +1,7 @@
 //! Interactive transactions: the writer serves one caller until it commits, leaves or passes a limit.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 
 use async_trait::async_trait;
@@ -44,8 +44,18 @@ impl Ended {
 }
 
 /// Serves a transaction on the writer thread.
-pub(super) fn serve(session: &Session, watch: &Watch, limits: &TransactionLimits, begin: BeginJob) {
+pub(super) fn serve(
+    session: &Session,
+    watch: &Watch,
+    limits: &TransactionLimits,
+    commits: &AtomicU64,
+    begin: BeginJob,
+) {
     if !begin.ticket.start() {
+        return;
+    }
+    if begin.deadline <= Instant::now() {
+        let _ = begin.reply.send(Err(Error::not_started_in_time()));
         return;
     }
     if let Err(error) = session.run("BEGIN IMMEDIATE") {
@@ -55,7 +65,7 @@ pub(super) fn serve(session: &Session, watch: &Watch, limits: &TransactionLimits
     let until = Instant::now() + limits.total;
     watch.until(Some(until));
     if begin.reply.send(Ok(())).is_ok() {
-        let ended = converse(session, limits, until, &begin.commands);
+        let ended = converse(session, limits, until, commits, &begin.commands);
         begin.ended.0.store(ended, Ordering::Release);
     }
     watch.until(None);
@@ -67,6 +77,7 @@ fn converse(
     session: &Session,
     limits: &TransactionLimits,
     until: Instant,
+    commits: &AtomicU64,
     commands: &Receiver<Command>,
 ) -> u8 {
     let mut failed = false;
@@ -98,7 +109,9 @@ fn converse(
                 return 0;
             }
             Command::Commit(request_id, reply) => {
-                let _ = reply.send(commit(session).map_err(|error| at_commit(&error, request_id)));
+                let committed = commit(session).map_err(|error| at_commit(&error, request_id));
+                commits.fetch_add(1, Ordering::Release);
+                let _ = reply.send(committed);
                 return 0;
             }
             Command::Rollback(reply) => {

@@ -32,6 +32,7 @@ pub(super) enum Job {
 /// A caller that wants an interactive transaction.
 pub(super) struct BeginJob {
     pub(super) ticket: Ticket,
+    pub(super) deadline: Instant,
     pub(super) commands: std::sync::mpsc::Receiver<Command>,
     pub(super) ended: Arc<Ended>,
     pub(super) reply: oneshot::Sender<Result<()>>,
@@ -74,12 +75,18 @@ impl Writer {
                         self.group(session, watch, &mut taken);
                     }
                     Job::Begin(begin) => {
-                        transaction::serve(session, watch, &self.session_limits.transaction, begin);
-                        self.commits.fetch_add(1, Ordering::Release);
+                        transaction::serve(
+                            session,
+                            watch,
+                            &self.session_limits.transaction,
+                            &self.commits,
+                            begin,
+                        );
                     }
                     Job::Migrate(step, reply) => {
-                        let _ = reply.send(migrate::step(session, &step));
+                        let outcome = migrate::step(session, watch, &step);
                         self.commits.fetch_add(1, Ordering::Release);
+                        let _ = reply.send(outcome);
                     }
                 }
             }
@@ -122,8 +129,7 @@ impl Writer {
             }
         }
         let ran = Instant::now();
-        let count = group.commit();
-        self.commits.fetch_add(1, Ordering::Release);
+        let count = group.commit(&self.commits);
         metrics::histogram!("mainstay_repo_commit_seconds", "database" => "sqlite")
             .record(ran.elapsed().as_secs_f64());
         #[allow(clippy::cast_precision_loss, reason = "a metric; counts here stay far below 2^52")]
