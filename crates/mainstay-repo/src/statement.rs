@@ -300,19 +300,21 @@ mod tests {
 
     #[test]
     fn control_words_are_refused_behind_comments_too() {
-        for sql in
-            ["COMMIT", " rollback", "-- x\nBEGIN", "/* a */ /* b */ set x = 1", "PRAGMA foreign_keys = off"]
-        {
+        for sql in [
+            "COMMIT",
+            " rollback",
+            "-- x\nBEGIN",
+            "/* a */ /* b */ set x = 1",
+            "PRAGMA x",
+            "",
+            "-- only",
+            "/* open",
+        ] {
             assert!(refuse_control(sql).is_err(), "{sql}");
         }
-        for sql in [
-            "SELECT 1",
-            "INSERT INTO t VALUES (1)",
-            "settle",
-            "",
-            "-- only a comment",
-            "WITH a AS (SELECT 1) SELECT 1",
-        ] {
+        for sql in
+            ["SELECT 1", "INSERT INTO t VALUES (1)", "settle", "(SELECT 1)", "WITH a AS (SELECT 1) SELECT 1"]
+        {
             assert!(refuse_control(sql).is_ok(), "{sql}");
         }
     }
