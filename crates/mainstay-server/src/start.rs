@@ -6,9 +6,10 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use mainstay_core::PageSize;
 use mainstay_repo::middleware::{Observe, Retry};
 use mainstay_repo::{Component, Repo, RepoOptions, Target};
-use mainstay_sso::{Actor, Cause, Lifetimes, Scope, Sso, SsoOptions};
+use mainstay_sso::{Actor, Cause, ConnectionFilter, Lifetimes, Scope, Sso, SsoOptions, Status};
 use serde::Serialize;
 use tokio::net::TcpListener;
 
@@ -164,6 +165,7 @@ impl Server {
             dev::stop(&sso, &scope).await?;
             None
         };
+        warn_of_other_names(&sso, &scope, &url).await?;
         let setup_link = setup_link(&sso, &scope, &url).await?;
         let started = Started {
             url: url.to_string(),
@@ -209,6 +211,22 @@ async fn setup_link(sso: &Sso, scope: &Scope, url: &PublicUrl) -> Result<Option<
     let cause = Cause::new("the server was started and nobody administrates it yet")?;
     let token = sso.setup_token_issue(scope, &cause).await?;
     Ok(Some(url.join(&format!("/setup/{}", token.expose()))))
+}
+
+/// A connection keeps the names that it was made with; under another public URL its responses go elsewhere.
+async fn warn_of_other_names(sso: &Sso, scope: &Scope, url: &PublicUrl) -> Result<(), StartError> {
+    let filter = ConnectionFilter { status: Some(Status::Enabled), organization: None };
+    let enabled = sso.connection_list(scope, &filter, PageSize::clamped(PageSize::MAX), None).await?;
+    let start = url.join("/");
+    for connection in enabled.items.iter().filter(|connection| !connection.acs_url.starts_with(&start)) {
+        tracing::warn!(
+            connection = %connection.id,
+            acs_url = connection.acs_url,
+            public_url = %url,
+            "the connection was made for another public URL; set --public-url to that, or add the connection again"
+        );
+    }
+    Ok(())
 }
 
 async fn prune_for_ever(app: App) {

@@ -86,9 +86,9 @@ fn describe(operation: &Operation) -> Value {
     })
 }
 
-fn object(properties: Value, optional: &[&str]) -> Value {
-    let names = properties.as_object().map(|map| map.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
-    let required: Vec<String> = names.into_iter().filter(|name| !optional.contains(&name.as_str())).collect();
+/// An object whose fields are always there; what may be missing is null.
+fn object(properties: &Value) -> Value {
+    let required: Vec<&String> = properties.as_object().into_iter().flat_map(Map::keys).collect();
     json!({ "type": "object", "properties": properties, "required": required })
 }
 
@@ -96,23 +96,17 @@ fn me() -> Value {
     let text = |description: &str| json!({ "type": "string", "description": description });
     let maybe = |description: &str| json!({ "type": ["string", "null"], "description": description });
     let instant = || json!({ "type": "string", "format": "date-time" });
-    let attribute = object(
-        json!({
-            "name": text("The attribute's name."),
-            "friendly_name": maybe("A name for people; never a key."),
-            "values": { "type": "array", "items": { "type": "string" } },
-        }),
-        &[],
-    );
-    let session = object(
-        json!({
-            "id": text("Names the session; it opens nothing."),
-            "created_at": instant(),
-            "idle_expires_at": instant(),
-            "expires_at": instant(),
-        }),
-        &[],
-    );
+    let attribute = object(&json!({
+        "name": text("The attribute's name."),
+        "friendly_name": maybe("A name for people; never a key."),
+        "values": { "type": "array", "items": { "type": "string" } },
+    }));
+    let session = object(&json!({
+        "id": text("Names the session; it opens nothing."),
+        "created_at": instant(),
+        "idle_expires_at": instant(),
+        "expires_at": instant(),
+    }));
     let properties = json!({
         "subject": text("The identity provider's name for the user."),
         "issuer": text("The identity provider's entity id."),
@@ -125,7 +119,7 @@ fn me() -> Value {
         "attributes": { "type": "array", "items": attribute },
         "session": session,
     });
-    object(properties, &[])
+    object(&properties)
 }
 
 fn problem() -> Value {
@@ -137,7 +131,7 @@ fn problem() -> Value {
         "status": { "type": "integer" },
         "detail": { "type": "string" },
     });
-    object(properties, &[])
+    object(&properties)
 }
 
 #[cfg(test)]

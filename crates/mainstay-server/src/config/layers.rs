@@ -10,7 +10,7 @@ use super::{Problem, SETTINGS, Setting};
 pub const ENVIRONMENT_PREFIX: &str = "MAINSTAY_";
 
 /// Names with our prefix that are not settings of the server.
-const OTHER_NAMES: [&str; 3] = ["MAINSTAY_CONFIG", "MAINSTAY_GOLDEN", "MAINSTAY_SOAK"];
+const OTHER_NAMES: [&str; 4] = ["MAINSTAY_CONFIG", "MAINSTAY_GOLDEN", "MAINSTAY_SEED", "MAINSTAY_SOAK"];
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -97,7 +97,7 @@ pub(crate) fn arrow() -> Markup {
 /// One or two letters that stand for a name.
 pub(crate) fn initials(name: &str) -> String {
     let mut words = name.split(|c: char| !c.is_alphanumeric()).filter_map(|word| word.chars().next());
-    let letters: String = words.next().into_iter().chain(words.last()).collect();
+    let letters: String = words.next().into_iter().chain(words.next_back()).collect();
     letters.to_uppercase()
 }
 

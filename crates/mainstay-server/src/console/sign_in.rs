@@ -30,7 +30,7 @@ pub(crate) fn page(sign_in: &SignIn, dev: bool) -> Response {
             @match sign_in {
                 SignIn::Listed(choices) if choices.is_empty() => (nothing_yet()),
                 SignIn::Listed(choices) => {
-                    p class="lead" { "You go on to your organisation’s own sign-in page." }
+                    p class="lead" { "Continue with your organisation." }
                     (list(choices))
                 }
                 SignIn::Searched { asked, found } => (search(asked, found)),

@@ -119,10 +119,15 @@ fn database(view: &SignedIn) -> Markup {
         Role::NoPrimary => "no primary",
         _ => "unknown",
     };
+    let (kind, place) = match view.database.split_once(" at ") {
+        Some((kind, place)) => (kind, Some(place)),
+        None => (view.database.as_str(), None),
+    };
     card(
         "Database",
-        &html! { (view.database) },
+        &html! { (kind) },
         &html! {
+            @if let Some(place) = place { (fact("Where", &html! { (place) })) }
             (fact("This node", &html! { (role) }))
             (fact("Position", &html! { code { (view.position) } }))
         },
@@ -134,8 +139,8 @@ fn session(session: &Session) -> Markup {
         "Session",
         &html! { "Since " (time(session.created_at)) },
         &html! {
-            (fact("When idle", &html! { "ends " (time(session.idle_expires_at)) }))
-            (fact("At the latest", &html! { "ends " (time(session.absolute_expires_at)) }))
+            (fact("Ends if idle", &html! { (time(session.idle_expires_at)) }))
+            (fact("Ends at latest", &html! { (time(session.absolute_expires_at)) }))
             (fact("Id", &html! { code { (session.id) } }))
         },
     )

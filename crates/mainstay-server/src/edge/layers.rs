@@ -1,10 +1,12 @@
 //! What happens around every request: an id, a log line, metrics, headers, a time limit, pages for problems.
 
+use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use mainstay_core::SystemClock;
 
@@ -37,7 +39,7 @@ pub(crate) async fn around(State(app): State<App>, mut request: Request, next: N
     let is_page = !is_machine(request.uri().path());
 
     let limit = app.request_timeout() + GRACE;
-    let mut response = match tokio::time::timeout(limit, next.run(request)).await {
+    let mut response = match tokio::time::timeout(limit, unless_it_panics(next.run(request), id)).await {
         Ok(response) => response,
         Err(_elapsed) => {
             Problem::new(ProblemKind::Unavailable, "The request took too long and was given up.")
@@ -57,6 +59,16 @@ pub(crate) async fn around(State(app): State<App>, mut request: Request, next: N
     metrics::counter!("mainstay_http_requests_total", &labels).increment(1);
     metrics::histogram!("mainstay_http_request_seconds").record(took.as_secs_f64());
     response
+}
+
+/// A defect in a handler costs one answer, not the connection and not the process.
+async fn unless_it_panics(handler: impl Future<Output = Response>, id: RequestId) -> Response {
+    // What a handler shares with others is behind locks that survive a panic, or in the database.
+    AssertUnwindSafe(handler).catch_unwind().await.unwrap_or_else(|_panic| {
+        tracing::error!(request = %id, "a handler panicked; this is a defect");
+        Problem::new(ProblemKind::Internal, "This is a defect; the operator finds it in the log.")
+            .into_response()
+    })
 }
 
 /// Whether programs rather than people read what the path answers.
@@ -81,5 +93,17 @@ fn add_headers(headers: &mut HeaderMap, secure: bool, id: RequestId) {
     }
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
         headers.insert("x-request-id", value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_answer() {
+        let panics = async { panic!("a defect") };
+        let response = unless_it_panics(panics, RequestId::generate(&SystemClock)).await;
+        assert_eq!(response.status(), 500);
     }
 }

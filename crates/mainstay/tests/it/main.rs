@@ -1,1 +1,15 @@
-//! The tests of the `mainstay` binary.
+//! The `mainstay` binary from outside: commands, pages, and logins with real identity providers and a real browser.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a panic is how a test says that something is not as it should be"
+)]
+
+mod cli;
+mod dev_sign_in;
+mod e2e_chromium;
+mod e2e_simplesamlphp;
+mod http;
+mod lifecycle;
+mod support;

@@ -1,7 +1,7 @@
 //! `mainstay sso connection add`: from an identity provider's metadata to a connection.
 
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use mainstay_saml::Certificate;
 use mainstay_server::{FetchPolicy, create_connection, fetch, limits};
@@ -115,7 +115,7 @@ async fn document(args: &Add) -> Outcome<(Vec<u8>, MetadataSource)> {
     Ok((xml, MetadataSource::File(name.into_owned())))
 }
 
-fn certificate(path: &PathBuf) -> Outcome<Certificate> {
+fn certificate(path: &Path) -> Outcome<Certificate> {
     let wrong = |why: String| {
         Failure::new(
             Exit::Usage,
