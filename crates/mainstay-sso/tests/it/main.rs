@@ -13,6 +13,7 @@
 mod audit;
 mod certificates;
 mod commands;
+mod faults;
 mod login;
 mod memory;
 mod metadata;
