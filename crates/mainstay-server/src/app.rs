@@ -11,7 +11,7 @@ use mainstay_sso::{Actor, Scope, Sso};
 use crate::auth::cookie::Cookies;
 use crate::config::{Config, PublicUrl};
 use crate::dev::Dev;
-use crate::edge::rate::RateLimit;
+use crate::http::rate::RateLimit;
 use crate::limits;
 
 /// The running server's parts; cheap to clone.

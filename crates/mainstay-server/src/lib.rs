@@ -23,7 +23,7 @@ mod auth;
 mod config;
 mod console;
 mod dev;
-mod edge;
+mod http;
 mod fetch;
 mod names;
 mod ops;

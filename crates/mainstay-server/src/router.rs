@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 use crate::app::App;
-use crate::edge::{guard, layers};
+use crate::http::{guard, layers};
 use crate::problem::{Problem, ProblemKind};
 use crate::{api, console, dev, limits, ops, saml};
 

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use crate::app::App;
 use crate::config::{Config, PublicUrl};
 use crate::dev::{self, Dev, KeyFileError};
-use crate::edge::listen;
+use crate::http::listen;
 use crate::{limits, ops, router};
 
 /// Every component that this program keeps in its database, in the order in which they are migrated.

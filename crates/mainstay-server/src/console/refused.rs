@@ -7,7 +7,7 @@ use maud::html;
 
 use super::layout::{Page, Width};
 use crate::app::App;
-use crate::edge::layers::RequestId;
+use crate::http::layers::RequestId;
 use crate::problem::Problem;
 
 /// A refused login: what it means and what mends it. Never the values of the message: those are in the login trace.

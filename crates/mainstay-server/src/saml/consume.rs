@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::auth::cookie::Cookie;
 use crate::auth::session;
 use crate::console;
-use crate::edge::layers::RequestId;
+use crate::http::layers::RequestId;
 use crate::problem::{Problem, ProblemKind};
 
 /// The form of the POST binding.
