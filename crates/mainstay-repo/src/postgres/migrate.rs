@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use super::error::Fault;
 use super::pool::{Lent, Pool};
 use super::session::{Begin, Desk};
-use crate::error::{Error, Result};
-use crate::migrate::{Applied, Direction, MigrationStep, StepOutcome};
+use crate::error::{Error, ErrorKind, MigrationProblem, Result};
+use crate::migrate::{Applied, Direction, FORMAT, FORMAT_COMPONENT, MigrationStep, StepOutcome};
 use crate::row::Row;
 use crate::statement::Statement;
 
@@ -35,6 +35,20 @@ const LIST: &str = "SELECT version, name, checksum, applied_at, applied_by
 const RECORD: &str = "INSERT INTO mainstay_migrations (component, version, name, checksum, applied_by)
     VALUES ($1, $2, $3, $4, $5)";
 const ERASE: &str = "DELETE FROM mainstay_migrations WHERE component = $1 AND version = $2";
+
+/// Refuses a database whose own format is newer than this driver.
+pub(super) async fn check_format(pool: &Arc<Pool>) -> Result<()> {
+    let newest = applied(pool, FORMAT_COMPONENT).await?.last().map_or(0, |applied| applied.version);
+    if newest <= FORMAT {
+        return Ok(());
+    }
+    let problem = MigrationProblem::FutureVersion { component: FORMAT_COMPONENT.to_owned(), version: newest };
+    Err(Error::new(
+        ErrorKind::Migration(problem),
+        format!("the database is of format {newest}; this program knows formats up to {FORMAT}"),
+    )
+    .with_help("start the newer program that wrote it"))
+}
 
 /// What is applied of a component; nothing when the table is not there yet.
 pub(super) async fn applied(pool: &Arc<Pool>, component: &str) -> Result<Vec<Applied>> {
@@ -158,16 +172,13 @@ async fn take(desk: &Desk, step: &MigrationStep) -> Result<StepOutcome, Fault> {
         return Ok(StepOutcome::Replan);
     }
     let before = transaction_id(desk).await?;
-    desk.simple(step.script).await?;
+    match desk.simple(step.script).await {
+        // Outside of this transaction the session only reads, so the script has left it.
+        Err(fault) if fault.sqlstate() == Some("25006") => return Err(transaction_ended()),
+        other => other?,
+    }
     if transaction_id(desk).await? != before {
-        return Err(Fault::Unfit(
-            Error::invalid_input(
-                "the migration's script ended its transaction, so it cannot be rolled back as a whole",
-            )
-            .with_help(
-                "leave BEGIN and COMMIT out of migrations; what the script did is there: see to it by hand",
-            ),
-        ));
+        return Err(transaction_ended());
     }
     let statement = match step.direction {
         Direction::Up => Statement::new(RECORD)
@@ -180,6 +191,12 @@ async fn take(desk: &Desk, step: &MigrationStep) -> Result<StepOutcome, Fault> {
     };
     run(desk, statement).await?;
     Ok(StepOutcome::Done)
+}
+
+fn transaction_ended() -> Fault {
+    Fault::Unfit(Error::invalid_input("the migration's SQL ended the transaction that it runs in").with_help(
+        "remove BEGIN, COMMIT and ROLLBACK from it; what it committed is there: see to it by hand",
+    ))
 }
 
 async fn transaction_id(desk: &Desk) -> Result<Option<i64>, Fault> {

@@ -79,6 +79,7 @@ impl Postgres {
         let checked = session.wire.drive(check_database(&session.desk, config.schema.as_deref())).await;
         checked.map_err(|fault| fault.into_error(&link.place))?;
         let pool = Arc::new(Pool::new(Arc::clone(&link), config.pool_size));
+        migrate::check_format(&pool).await?;
         let aside = Arc::new(Aside::new(Arc::clone(&pool), config.pool_size));
         let writer = Writer::start(&link, session, config.committers, limits, aside);
         let transactions = Arc::new(Semaphore::new(config.pool_size.div_ceil(2)));

@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::error::no_answer;
 use super::session::{Access, Link, Session};
 use crate::error::{Error, Result};
 
@@ -51,6 +50,9 @@ impl Pool {
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::closed());
         }
+        if deadline <= Instant::now() {
+            return Err(Error::not_started_in_time());
+        }
         let slot = timeout_at(deadline, Arc::clone(&self.slots).acquire_owned())
             .await
             .map_err(|_elapsed| Error::not_started_in_time())?
@@ -60,10 +62,9 @@ impl Pool {
                 return Ok(Lent { session, reused: true, pool: Arc::clone(self), _slot: slot });
             }
         }
-        let started = Instant::now();
         let session = timeout_at(deadline, self.link.connect(Access::Read))
             .await
-            .map_err(|_elapsed| no_answer(&self.link.place, started.elapsed()))??;
+            .map_err(|_elapsed| Error::not_started_in_time())??;
         Ok(Lent { session, reused: false, pool: Arc::clone(self), _slot: slot })
     }
 

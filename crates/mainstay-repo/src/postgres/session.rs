@@ -66,8 +66,10 @@ pub(super) enum Access {
 /// What a transaction is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Begin {
-    /// Writing.
+    /// Writing what is known beforehand.
     Write,
+    /// Looking and then writing: as if it were alone, as it is on SQLite, or `Busy`.
+    Interactive,
     /// One statement that reads.
     Read,
     /// Several statements that read the same snapshot.
@@ -106,6 +108,7 @@ impl Link {
     pub(super) fn begin(&self, begin: Begin, cap: Option<Duration>) -> String {
         let mut text = match begin {
             Begin::Write => "BEGIN READ WRITE",
+            Begin::Interactive => "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE",
             Begin::Read => "BEGIN READ ONLY",
             Begin::Snapshot => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         }

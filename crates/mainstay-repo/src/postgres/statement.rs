@@ -15,7 +15,6 @@ use super::row;
 use super::session::Desk;
 use super::types::Encoded;
 use crate::batch::{Written, resolve_params};
-use crate::error::Error;
 use crate::statement::{Dialect, Statement};
 
 /// How long the server may take to answer a request to cancel.
@@ -72,7 +71,6 @@ impl Desk {
         if let Some(prepared) = self.statements.get(text) {
             return Ok(prepared);
         }
-        refuse_transaction_control(text).map_err(Fault::Unfit)?;
         let statement = self.client.prepare(text).await.map_err(|source| Fault::of(source, false))?;
         row::check_columns(statement.columns()).map_err(Fault::Unfit)?;
         let names = statement.columns().iter().map(|column| column.name().into()).collect();
@@ -119,46 +117,6 @@ pub(super) fn encode(statement: &Statement, prepared: &Prepared, done: &[Written
     Encoded::one(values.iter().map(AsRef::as_ref), prepared.statement.params())
 }
 
-/// `COMMIT` in a statement would end the transaction around it, with others' work in it.
-fn refuse_transaction_control(text: &str) -> crate::Result<()> {
-    let word: String = skip_comments(text)
-        .chars()
-        .take_while(char::is_ascii_alphabetic)
-        .collect::<String>()
-        .to_ascii_uppercase();
-    let controls = [
-        "BEGIN",
-        "START",
-        "COMMIT",
-        "END",
-        "ROLLBACK",
-        "ABORT",
-        "SAVEPOINT",
-        "RELEASE",
-        "DISCARD",
-        "DEALLOCATE",
-    ];
-    if !controls.contains(&word.as_str()) {
-        return Ok(());
-    }
-    Err(Error::invalid_input(format!("{word} is not sent as a statement: transactions are the data layer's"))
-        .with_help("use Repo::batch, or Repo::begin and Transaction::commit"))
-}
-
-fn skip_comments(text: &str) -> &str {
-    let mut rest = text.trim_start();
-    loop {
-        let after = if let Some(comment) = rest.strip_prefix("--") {
-            comment.split_once('\n').map(|(_, after)| after)
-        } else if let Some(comment) = rest.strip_prefix("/*") {
-            comment.split_once("*/").map(|(_, after)| after)
-        } else {
-            return rest;
-        };
-        rest = after.unwrap_or_default().trim_start();
-    }
-}
-
 /// Something that was sent and whose answer is waited for later. Answers come in the order of sending.
 pub(super) enum Sent<'a, T> {
     Waiting(Pin<Box<dyn Future<Output = Result<T, Fault>> + Send + 'a>>),
@@ -195,20 +153,5 @@ impl<'a, T> Sent<'a, T> {
         }
         desk.cancel();
         timeout(CANCEL_PATIENCE, work).await.unwrap_or(Err(Fault::Silent))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn transaction_control_is_refused() {
-        for text in ["COMMIT", " rollback ", "-- x\nBEGIN", "/* a */ -- b\n end;", "SAVEPOINT a"] {
-            assert!(refuse_transaction_control(text).is_err(), "{text}");
-        }
-        for text in ["SELECT 1", "", "-- COMMIT", "/* COMMIT", "INSERT INTO commit VALUES (1)", "beginning"] {
-            assert!(refuse_transaction_control(text).is_ok(), "{text}");
-        }
     }
 }

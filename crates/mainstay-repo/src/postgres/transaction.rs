@@ -83,7 +83,7 @@ async fn begun(pool: &Arc<Pool>, call: &Call) -> Result<Lent> {
         Priority::Low { cap } => Some(cap),
         Priority::Normal => None,
     };
-    let text = pool.link.begin(Begin::Write, cap);
+    let text = pool.link.begin(Begin::Interactive, cap);
     loop {
         let mut lent = pool.lend(call.deadline).await?;
         let session = &mut lent.session;

@@ -103,6 +103,9 @@ impl Writer {
 
     /// Hands a write in and waits for its result.
     pub(super) async fn submit(&self, work: Work, call: &Call) -> Result<Vec<Written>> {
+        if call.deadline <= Instant::now() {
+            return Err(Error::not_started_in_time());
+        }
         let (reply, result) = oneshot::channel();
         let ticket = Ticket::default();
         let job = Job { work, call: *call, ticket: ticket.clone(), reply };
