@@ -135,7 +135,11 @@ pub async fn open(config: &Config) -> Result<Repo, mainstay_repo::Error> {
 /// # Errors
 /// As `Sso::new`.
 pub fn sign_in(repo: Repo, config: &Config) -> mainstay_sso::Result<Sso> {
-    let lifetimes = Lifetimes { session_absolute: config.session_lifetime, ..Lifetimes::DEFAULT };
+    let lifetimes = Lifetimes {
+        session_absolute: config.session_lifetime,
+        session_idle: config.session_idle,
+        ..Lifetimes::DEFAULT
+    };
     Sso::new(repo, SsoOptions { lifetimes, ..SsoOptions::default() })
 }
 
@@ -218,12 +222,14 @@ async fn warn_of_other_names(sso: &Sso, scope: &Scope, url: &PublicUrl) -> Resul
     let filter = ConnectionFilter { status: Some(Status::Enabled), organization: None };
     let enabled = sso.connection_list(scope, &filter, PageSize::clamped(PageSize::MAX), None).await?;
     let start = url.join("/");
-    for connection in enabled.items.iter().filter(|connection| !connection.acs_url.starts_with(&start)) {
+    let mut others = enabled.items.iter().filter(|connection| !connection.acs_url.starts_with(&start));
+    if let Some(first) = others.next() {
         tracing::warn!(
-            connection = %connection.id,
-            acs_url = connection.acs_url,
+            first = %first.id,
+            acs_url = first.acs_url,
+            connections = 1 + others.count(),
             public_url = %url,
-            "the connection was made for another public URL; set --public-url to that, or add the connection again"
+            "connections were made for another public URL; set --public-url to that, or add them again"
         );
     }
     Ok(())

@@ -62,6 +62,7 @@ pub const SETTINGS: &[Setting] = &[
         help: "lets --dev listen on an address that other machines reach",
     },
     Setting { key: "session_lifetime", default: "8h", help: "how long a session lasts" },
+    Setting { key: "session_idle", default: "30m", help: "how long a session lasts that is not used" },
     Setting { key: "request_timeout", default: "30s", help: "how long a request may take" },
     Setting {
         key: "drain_timeout",
@@ -103,6 +104,8 @@ pub struct Config {
     pub dev: bool,
     /// How long a session lasts.
     pub session_lifetime: Duration,
+    /// How long a session lasts that is not used.
+    pub session_idle: Duration,
     /// How long a request may take.
     pub request_timeout: Duration,
     /// How long requests may take to end when the server goes down.

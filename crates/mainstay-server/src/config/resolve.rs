@@ -42,6 +42,7 @@ impl Reader {
         let dev = self.read("dev", truth);
         let allow_dev = self.read("allow_dev_on_network", truth);
         let session_lifetime = self.read("session_lifetime", |text| duration(text, LONGEST_SESSION));
+        let session_idle = self.read("session_idle", |text| duration(text, LONGEST_SESSION));
         let request_timeout = self.read("request_timeout", |text| duration(text, LONGEST_WAIT));
         let drain_timeout = self.read("drain_timeout", |text| duration(text, LONGEST_WAIT));
         let trusted_proxies = self.read("trusted_proxies", addresses);
@@ -61,6 +62,7 @@ impl Reader {
             database_is_default,
             dev: dev?,
             session_lifetime: session_lifetime?,
+            session_idle: session_idle?,
             request_timeout: request_timeout?,
             drain_timeout: drain_timeout?,
             trusted_proxies: trusted_proxies?,
@@ -85,7 +87,7 @@ impl Reader {
         let text = match given {
             Some(given) => given.text,
             None => match data {
-                Some(data) => format!("sqlite://{}/mainstay.db", data.display()),
+                Some(data) => format!("sqlite://{}/mainstay.db", in_url(data)),
                 None => return (None, true),
             },
         };
@@ -136,6 +138,12 @@ impl Reader {
         let origin = self.origin(key);
         self.problems.push(Problem { setting: key.to_owned(), origin, message, mend: mend.to_owned() });
     }
+}
+
+/// A path as it stands in a URL: what means something there is escaped.
+fn in_url(path: &Path) -> String {
+    let text = path.display().to_string();
+    text.replace('%', "%25").replace('?', "%3f").replace('#', "%23")
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

@@ -81,6 +81,9 @@ pub(crate) struct ServerSettings {
     /// How long a session lasts [default: 8h]
     #[arg(long, value_name = "TIME")]
     pub(crate) session_lifetime: Option<String>,
+    /// How long a session lasts that is not used [default: 30m]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) session_idle: Option<String>,
     /// How long a request may take [default: 30s]
     #[arg(long, value_name = "TIME")]
     pub(crate) request_timeout: Option<String>,

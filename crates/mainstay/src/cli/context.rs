@@ -102,6 +102,7 @@ fn flags(settings: &Settings, server: Option<&ServerSettings>) -> Vec<(&'static 
             ("dev", on(server.dev)),
             ("allow_dev_on_network", on(server.allow_dev_on_network)),
             ("session_lifetime", server.session_lifetime.clone()),
+            ("session_idle", server.session_idle.clone()),
             ("request_timeout", server.request_timeout.clone()),
             ("drain_timeout", server.drain_timeout.clone()),
             ("trusted_proxies", server.trusted_proxies.clone()),

@@ -1,6 +1,6 @@
 //! What commands print: text for people, or one JSON document with a named schema for programs.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
@@ -40,15 +40,13 @@ impl Output {
 
     /// Prints a result: the document, or the text.
     pub(crate) fn result<T: Serialize>(self, schema: &str, body: &T, text: impl FnOnce() -> String) {
-        if self.json {
-            println!("{}", json(schema, body));
-            return;
+        let mut text = if self.json { json(schema, body) } else { text() };
+        if !text.ends_with('\n') {
+            text.push('\n');
         }
-        let text = text();
-        print!("{text}");
-        if !text.is_empty() && !text.ends_with('\n') {
-            println!();
-        }
+        // A reader that went away (`| head`) has what it wanted; it is no reason to fail, and none to panic.
+        let mut out = std::io::stdout().lock();
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
 
     /// Prints why a command failed.
@@ -56,21 +54,26 @@ impl Output {
         let Failure { exit, message, help } = failure;
         if self.json {
             let body = ErrorBody { exit: exit.name(), message, help: help.as_deref() };
-            eprintln!("{}", json("mainstay.error/1", &body));
+            say(&json("mainstay.error/1", &body));
             return;
         }
         let (red, bold, off) = if self.colour { ("\x1b[1;31m", "\x1b[1m", "\x1b[0m") } else { ("", "", "") };
-        eprintln!("{red}error:{off} {message}");
+        say(&format!("{red}error:{off} {message}"));
         for line in help.iter().flat_map(|help| help.lines()) {
-            eprintln!("{bold}  mend:{off} {line}");
+            say(&format!("{bold}  mend:{off} {line}"));
         }
     }
 
     /// Says something that is no result and no failure.
     pub(crate) fn warning(self, text: &str) {
         let (yellow, off) = if self.colour { ("\x1b[1;33m", "\x1b[0m") } else { ("", "") };
-        eprintln!("{yellow}warning:{off} {text}");
+        say(&format!("{yellow}warning:{off} {text}"));
     }
+}
+
+/// One line on standard error; if nobody listens there, there is nobody to tell.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 fn json<T: Serialize>(schema: &str, body: &T) -> String {

@@ -104,7 +104,7 @@ fn migrations_go_up_and_down() {
 }
 
 /// An identity provider's metadata, made for the test.
-fn metadata(directory: &Path) -> PathBuf {
+pub(crate) fn metadata(directory: &Path) -> PathBuf {
     let key = rcgen::generate_simple_self_signed(vec!["idp.test".to_owned()]).unwrap();
     let certificate: String = key.cert.pem().lines().filter(|line| !line.starts_with("-----")).collect();
     let xml = format!(

@@ -5,10 +5,11 @@ use std::net::TcpStream;
 
 use mainstay_server::limits;
 
+use crate::cli::metadata;
 use crate::dev_sign_in::{answered, login_url, refusal, sign_in};
 use crate::support::browser::Browser;
 use crate::support::html::Form;
-use crate::support::server::Server;
+use crate::support::server::{Server, json};
 
 fn dev(args: &[&str]) -> (tempfile::TempDir, Server) {
     let directory = tempfile::tempdir().unwrap();
@@ -241,4 +242,27 @@ fn the_burst_passes_and_the_next_waits() {
     assert_eq!(refusal(&limited), "too-many-requests");
     assert!(limited.header("retry-after").unwrap().parse::<u32>().unwrap() >= 1);
     assert_ne!(post_from("192.0.2.2").status, 429, "another client has its own");
+}
+
+#[test]
+fn many_connections_are_searched_and_not_listed() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let data = data.to_str().unwrap();
+    let file = metadata(directory.path());
+    json(&["migrate", "up", "--data", data]);
+    for number in 0..=limits::SIGN_IN_LISTED {
+        let (name, organization) = (format!("Company {number}"), format!("company-{number}"));
+        let add = ["sso", "connection", "add", "--enable", "--name", &name, "--organization", &organization];
+        json(&[&add, ["--metadata", file.to_str().unwrap(), "--data", data].as_slice()].concat());
+    }
+    let server = Server::in_directory(directory.path(), &[]);
+    let mut browser = Browser::default();
+    let asks = browser.get(&server.path("/login"));
+    assert!(asks.body.contains("name=\"organization\"") && !asks.body.contains("Company"), "{asks:?}");
+    let found = browser.get(&server.path("/login?organization=company-3"));
+    assert!(found.body.contains("Company 3") && !found.body.contains("Company 4"), "{found:?}");
+    let none = browser.get(&server.path("/login?organization=%3Cscript%3E"));
+    assert!(none.body.contains("No organisation goes by that name"), "{none:?}");
+    assert!(none.body.contains("&lt;script&gt;") && !none.body.contains("<script>"), "{none:?}");
 }

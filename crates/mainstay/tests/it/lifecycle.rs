@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
+use mainstay_server::{Loaded, Sources};
 use mainstay_testkit::{PrivateCluster, pause};
 
 use crate::dev_sign_in::{answered, refusal, sign_in};
@@ -181,4 +182,20 @@ fn a_database_that_is_away_is_told_and_comes_back() {
         pause(Duration::from_millis(50));
     }
     assert_eq!(browser.get(&server.path("/api/v1/me")).status, 200, "and the session is still there");
+}
+
+#[test]
+fn a_host_runs_the_server_in_its_own_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data").display().to_string();
+    let flags = vec![("data", data), ("listen", "127.0.0.1:0".to_owned())];
+    let config = Loaded::from_sources(&Sources { flags, ..Sources::default() }).into_config().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let server = runtime.block_on(mainstay_server::Server::start(&config)).unwrap();
+    let url = server.started().url.clone();
+    let running = runtime.spawn(server.run(async move { drop(ended.await) }));
+    assert_eq!(Browser::default().get(&format!("{url}/healthz")).status, 200);
+    end.send(()).unwrap();
+    assert!(runtime.block_on(running).unwrap(), "every request ended");
 }

@@ -10,6 +10,7 @@ mod cli;
 mod dev_sign_in;
 mod e2e_chromium;
 mod e2e_simplesamlphp;
+mod fetch;
 mod http;
 mod lifecycle;
 mod support;

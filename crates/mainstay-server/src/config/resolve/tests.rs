@@ -81,3 +81,9 @@ fn what_is_not_toml_is_told() {
     assert_eq!(loaded.problems.len(), 1);
     assert!(loaded.problems[0].message.contains("not TOML"), "{:?}", loaded.problems);
 }
+
+#[test]
+fn a_directory_of_any_name_holds_the_database() {
+    let config = load("", &[], &[("data", "/tmp/50% ?#")]).into_config().unwrap();
+    assert_eq!(config.database.expose(), "sqlite:///tmp/50%25 %3f%23/mainstay.db");
+}
