@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
-use mainstay_sso::SignInRefused;
+use mainstay_sso::{SignInRefusal, SignInRefused};
 use maud::html;
 
 use super::layout::{Page, Width};
@@ -13,12 +13,12 @@ use crate::problem::Problem;
 /// A refused login: what it means and what mends it. Never the values of the message: those are in the login trace.
 pub(crate) fn refused_page(app: &App, refused: &SignInRefused, request: RequestId) -> Response {
     let refusal = refused.refusal;
-    let again = refused.connection.map_or_else(|| "/login".to_owned(), |id| format!("/saml/{id}/login"));
+    let again = refused.connection.filter(|_| may_work_again(refusal)).map(|id| format!("/saml/{id}/login"));
     let body = html! {
         div class="panel pad stack-loose" {
             div {
                 span class="tag bad" { "Not signed in" }
-                h1 class="lead" { "The sign-in was refused" }
+                h1 { "The sign-in was refused" }
                 p class="lead" { (refusal.meaning()) }
             }
             dl class="explain" {
@@ -26,8 +26,8 @@ pub(crate) fn refused_page(app: &App, refused: &SignInRefused, request: RequestI
                 div { dt { "What an operator does" } dd { (refusal.operator_action()) } }
             }
             div class="actions" {
-                a class="button" href=(again) { "Sign in again" }
-                a class="button quiet" href="/login" { "Choose another organisation" }
+                @if let Some(again) = &again { a class="button" href=(again) { "Sign in again" } }
+                a class=(if again.is_some() { "button quiet" } else { "button" }) href="/login" { "Choose an organisation" }
             }
             dl class="notice facts" {
                 div { dt { "Reason" } dd { code { (refusal.code()) } } }
@@ -41,6 +41,16 @@ pub(crate) fn refused_page(app: &App, refused: &SignInRefused, request: RequestI
         .respond(status)
 }
 
+/// Whether the same connection can be tried once more before an operator has done something.
+const fn may_work_again(refusal: SignInRefusal) -> bool {
+    !matches!(
+        refusal,
+        SignInRefusal::ConnectionNotFound
+            | SignInRefusal::ConnectionDraft
+            | SignInRefusal::ConnectionDisabled
+    )
+}
+
 /// Any other problem, for people.
 pub(crate) fn problem_page(app: &App, problem: &Problem, request: RequestId) -> Response {
     let kind = problem.kind();
@@ -48,7 +58,7 @@ pub(crate) fn problem_page(app: &App, problem: &Problem, request: RequestId) -> 
         div class="panel pad stack-loose" {
             div {
                 span class="tag warn" { (kind.status().as_u16()) }
-                h1 class="lead" { (kind.title()) }
+                h1 { (kind.title()) }
                 p class="lead" { (problem.detail()) }
             }
             div class="actions" { a class="button" href="/" { "To the start" } }

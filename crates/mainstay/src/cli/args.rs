@@ -37,6 +37,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: SsoCommand,
     },
+    /// Look for what is wrong or soon will be, and say what mends it
+    Doctor(Serve),
     /// Print the version
     Version,
 }

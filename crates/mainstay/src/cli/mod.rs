@@ -3,6 +3,7 @@
 mod args;
 mod config;
 mod context;
+mod doctor;
 mod exit;
 mod log;
 mod migrate;
@@ -52,6 +53,7 @@ fn run(command: Command, context: &Context) -> Outcome {
         Command::Config { command: ConfigCommand::Check(args) } => config::check(&args, context),
         Command::Migrate { command } => block_on(migrate::run(command, context)),
         Command::Sso { command } => block_on(sso::run(command, context)),
+        Command::Doctor(args) => block_on(doctor::run(&args, context)),
         Command::Version => {
             version(context);
             Ok(())

@@ -209,3 +209,28 @@ fn config_check_tells_every_problem_and_no_secret() {
     assert_eq!(line("data")["origin"], "--data");
     assert_eq!(line("listen")["origin"], "default");
 }
+
+#[test]
+fn the_doctor_says_what_mends() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let data = data.to_str().unwrap();
+    check_exit(&["doctor", "--data", data], 1, "finding");
+    json(&["migrate", "up", "--data", data]);
+    let report = json(&["doctor", "--data", data]);
+    assert_eq!(report["schema"], "mainstay.doctor/1");
+    let find = |report: &serde_json::Value, verdict: &str| {
+        let findings = report["findings"].as_array().unwrap();
+        let found = findings.iter().filter(|finding| finding["verdict"] == verdict);
+        found.map(|finding| finding["check"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(find(&report, "warning"), ["connections"], "{report}");
+    assert_eq!(find(&report, "good"), ["configuration", "data", "database", "migrations"], "{report}");
+
+    let file = metadata(directory.path());
+    json(&["sso", "connection", "add", "--enable", "--metadata", file.to_str().unwrap(), "--data", data]);
+    let report = json(&["doctor", "--data", data]);
+    assert_eq!(find(&report, "warning"), Vec::<String>::new(), "{report}");
+    let moved = json(&["doctor", "--data", data, "--public-url", "https://other.example.com"]);
+    assert_eq!(find(&moved, "warning"), ["connections"], "{moved}");
+}
