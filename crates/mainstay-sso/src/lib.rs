@@ -1,16 +1,4 @@
-//! Durable, multi-tenant SAML sign-in on [`mainstay_repo`]: connections, request intents, replay protection, sessions,
-//! certificates, metadata, login traces, and an audit that is chained.
-//!
-//! A login is one atomic batch: the replay key, the consumed intent, the check that the connection is still what it was
-//! validated with, the trace and the session are committed together or not at all. Every refusal has one exact reason
-//! ([`SignInRefusal`]); everything that is stored is enforced.
-//!
-//! * [`Sso`] is the handle; [`SsoOptions`] sets it up; [`COMPONENT`] brings its tables.
-//! * [`Sso::sign_in_start`] and [`Sso::sign_in_finish`] are the login, [`Sso::session`] is every request after it.
-//! * The commands ([`Sso::connection_create`], …) take a [`Scope`] and a [`Cause`] and leave an [`AuditEvent`].
-//!
-//! The crate knows no web framework and fetches nothing: the host hands over form fields and bytes.
-
+#![doc = include_str!("../docs/crate.md")]
 #![deny(missing_docs)]
 
 mod audit;

@@ -45,6 +45,14 @@ pub struct MetadataInput {
     pub accept_drift: bool,
 }
 
+impl MetadataInput {
+    /// Metadata that was pasted, with the cautious settings.
+    #[must_use]
+    pub const fn pasted(xml: Vec<u8>) -> Self {
+        Self { xml, source: MetadataSource::Paste, entity_id: None, signers: Vec::new(), accept_drift: false }
+    }
+}
+
 text_enum! {
     /// What became of metadata.
     RevisionOutcome {

@@ -113,16 +113,23 @@ pub(crate) fn insert(session: &NewSession) -> Result<Statement> {
         .named("sso.session_insert"))
 }
 
+/// A session with less than this left is due to be written. A use never goes unwritten for more than half the idle time.
+fn due_before(idle: Duration, touch: Duration) -> i64 {
+    micros(idle.saturating_sub(touch.min(idle / 2)))
+}
+
 /// Finds a live session, and whether its idle end is due to be moved.
 pub(crate) fn find(token_hash: &[u8], idle: Duration, touch: Duration) -> Statement {
-    let due_before = micros(idle.saturating_sub(touch));
-    Statement::new(FIND).bind(token_hash).bind(due_before).named("sso.session_find")
+    Statement::new(FIND).bind(token_hash).bind(due_before(idle, touch)).named("sso.session_find")
 }
 
 /// Moves a live session's idle end, unless somebody just did.
 pub(crate) fn touch(token_hash: &[u8], idle: Duration, touch: Duration) -> Statement {
-    let due_before = micros(idle.saturating_sub(touch));
-    Statement::new(TOUCH).bind(token_hash).bind(micros(idle)).bind(due_before).named("sso.session_touch")
+    Statement::new(TOUCH)
+        .bind(token_hash)
+        .bind(micros(idle))
+        .bind(due_before(idle, touch))
+        .named("sso.session_touch")
 }
 
 /// Ends the session of a token.

@@ -7,13 +7,7 @@ use mainstay_testkit::for_each_database;
 use crate::support::{World, idp, kind};
 
 pub fn input(xml: &str) -> MetadataInput {
-    MetadataInput {
-        xml: xml.as_bytes().to_vec(),
-        source: MetadataSource::Paste,
-        entity_id: None,
-        signers: Vec::new(),
-        accept_drift: false,
-    }
+    MetadataInput::pasted(xml.as_bytes().to_vec())
 }
 
 async fn bare(world: &World) -> Connection {
