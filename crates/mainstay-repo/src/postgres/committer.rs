@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::options::Limits;
 
 /// How long a statement may hold the committer up before it is run aside.
-const STALL: Duration = Duration::from_millis(500);
+const STALL: Duration = Duration::from_millis(250);
 /// How many members may be taken out of a group before each runs alone.
 const MAX_FAULTS: usize = 4;
 /// How many groups go unmerged after merging failed: keys that repeat within a group do so again soon.
