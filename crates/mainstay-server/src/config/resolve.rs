@@ -48,7 +48,7 @@ impl Reader {
         let trusted_proxies = self.read("trusted_proxies", addresses);
         let log = self.read("log", |text| Ok(text.to_owned()));
         let log_format = self.read("log_format", format);
-        self.check_dev(dev?, allow_dev?, listen?);
+        self.check_dev(dev?, allow_dev?, listen?, public_url.as_ref());
         if public_url.as_ref().is_some_and(|url| !url.is_secure() && !url.is_loopback()) {
             let warning =
                 "public_url is plain http on a network: cookies and logins can be read on the way; use https";
@@ -71,11 +71,14 @@ impl Reader {
         })
     }
 
-    fn check_dev(&mut self, dev: bool, allowed: bool, listen: SocketAddr) {
-        if dev && !allowed && !listen.ip().is_loopback() {
+    /// A public name means that a proxy brings other people here, whatever address we listen on.
+    fn check_dev(&mut self, dev: bool, allowed: bool, listen: SocketAddr, url: Option<&PublicUrl>) {
+        let is_local = listen.ip().is_loopback() && url.is_none_or(PublicUrl::is_loopback);
+        if dev && !allowed && !is_local {
+            let place = url.map_or_else(|| listen.to_string(), ToString::to_string);
             self.problem(
                 "dev",
-                format!("anybody who reaches {listen} could sign in as a test user"),
+                format!("anybody who reaches {place} could sign in as a test user"),
                 "listen on 127.0.0.1, or say --allow-dev-on-network if that network is yours alone",
             );
         }

@@ -36,15 +36,13 @@ pub(crate) async fn around(State(app): State<App>, mut request: Request, next: N
     let method = request.method().clone();
     let matched = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let route = matched.unwrap_or_else(|| "unmatched".to_owned());
+    let is_safe = method.is_safe();
     let is_page = !is_machine(request.uri().path());
 
     let limit = app.request_timeout() + GRACE;
     let mut response = match tokio::time::timeout(limit, unless_it_panics(next.run(request), id)).await {
         Ok(response) => response,
-        Err(_elapsed) => {
-            Problem::new(ProblemKind::Unavailable, "The request took too long and was given up.")
-                .into_response()
-        }
+        Err(_elapsed) => gave_up(is_safe).into_response(),
     };
     if is_page && let Some(problem) = response.extensions_mut().remove::<Problem>() {
         response = console::problem_page(&app, &problem, id);
@@ -59,6 +57,15 @@ pub(crate) async fn around(State(app): State<App>, mut request: Request, next: N
     metrics::counter!("mainstay_http_requests_total", &labels).increment(1);
     metrics::histogram!("mainstay_http_request_seconds").record(took.as_secs_f64());
     response
+}
+
+/// A change that was given up may have been made all the same; what only reads was not done.
+fn gave_up(is_safe: bool) -> Problem {
+    if is_safe {
+        return Problem::new(ProblemKind::Unavailable, "The request took too long and was given up.");
+    }
+    let detail = "The request took too long. The change may have been made; look before you repeat it.";
+    Problem::new(ProblemKind::OutcomeUnknown, detail)
 }
 
 /// A defect in a handler costs one answer, not the connection and not the process.
@@ -105,5 +112,11 @@ mod tests {
         let panics = async { panic!("a defect") };
         let response = unless_it_panics(panics, RequestId::generate(&SystemClock)).await;
         assert_eq!(response.status(), 500);
+    }
+
+    #[test]
+    fn a_change_whose_outcome_is_not_known_is_not_called_undone() {
+        assert_eq!(gave_up(true).kind().status(), 503);
+        assert_eq!(gave_up(false).kind().status(), 504);
     }
 }

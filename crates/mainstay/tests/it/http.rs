@@ -119,7 +119,10 @@ fn over_plain_http_cookies_say_what_they_are() {
 #[test]
 fn over_https_cookies_belong_to_the_host_and_the_promise_is_made() {
     let directory = tempfile::tempdir().unwrap();
-    let server = Server::in_directory(directory.path(), &["--dev", "--public-url", "https://id.example.com"]);
+    let server = Server::in_directory(
+        directory.path(),
+        &["--dev", "--allow-dev-on-network", "--public-url", "https://id.example.com"],
+    );
     // What a reverse proxy passes on.
     let local = |path: &str| exchange(&server.listen, &request("GET", path, "id.example.com"));
     let page = local("/login");
@@ -233,12 +236,13 @@ fn the_burst_passes_and_the_next_waits() {
         browser.extra = vec![("X-Forwarded-For".to_owned(), client.to_owned())];
         browser.post(&acs, &[("SAMLResponse", "QQ=="), ("bounced", "1")])
     };
-    let statuses: Vec<u16> = (0..limits::ACS_BURST * 2).map(|_| post_from("192.0.2.1").status).collect();
-    let burst = usize::try_from(limits::ACS_BURST).unwrap();
-    assert!(!statuses[..burst].contains(&429), "{statuses:?}");
-    assert!(statuses[burst..].contains(&429), "{statuses:?}");
-    let limited =
-        std::iter::repeat_with(|| post_from("192.0.2.1")).find(|answer| answer.status == 429).unwrap();
+    for number in 0..limits::ACS_BURST {
+        assert_ne!(post_from("192.0.2.1").status, 429, "the burst ends after {number}");
+    }
+    // A few more pass, since the bucket fills while it is emptied.
+    let mut more = std::iter::repeat_with(|| post_from("192.0.2.1")).take(10 * limits::ACS_BURST as usize);
+    let limited = more.find(|answer| answer.status == 429).expect("there is a limit");
+    drop(more);
     assert_eq!(refusal(&limited), "too-many-requests");
     assert!(limited.header("retry-after").unwrap().parse::<u32>().unwrap() >= 1);
     assert_ne!(post_from("192.0.2.2").status, 429, "another client has its own");

@@ -1,6 +1,7 @@
 //! The `mainstay` binary from outside: commands, pages, and logins with real identity providers and a real browser.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "a panic is how a test says that something is not as it should be"

@@ -63,6 +63,8 @@ fn the_development_provider_stays_on_this_machine() {
     assert!(load("", &[], &flags).into_config().is_err());
     assert!(load("allow_dev_on_network = true", &[], &flags).into_config().is_ok());
     assert!(load("", &[], &[("dev", "true")]).into_config().is_ok());
+    assert!(load("public_url = \"https://id.example.com\"", &[], &[("dev", "true")]).into_config().is_err());
+    assert!(load("public_url = \"http://localhost:7800\"", &[], &[("dev", "true")]).into_config().is_ok());
 }
 
 #[test]
