@@ -1,5 +1,10 @@
 //! What only the PostgreSQL driver does: merging, stepping aside for locks, living behind a pooler.
 #![cfg(feature = "postgres")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed, which is what it is for"
+)]
 
 use std::time::{Duration, Instant};
 

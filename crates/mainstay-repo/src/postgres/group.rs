@@ -412,15 +412,16 @@ async fn send_all<'a>(desk: &'a Desk, units: &'a [Unit]) -> Vec<Vec<Sent<'a, Wri
 }
 
 async fn plan_batch(desk: &Desk, at: usize, batch: &Batch) -> std::result::Result<Unit, Failure> {
-    if batch.steps().iter().any(|step| refers_back(&step.statement)) {
+    // Behind a pooler a text that does not parse would abort the transaction before those that come first.
+    if desk.link.pooler || batch.steps().iter().any(|step| refers_back(&step.statement)) {
         return Ok(Unit::Staged { at });
     }
     let mut bounds = Vec::with_capacity(batch.steps().len());
     for step in batch.steps() {
         match desk.bind(&step.statement, &[]).await {
             Ok(bound) => bounds.push(bound),
-            // It may be about a table that an earlier statement of the batch creates.
-            Err(Fault::Refused(_)) if !desk.link.pooler => return Ok(Unit::Staged { at }),
+            // An earlier statement of the batch may create its table, or not meet its condition, which counts first.
+            Err(fault) if fault.leaves_connection() => return Ok(Unit::Staged { at }),
             Err(fault) => return Err(Failure { at: Some(at), fault }),
         }
     }
