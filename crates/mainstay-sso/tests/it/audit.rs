@@ -3,7 +3,7 @@
 use mainstay_core::PageSize;
 use mainstay_repo::Statement;
 use mainstay_sso::*;
-use mainstay_testkit::for_each_database;
+use mainstay_testkit::{TestDatabase, for_each_database};
 
 use crate::support::{World, kind};
 
@@ -26,6 +26,25 @@ async fn changes_at_the_same_moment_make_one_chain() {
         assert!(events.iter().all(|event| event.actor == "test:operator" && event.cause == "a test"));
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_nodes_make_one_chain() {
+    let database = TestDatabase::postgres();
+    let world = World::new(&database).await;
+    let mut tasks = Vec::new();
+    for _ in 0..2 {
+        let node = World::on(database.repo().await, |_| {});
+        tasks.push(tokio::spawn(async move {
+            for _ in 0..10 {
+                node.draft().await;
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert!(matches!(verdict(&world).await, ChainVerdict::Intact { events: 20, .. }));
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use mainstay_repo::middleware::{Middleware, Next, async_trait};
 use mainstay_repo::{
     Action, Error as RepoError, ErrorKind as RepoKind, Operation, Outcome, Result as RepoResult,
 };
+use mainstay_repo::{Payload, Sql, Statement};
 use mainstay_sso::*;
 use mainstay_testkit::{TestDatabase, for_each_database};
 
@@ -20,6 +21,8 @@ enum Fault {
     LostAfter,
     /// The database is away.
     Away,
+    /// So much time passes before the batch that intents expire.
+    Late,
 }
 
 /// Fails the next batches in a given way.
@@ -42,6 +45,14 @@ impl Middleware for Trouble {
         let fault = *self.0.1.lock().unwrap();
         let Some(fault) = fault.filter(|_| due) else { return next.run(operation).await };
         let request_id = operation.request_id();
+        if fault == Fault::Late {
+            let expire = Sql::per_dialect(
+                "UPDATE sso_request_intents SET expires_at = expires_at - 400000000",
+                "UPDATE sso_request_intents SET expires_at = expires_at - interval '400 seconds'",
+            );
+            next.run(operation.clone().with_payload(Payload::Write(Statement::new(expire)))).await?;
+            return next.run(operation).await;
+        }
         if fault == Fault::LostAfter {
             drop(next.run(operation).await);
         }
@@ -162,6 +173,19 @@ async fn a_command_whose_answer_is_lost_is_done_once() {
         assert_eq!(crate::support::kind(created), ErrorKind::Unavailable);
         let verdict = world.sso.verify_audit_chain(&world.scope, None).await.unwrap();
         assert!(matches!(verdict, ChainVerdict::Intact { events: 2, .. }));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_intent_that_expires_during_the_judgement_is_not_used() {
+    for_each_database(async |database| {
+        let (world, trouble) = troubled(database).await;
+        let started = world.start(&world.enabled().await).await;
+        let response = world.answer(&started);
+        trouble.next(Fault::Late, 1);
+        assert_eq!(refusal(world.finish(&started, &response).await), SignInRefusal::IntentExpired);
+        assert_eq!(world.counts().await, [1, 0, 0, 0, 0]);
     })
     .await;
 }

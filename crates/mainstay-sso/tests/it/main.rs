@@ -17,6 +17,7 @@ mod faults;
 mod login;
 mod memory;
 mod metadata;
+mod migrations;
 mod policy;
 mod prune;
 mod refusals;
