@@ -7,9 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use mainstay_conformance::linked;
-use mainstay_repo::{
-    Error, ErrorKind, Limits, MigrationProblem, Repo, RepoOptions, Statement, Target, TransactionLimits,
-};
+use mainstay_repo::{Error, ErrorKind, Limits, Repo, RepoOptions, Statement, Target, TransactionLimits};
 use mainstay_testkit::{SmallDisk, SqliteFile};
 
 use crate::support::{all_kv, check_error, create_kv, ddl, kind, put, scalar, soon};
@@ -55,19 +53,6 @@ async fn a_file_that_is_no_database() {
     let file = SqliteFile::create();
     fs::write(file.path(), b"").unwrap();
     create_kv(&Repo::connect(file.url()).await.unwrap()).await;
-}
-
-#[tokio::test]
-async fn a_database_of_a_newer_program() {
-    let file = SqliteFile::create();
-    let repo = Repo::connect(file.url()).await.unwrap();
-    repo.migrator().migrate(&linked::COMPONENT, Target::Latest).await.unwrap();
-    let newer = "INSERT INTO mainstay_migrations (component, version, name, checksum, applied_at, applied_by) \
-                 VALUES ('mainstay-repo', 99, 'the future', '', 0, 'test')";
-    repo.write(Statement::new(newer)).await.unwrap();
-    soon(repo.close()).await;
-    let expected = MigrationProblem::FutureVersion { component: "mainstay-repo".to_owned(), version: 99 };
-    check_error(&refused(file.url()).await, &ErrorKind::Migration(expected), &["99", "newer program"]);
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ on_every_database!(
     a_back_reference_to_nothing_is_refused,
     limits_and_the_empty_batch,
     a_large_batch,
+    a_batch_is_data,
 );
 
 async fn all_of_it_happens(db: &TestDatabase) {
@@ -227,4 +228,29 @@ async fn a_large_batch(db: &TestDatabase) {
     let rows = repo.read(Statement::new("SELECT body FROM blobs")).await.unwrap();
     let size: usize = rows.iter().map(|row| row.get::<Vec<u8>>("body").unwrap().len()).sum();
     assert_eq!(size, 24 * 1024 * 1024);
+}
+
+async fn a_batch_is_data(db: &TestDatabase) {
+    let repo = db.repo().await;
+    create_kv(&repo).await;
+    let mut batch = Batch::new("sent");
+    let first =
+        batch.push(Statement::new("INSERT INTO kv (id, n, tag) VALUES ($1, $2, $3) RETURNING n").bind_all([
+            mainstay_repo::Value::Int(1),
+            mainstay_repo::Value::Int(5),
+            mainstay_repo::Value::from("日本"),
+        ]));
+    batch.expect(
+        Expect::ONE,
+        Statement::new("INSERT INTO kv (id, n) VALUES (2, $1)")
+            .bind(first.column("n"))
+            .named("second")
+            .on_table("kv"),
+    );
+    batch.expect(Expect::NONE, Statement::new("SELECT id FROM kv WHERE id = 3"));
+    let sent = serde_json::to_string(&batch).unwrap();
+    let received: Batch = serde_json::from_str(&sent).unwrap();
+    assert_eq!(received, batch);
+    assert_eq!(repo.batch(received).await.unwrap().written().len(), 3);
+    assert_eq!(all_kv(&repo).await, [(1, 5), (2, 5)]);
 }

@@ -22,6 +22,7 @@ on_every_database!(
     a_failed_script_is_undone_and_named,
     a_script_may_not_end_its_transaction,
     what_is_pending_is_said,
+    a_database_of_a_newer_program_is_not_opened,
 );
 
 const fn step(version: u32, name: &'static str, up: &'static str, down: &'static str) -> Migration {
@@ -329,4 +330,16 @@ async fn what_is_pending_is_said(db: &TestDatabase) {
         &["shop", "lack migration 3", "price", "migrate up"],
     );
     assert_eq!(repo.migrator().migrated_version(&SHOP).await.unwrap(), 2, "asking changes nothing");
+}
+
+async fn a_database_of_a_newer_program_is_not_opened(db: &TestDatabase) {
+    let repo = db.repo().await;
+    repo.migrator().migrate(&SHOP, Target::Latest).await.unwrap();
+    let newer = "INSERT INTO mainstay_migrations (component, version, name, checksum, applied_at, applied_by) \
+                 VALUES ('mainstay-repo', 99, 'the future', '', $1, 'test')";
+    repo.write(Statement::new(newer).bind(mainstay_core::Timestamp::UNIX_EPOCH)).await.unwrap();
+    soon(repo.close()).await;
+    let error = soon(Repo::connect(db.url())).await.map(drop).unwrap_err();
+    let expected = MigrationProblem::FutureVersion { component: "mainstay-repo".to_owned(), version: 99 };
+    check_error(&error, &ErrorKind::Migration(expected), &["99", "newer program"]);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mainstay_repo::{Error, ErrorKind, FromValue, Repo, Row, Sql, Statement};
+use mainstay_repo::{Dialect, Error, ErrorKind, FromValue, Repo, Row, Sql, Statement};
 
 /// Declares each function of the room as a test on every database.
 macro_rules! on_every_database {
@@ -34,9 +34,12 @@ pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
 /// Runs the schema's statements; an empty text is a statement that a database does not need.
 pub(crate) async fn ddl(repo: &Repo, statements: &[(&'static str, &'static str)]) {
     for (sqlite, postgres) in statements {
-        let sql = Sql::per_dialect(sqlite, postgres);
-        if !sql.text(repo.dialect()).is_empty() {
-            repo.write(Statement::new(sql)).await.unwrap();
+        let text = match repo.dialect() {
+            Dialect::Postgres => postgres,
+            _ => sqlite,
+        };
+        if !text.is_empty() {
+            repo.write(Statement::new(Sql::new(text))).await.unwrap();
         }
     }
 }
