@@ -34,9 +34,10 @@ mod start;
 
 pub mod limits;
 
+pub use crate::http::tls::TlsFilesError;
 pub use config::{
     Config, ENVIRONMENT_PREFIX, Effective, Loaded, LogFormat, Origin, Problem as ConfigProblem, PublicUrl,
-    SETTINGS, Setting, Sources,
+    SETTINGS, Setting, Sources, TlsFiles,
 };
 pub use dev::{KeyFileError, ORGANIZATION as DEVELOPMENT_ORGANIZATION};
 pub use fetch::{FetchError, FetchPolicy, fetch};

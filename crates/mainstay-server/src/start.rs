@@ -12,11 +12,13 @@ use mainstay_repo::{Component, Repo, RepoOptions, Target};
 use mainstay_sso::{Actor, Cause, ConnectionFilter, Lifetimes, Scope, Sso, SsoOptions, Status};
 use serde::Serialize;
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use crate::app::App;
 use crate::config::{Config, PublicUrl};
 use crate::dev::{self, Dev, KeyFileError};
 use crate::http::listen;
+use crate::http::tls::{self, TlsFilesError};
 use crate::{limits, ops, router};
 
 /// Every component that this program keeps in its database, in the order in which they are migrated.
@@ -39,6 +41,8 @@ pub enum StartError {
     Sso(mainstay_sso::Error),
     /// The development provider's key cannot be used.
     Key(KeyFileError),
+    /// The certificate or its key cannot be used.
+    Tls(TlsFilesError),
 }
 
 impl fmt::Display for StartError {
@@ -58,6 +62,7 @@ impl fmt::Display for StartError {
             Self::Repo(error) => fmt::Display::fmt(error, f),
             Self::Sso(error) => fmt::Display::fmt(error, f),
             Self::Key(error) => fmt::Display::fmt(error, f),
+            Self::Tls(error) => fmt::Display::fmt(error, f),
         }
     }
 }
@@ -73,6 +78,12 @@ impl From<mainstay_repo::Error> for StartError {
 impl From<mainstay_sso::Error> for StartError {
     fn from(error: mainstay_sso::Error) -> Self {
         Self::Sso(error)
+    }
+}
+
+impl From<TlsFilesError> for StartError {
+    fn from(error: TlsFilesError) -> Self {
+        Self::Tls(error)
     }
 }
 
@@ -99,12 +110,18 @@ pub struct Started {
 }
 
 /// A server that is ready to serve.
-#[derive(Debug)]
 pub struct Server {
     app: App,
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     drain_timeout: Duration,
     started: Started,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("url", &self.started.url).finish_non_exhaustive()
+    }
 }
 
 /// Makes the data directory, where the configuration needs it.
@@ -154,7 +171,10 @@ impl Server {
         let listener = TcpListener::bind(config.listen).await;
         let listener = listener.map_err(|error| StartError::Listen(config.listen, error))?;
         let listen = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
-        let url = config.public_url.clone().unwrap_or_else(|| PublicUrl::of_listener(listen));
+        let tls =
+            config.tls.as_ref().map(|files| tls::acceptor(&files.certificate, &files.key)).transpose()?;
+        let url = config.public_url.clone();
+        let url = url.unwrap_or_else(|| PublicUrl::of_listener(listen, tls.is_some()));
         prepare_data(&config.data)?;
         let repo = open(config).await?;
         for component in COMPONENTS {
@@ -179,7 +199,7 @@ impl Server {
             dev: config.dev,
         };
         let app = App::new(config, url, repo, sso, dev, actor);
-        Ok(Self { app, listener, drain_timeout: config.drain_timeout, started })
+        Ok(Self { app, listener, tls, drain_timeout: config.drain_timeout, started })
     }
 
     /// Where it is and how to begin.
@@ -192,7 +212,7 @@ impl Server {
     ///
     /// Returns whether every request ended within the drain's time.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> bool {
-        let Self { app, listener, drain_timeout, .. } = self;
+        let Self { app, listener, tls, drain_timeout, .. } = self;
         let repo = app.repo().clone();
         let pruner = tokio::spawn(prune_for_ever(app.clone()));
         let draining = app.clone();
@@ -201,7 +221,7 @@ impl Server {
             draining.begin_draining();
             tracing::info!("going down: running requests are finished");
         };
-        let all_ended = listen::serve(listener, router::router(app), shutdown, drain_timeout).await;
+        let all_ended = listen::serve(listener, tls, router::router(app), shutdown, drain_timeout).await;
         pruner.abort();
         repo.close().await;
         all_ended

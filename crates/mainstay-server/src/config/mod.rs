@@ -74,6 +74,12 @@ pub const SETTINGS: &[Setting] = &[
         default: "",
         help: "addresses of reverse proxies whose X-Forwarded-For is believed",
     },
+    Setting {
+        key: "tls_certificate",
+        default: "",
+        help: "PEM file of the certificate chain; with tls_key it replaces a reverse proxy",
+    },
+    Setting { key: "tls_key", default: "", help: "PEM file of the certificate's private key" },
     Setting { key: "log", default: "info", help: "log filter, as in RUST_LOG" },
     Setting { key: "log_format", default: "text", help: "text or json" },
 ];
@@ -85,6 +91,15 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// The two files of TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The chain of certificates, PEM.
+    pub certificate: PathBuf,
+    /// The private key, PEM.
+    pub key: PathBuf,
 }
 
 /// The configuration, checked.
@@ -110,6 +125,8 @@ pub struct Config {
     pub request_timeout: Duration,
     /// How long requests may take to end when the server goes down.
     pub drain_timeout: Duration,
+    /// Where the certificate and its key are, when this process speaks TLS itself.
+    pub tls: Option<TlsFiles>,
     /// Reverse proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpAddr>,
     /// The log filter.

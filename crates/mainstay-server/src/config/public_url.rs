@@ -37,17 +37,19 @@ impl PublicUrl {
         Ok(Self { secure, authority })
     }
 
-    /// The plain-http URL of a local address, for a server that was given no other.
+    /// The URL of a local address, for a server that was given no other.
     #[must_use]
-    pub fn of_listener(address: SocketAddr) -> Self {
+    pub fn of_listener(address: SocketAddr, secure: bool) -> Self {
         let host = match address.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => "127.0.0.1".to_owned(),
             IpAddr::V6(ip) if ip.is_unspecified() => "[::1]".to_owned(),
             IpAddr::V4(ip) => ip.to_string(),
             IpAddr::V6(ip) => format!("[{ip}]"),
         };
-        let authority = if address.port() == 80 { host } else { format!("{host}:{}", address.port()) };
-        Self { secure: false, authority }
+        let default_port = if secure { 443 } else { 80 };
+        let authority =
+            if address.port() == default_port { host } else { format!("{host}:{}", address.port()) };
+        Self { secure, authority }
     }
 
     /// Whether browsers come over https.

@@ -9,7 +9,9 @@ use mainstay_core::Secret;
 use mainstay_repo::RepoOptions;
 
 use super::layers::{Given, merge};
-use super::{Config, Effective, Loaded, LogFormat, Origin, Problem, PublicUrl, SETTINGS, Setting, Sources};
+use super::{
+    Config, Effective, Loaded, LogFormat, Origin, Problem, PublicUrl, SETTINGS, Setting, Sources, TlsFiles,
+};
 
 /// The longest session that can be asked for.
 const LONGEST_SESSION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -46,6 +48,7 @@ impl Reader {
         let request_timeout = self.read("request_timeout", |text| duration(text, LONGEST_WAIT));
         let drain_timeout = self.read("drain_timeout", |text| duration(text, LONGEST_WAIT));
         let trusted_proxies = self.read("trusted_proxies", addresses);
+        let tls = self.tls();
         let log = self.read("log", |text| Ok(text.to_owned()));
         let log_format = self.read("log_format", format);
         self.check_dev(dev?, allow_dev?, listen?, public_url.as_ref());
@@ -65,6 +68,7 @@ impl Reader {
             session_idle: session_idle?,
             request_timeout: request_timeout?,
             drain_timeout: drain_timeout?,
+            tls,
             trusted_proxies: trusted_proxies?,
             log: log?,
             log_format: log_format?,
@@ -81,6 +85,24 @@ impl Reader {
                 format!("anybody who reaches {place} could sign in as a test user"),
                 "listen on 127.0.0.1, or say --allow-dev-on-network if that network is yours alone",
             );
+        }
+    }
+
+    fn tls(&mut self) -> Option<TlsFiles> {
+        let certificate = self.read("tls_certificate", optional_path)?;
+        let key = self.read("tls_key", optional_path)?;
+        match (certificate, key) {
+            (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
+            (None, None) => None,
+            (Some(_), None) => {
+                self.problem("tls_key", "a certificate needs its private key".to_owned(), "give both files");
+                None
+            }
+            (None, Some(_)) => {
+                let message = "a private key needs its certificate".to_owned();
+                self.problem("tls_certificate", message, "give both files");
+                None
+            }
         }
     }
 
@@ -158,6 +180,10 @@ fn directory(text: &str) -> Result<PathBuf, String> {
         return Err("the path is empty".to_owned());
     }
     std::path::absolute(text).map_err(|error| format!("{text:?} is not a path: {error}"))
+}
+
+fn optional_path(text: &str) -> Result<Option<PathBuf>, String> {
+    Ok(Some(text).filter(|text| !text.is_empty()).map(PathBuf::from))
 }
 
 fn truth(text: &str) -> Result<bool, String> {

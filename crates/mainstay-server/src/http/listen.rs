@@ -11,9 +11,11 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
 use tower::Service as _;
 
 use super::peer::Peer;
@@ -27,11 +29,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Returns whether all of them did.
 pub(crate) async fn serve(
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     router: Router,
     shutdown: impl Future<Output = ()>,
     drain: Duration,
 ) -> bool {
     let graceful = GracefulShutdown::new();
+    // Its receivers wake when the sender is dropped.
+    let (serving, ending) = tokio::sync::watch::channel(());
     let places = Arc::new(Semaphore::new(limits::CONNECTIONS));
     tokio::pin!(shutdown);
     loop {
@@ -40,10 +45,31 @@ pub(crate) async fn serve(
             accepted = accept(&listener, &places) => accepted,
         };
         let Some((stream, peer, place)) = accepted else { continue };
-        spawn(&graceful, stream, peer, place, router.clone());
+        let (watcher, router) = (graceful.watcher(), router.clone());
+        match tls.clone() {
+            None => {
+                tokio::spawn(serve_one(watcher, stream, peer, place, router));
+            }
+            Some(tls) => {
+                let mut ending = ending.clone();
+                tokio::spawn(async move {
+                    let handshake = tokio::select! {
+                        handshake = tokio::time::timeout(limits::HEAD_TIMEOUT, tls.accept(stream)) => handshake,
+                        // Nothing was asked yet, so nothing is cut in half.
+                        _ = ending.changed() => return,
+                    };
+                    // Whoever does not finish the handshake holds a place no longer than whoever sends no request.
+                    match handshake {
+                        Ok(Ok(stream)) => serve_one(watcher, stream, peer, place, router).await,
+                        Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
+                        Err(_elapsed) => tracing::debug!(%peer, "a TLS handshake took too long"),
+                    }
+                });
+            }
+        }
     }
     // From here on nobody new gets in; whoever connects finds the port closed.
-    drop(listener);
+    drop((listener, serving));
     tokio::time::timeout(drain, graceful.shutdown()).await.is_ok()
 }
 
@@ -66,9 +92,9 @@ async fn accept(
     }
 }
 
-fn spawn(
-    graceful: &GracefulShutdown,
-    stream: TcpStream,
+async fn serve_one(
+    watcher: Watcher,
+    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     peer: SocketAddr,
     place: OwnedSemaphorePermit,
     router: Router,
@@ -81,11 +107,8 @@ fn spawn(
         .timer(TokioTimer::new())
         .header_read_timeout(limits::HEAD_TIMEOUT)
         .serve_connection(TokioIo::new(stream), service);
-    let connection = graceful.watch(connection);
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%peer, %error, "a connection ended early");
-        }
-        drop(place);
-    });
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(%peer, %error, "a connection ended early");
+    }
+    drop(place);
 }

@@ -5,3 +5,4 @@ pub(crate) mod layers;
 pub(crate) mod listen;
 pub(crate) mod peer;
 pub(crate) mod rate;
+pub(crate) mod tls;

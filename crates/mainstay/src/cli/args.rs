@@ -95,6 +95,12 @@ pub(crate) struct ServerSettings {
     /// Addresses of reverse proxies whose X-Forwarded-For is believed
     #[arg(long, value_name = "ADDRESSES")]
     pub(crate) trusted_proxies: Option<String>,
+    /// Certificate chain (PEM): speak TLS without a reverse proxy
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_certificate: Option<String>,
+    /// The certificate's private key (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_key: Option<String>,
     /// Log filter, as in RUST_LOG [default: info]
     #[arg(long, value_name = "FILTER")]
     pub(crate) log: Option<String>,

@@ -85,7 +85,7 @@ impl Context {
 
 /// The URL that the server of this configuration has.
 pub(crate) fn public_url(config: &Config) -> PublicUrl {
-    config.public_url.clone().unwrap_or_else(|| PublicUrl::of_listener(config.listen))
+    config.public_url.clone().unwrap_or_else(|| PublicUrl::of_listener(config.listen, config.tls.is_some()))
 }
 
 fn flags(settings: &Settings, server: Option<&ServerSettings>) -> Vec<(&'static str, String)> {
@@ -106,6 +106,8 @@ fn flags(settings: &Settings, server: Option<&ServerSettings>) -> Vec<(&'static 
             ("request_timeout", server.request_timeout.clone()),
             ("drain_timeout", server.drain_timeout.clone()),
             ("trusted_proxies", server.trusted_proxies.clone()),
+            ("tls_certificate", server.tls_certificate.clone()),
+            ("tls_key", server.tls_key.clone()),
             ("log", server.log.clone()),
             ("log_format", server.log_format.clone()),
         ]);

@@ -100,6 +100,7 @@ impl From<StartError> for Failure {
         match error {
             StartError::Repo(error) => error.into(),
             StartError::Sso(error) => error.into(),
+            StartError::Tls(error) => Self::new(Exit::Usage, error),
             StartError::Listen(..) => Self::new(Exit::Unavailable, error),
             other => Self::new(Exit::Refused, other),
         }

@@ -89,3 +89,12 @@ fn a_directory_of_any_name_holds_the_database() {
     let config = load("", &[], &[("data", "/tmp/50% ?#")]).into_config().unwrap();
     assert_eq!(config.database.expose(), "sqlite:///tmp/50%25 %3f%23/mainstay.db");
 }
+
+#[test]
+fn tls_needs_both_files() {
+    assert!(load("tls_key = \"k\"", &[], &[]).into_config().is_err());
+    assert!(load("tls_certificate = \"c\"", &[], &[]).into_config().is_err());
+    let config = load("tls_certificate = \"c\"\ntls_key = \"k\"", &[], &[]).into_config().unwrap();
+    assert_eq!(config.tls.unwrap().key, Path::new("k"));
+    assert_eq!(load("", &[], &[]).into_config().unwrap().tls, None);
+}
