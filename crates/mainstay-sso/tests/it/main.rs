@@ -18,6 +18,7 @@ mod login;
 mod memory;
 mod metadata;
 mod migrations;
+mod plans;
 mod policy;
 mod prune;
 mod refusals;
