@@ -5,7 +5,7 @@ use std::time::Instant;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, Method};
 
 use super::peer::{Client, Peer};
 use super::rate::RateLimit;
@@ -16,10 +16,12 @@ use crate::problem::{Problem, ProblemKind};
 /// Sends a browser that came by another name to the public URL, before it is given a cookie that would not come back.
 pub(crate) async fn canonical_host(State(app): State<App>, request: Request, next: Next) -> Response {
     let url = app.public_url();
-    // A request line with a full URL names the host there.
-    let host = request.headers().get(header::HOST).and_then(|value| value.to_str().ok());
-    let host = request.uri().authority().map(http::uri::Authority::as_str).or(host);
-    if host.is_some_and(|host| is_same_host(url, host)) {
+    let is_right = match name_of(&app, &request) {
+        Name::Said(host) => is_same_host(url, host),
+        Name::ProxyKnows => true,
+        Name::Unsaid => false,
+    };
+    if is_right {
         return next.run(request).await;
     }
     if request.method() == Method::GET || request.method() == Method::HEAD {
@@ -28,6 +30,25 @@ pub(crate) async fn canonical_host(State(app): State<App>, request: Request, nex
         return Redirect::temporary(&url.join(path)).into_response();
     }
     Problem::new(ProblemKind::WrongHost, format!("Use {url}.")).into_response()
+}
+
+/// The name by which a browser came.
+enum Name<'a> {
+    Said(&'a str),
+    /// A proxy of ours put its own name in place of the browser's; sending the browser elsewhere could go on for ever.
+    ProxyKnows,
+    Unsaid,
+}
+
+fn name_of<'a>(app: &App, request: &'a Request) -> Name<'a> {
+    let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let peer = request.extensions().get::<Peer>().map(|Peer(peer)| peer.ip().to_canonical());
+    if peer.is_some_and(|peer| app.trusted_proxies().contains(&peer)) {
+        return text("x-forwarded-host").map_or(Name::ProxyKnows, Name::Said);
+    }
+    // A request line with a full URL names the host there.
+    let host = request.uri().authority().map(http::uri::Authority::as_str).or_else(|| text("host"));
+    host.map_or(Name::Unsaid, Name::Said)
 }
 
 fn is_same_host(url: &PublicUrl, host: &str) -> bool {

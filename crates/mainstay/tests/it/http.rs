@@ -164,6 +164,21 @@ fn another_host_name_leads_to_the_public_one() {
 }
 
 #[test]
+fn behind_a_proxy_the_name_is_the_one_that_it_passes_on() {
+    let (_directory, server) = dev(&["--trusted-proxies", "127.0.0.1"]);
+    let mut browser = Browser::default();
+    let mut by = |name: Option<&str>| {
+        browser.extra =
+            name.map(|name| ("X-Forwarded-Host".to_owned(), name.to_owned())).into_iter().collect();
+        browser.get(&server.path("/login")).status
+    };
+    assert_eq!(by(Some("evil.example")), 307);
+    assert_eq!(by(Some(server.url.strip_prefix("http://").unwrap())), 200);
+    // A proxy that says nothing and rewrites the Host header must not send browsers in circles.
+    assert_eq!(by(None), 200);
+}
+
+#[test]
 fn forms_of_other_sites_are_refused() {
     let (_directory, server) = dev(&[]);
     let mut browser = Browser::default();
