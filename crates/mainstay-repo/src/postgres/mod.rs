@@ -6,7 +6,7 @@
 //! | `session`, `pool` | one connection, and those that are lent out |
 //! | `statement`, `types`, `row`, `error` | statements, values, rows and errors between Rust and the wire |
 //! | `reader` | reads, on the pool |
-//! | `writer`, `committer`, `group`, `aside` | the queue of writes, who empties it, in which transactions |
+//! | `writer`, `committer`, `plan`, `group`, `aside` | the queue of writes, who empties it, in which transactions |
 //! | `transaction`, `migrate` | interactive transactions and migrations, on the pool |
 
 mod aside;
@@ -15,6 +15,7 @@ mod config;
 mod error;
 mod group;
 mod migrate;
+mod plan;
 mod pool;
 mod reader;
 mod row;
