@@ -60,3 +60,64 @@ pub(crate) async fn style() -> Response {
 pub(crate) async fn submit() -> Response {
     SUBMIT.response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    /// Texts and the grounds that they stand on.
+    const PAIRS: &[(&str, &[&str])] = &[
+        ("text", &["ground", "panel", "sunken", "accent-soft"]),
+        ("muted", &["ground", "panel", "sunken", "accent-soft"]),
+        ("accent", &["ground", "panel", "accent-soft"]),
+        ("accent-hover", &["ground", "panel"]),
+        ("on-accent", &["accent", "accent-hover"]),
+        ("good", &["good-soft"]),
+        ("bad", &["bad-soft"]),
+        ("warn", &["warn-soft"]),
+    ];
+    /// What WCAG 2.2 asks of text at level AA.
+    const ENOUGH: f64 = 4.5;
+
+    /// The colours of each `:root` block: the light theme, then what the dark one changes.
+    fn themes() -> Vec<HashMap<String, [f64; 3]>> {
+        let mut themes: Vec<HashMap<String, [f64; 3]>> = Vec::new();
+        for block in STYLE.text.split(":root {").skip(1) {
+            let mut theme = themes.last().cloned().unwrap_or_default();
+            for line in block.split('}').next().unwrap().lines() {
+                let Some((name, value)) =
+                    line.trim().strip_prefix("--").and_then(|line| line.split_once(": #"))
+                else {
+                    continue;
+                };
+                let channel =
+                    |at: usize| f64::from(u8::from_str_radix(&value[at..at + 2], 16).unwrap()) / 255.0;
+                theme.insert(name.to_owned(), [channel(0), channel(2), channel(4)]);
+            }
+            themes.push(theme);
+        }
+        themes
+    }
+
+    fn luminance(colour: [f64; 3]) -> f64 {
+        let linear = |c: f64| if c <= 0.04045 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) };
+        let [red, green, blue] = colour.map(linear);
+        0.2126 * red + 0.7152 * green + 0.0722 * blue
+    }
+
+    #[test]
+    fn every_text_can_be_read_on_its_ground() {
+        let themes = themes();
+        assert_eq!(themes.len(), 2);
+        for (theme, colours) in ["light", "dark"].iter().zip(&themes) {
+            for (text, grounds) in PAIRS {
+                for ground in *grounds {
+                    let (one, two) = (luminance(colours[*text]), luminance(colours[*ground]));
+                    let contrast = (one.max(two) + 0.05) / (one.min(two) + 0.05);
+                    assert!(contrast >= ENOUGH, "{theme}: {text} on {ground} has {contrast:.2}");
+                }
+            }
+        }
+    }
+}
