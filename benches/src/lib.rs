@@ -27,7 +27,13 @@ impl Row {
 
     /// A row in a unit of which less is better.
     #[must_use]
-    pub fn less(name: impl Into<String>, unit: &'static str, ours: f64, peer_name: impl Into<String>, peer: f64) -> Self {
+    pub fn less(
+        name: impl Into<String>,
+        unit: &'static str,
+        ours: f64,
+        peer_name: impl Into<String>,
+        peer: f64,
+    ) -> Self {
         Self { name: name.into(), ours, peer, peer_name: peer_name.into(), unit, ratio: peer / ours }
     }
 

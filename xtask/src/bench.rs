@@ -14,8 +14,8 @@ pub(crate) fn run(root: &Path, args: &[&str]) -> Outcome<bool> {
     let metadata = Metadata::load(root, MANIFEST)?;
     let names = binaries(&metadata);
     let (flags, wanted): (Vec<&str>, Vec<&str>) = args.iter().partition(|arg| arg.starts_with("--"));
-    if let Some(flag) = flags.iter().find(|flag| **flag != "--json") {
-        return Err(format!("bench knows only --json, not {flag}"));
+    if let Some(flag) = flags.iter().find(|flag| !["--json", "--quick"].contains(*flag)) {
+        return Err(format!("bench knows --json and --quick, not {flag}"));
     }
     match wanted.as_slice() {
         [] => {

@@ -96,7 +96,8 @@ fn directory() -> tempfile::TempDir {
 
 async fn sqlite(plan: Plan) {
     let directory = directory();
-    let repo = Repo::connect(&format!("sqlite://{}/ours.db", directory.path().display())).await.expect("opened");
+    let repo =
+        Repo::connect(&format!("sqlite://{}/ours.db", directory.path().display())).await.expect("opened");
     workload::prepare(&repo).await;
     workload::fill(&repo).await;
     let (sqlx_path, bare_path) = (directory.path().join("sqlx.db"), directory.path().join("bare.db"));
@@ -134,7 +135,8 @@ async fn sqlite(plan: Plan) {
 
 async fn pipeline(plan: Plan) {
     let directory = directory();
-    let nanoseconds = ours::pipeline_ns(&format!("sqlite://{}/pipeline.db", directory.path().display())).await;
+    let nanoseconds =
+        ours::pipeline_ns(&format!("sqlite://{}/pipeline.db", directory.path().display())).await;
     Row::less("pipeline_one_middleware", "ns", nanoseconds, "target", 1_000.0).print(plan.json);
 }
 

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use mainstay_benches::{Random, Sample, load, sample};
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement as SeaStatement};
 use sqlx::postgres::{PgPool, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 
 use crate::workload::{self, READ, UPSERT_POSTGRES, UPSERT_SQLITE};
 
@@ -109,7 +111,9 @@ pub async fn sea_orm_writes(db: &DatabaseConnection, callers: usize, time: Durat
             async move {
                 let backend = db.get_database_backend();
                 let state: sea_orm::Value = match backend {
-                    DbBackend::Postgres => serde_json::from_str::<serde_json::Value>(&workload::state()).expect("JSON").into(),
+                    DbBackend::Postgres => {
+                        serde_json::from_str::<serde_json::Value>(&workload::state()).expect("JSON").into()
+                    }
                     _ => workload::state().into(),
                 };
                 let sql = if backend == DbBackend::Postgres { UPSERT_POSTGRES } else { UPSERT_SQLITE };
@@ -126,7 +130,9 @@ pub async fn sea_orm_writes(db: &DatabaseConnection, callers: usize, time: Durat
 pub fn bare_sqlite(path: &Path, per_transaction: usize, time: Duration) -> Sample {
     let connection = rusqlite::Connection::open(path).expect("opened");
     connection
-        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 16000")
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 16000",
+        )
         .expect("settings");
     let mut random = Random::new(0);
     let mut latencies = Vec::new();

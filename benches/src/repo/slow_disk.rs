@@ -22,7 +22,8 @@ pub fn run(time: Duration) -> Vec<Row> {
     let scratch = directory();
     let (source, library) = (scratch.path().join("shim.c"), scratch.path().join("shim.so"));
     std::fs::write(&source, SHIM).expect("the shim's source");
-    let compiled = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(&source).status();
+    let compiled =
+        Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(&source).status();
     assert!(compiled.is_ok_and(|status| status.success()), "the shim needs a C compiler");
     let program = std::env::current_exe().expect("this program");
     let mut child = Command::new(program);

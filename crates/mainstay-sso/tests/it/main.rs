@@ -25,4 +25,3 @@ mod refusals;
 mod sessions;
 mod setup;
 mod support;
-mod throughput;
