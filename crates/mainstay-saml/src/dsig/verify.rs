@@ -113,7 +113,7 @@ fn is_short(certificate: &Certificate) -> bool {
     matches!(certificate.key_kind(), KeyKind::Rsa(bits) if bits < MIN_RSA_BITS)
 }
 
-/// The certificates whose keys fit the algorithm and are long enough.
+/// The certificates whose keys fit the algorithm and are long enough, those that are valid now first.
 fn candidates<'a>(
     signers: &Signers<'a>,
     algorithm: SignatureAlgorithm,
@@ -127,11 +127,13 @@ fn candidates<'a>(
         return Err(Refusal::KeyTypeMismatch.expecting(&kinds.join(" or ")).found(&algorithm.to_string()));
     }
     let short_allowed = signers.policy.allows_short_keys(signers.now);
-    let strong: Vec<_> = fitting.iter().copied().filter(|c| short_allowed || !is_short(c)).collect();
+    let mut strong: Vec<_> = fitting.iter().copied().filter(|c| short_allowed || !is_short(c)).collect();
     if strong.is_empty() {
         let kinds: Vec<_> = fitting.iter().map(|c| c.key_kind().to_string()).collect();
         return Err(Refusal::KeyTooWeak.expecting(&format!("RSA {MIN_RSA_BITS}")).found(&kinds.join(" or ")));
     }
+    // A renewed certificate may keep its key: the one that is valid now speaks for it, wherever it stands.
+    strong.sort_by_key(|c| signers.now < c.not_before() || signers.now > c.not_after());
     Ok(strong)
 }
 

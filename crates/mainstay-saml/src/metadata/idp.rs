@@ -105,7 +105,7 @@ pub struct IdpMetadata {
     pub sso_redirect_url: Option<String>,
     /// The single sign-on URL of the HTTP-POST binding.
     pub sso_post_url: Option<String>,
-    /// The single logout URL of the HTTP-Redirect binding.
+    /// The single logout URL of the HTTP-Redirect binding, where it is usable; logins do not depend on it.
     pub slo_redirect_url: Option<String>,
     /// Every usable signing certificate, in document order, each once.
     pub signing_certificates: Vec<Certificate>,
@@ -219,7 +219,8 @@ fn read(
         entity_id: attribute(entity, "entityID").unwrap_or("").to_owned(),
         sso_redirect_url,
         sso_post_url,
-        slo_redirect_url: endpoint("SingleLogoutService", names::BINDING_REDIRECT),
+        slo_redirect_url: endpoint("SingleLogoutService", names::BINDING_REDIRECT)
+            .filter(|url| check_sso_url(url).is_ok()),
         signing_certificates,
         unusable_certificates,
         valid_until,

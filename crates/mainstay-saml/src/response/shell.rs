@@ -58,7 +58,7 @@ pub(super) fn trimmed(text: std::borrow::Cow<'_, str>) -> std::borrow::Cow<'_, s
     if inner.len() == text.len() { text } else { inner.to_owned().into() }
 }
 
-pub(super) fn xml_space(c: char) -> bool {
+fn xml_space(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\r')
 }
 

@@ -136,9 +136,10 @@ fn read_attribute(node: Node<'_>, warnings: &mut Vec<Warning>) -> Result<Attribu
     })
 }
 
-/// The text of a NameID that is the only content of a value, as in `eduPersonTargetedID`.
+/// The text of a NameID that is the only content of a value, as in `eduPersonTargetedID`; white space around it is layout.
 fn nested_name_id<'a>(value: Node<'a>) -> Option<std::borrow::Cow<'a, str>> {
-    let mut inner = value.children();
+    let layout = |node: &Node<'_>| node.is_text() && node.text().is_some_and(|text| text.trim().is_empty());
+    let mut inner = value.children().filter(|node| !layout(node));
     match (inner.next(), inner.next()) {
         (Some(node), None) if is(node, names::ASSERTION, "NameID") => text_of(node),
         _ => None,

@@ -3,7 +3,7 @@
 use mainstay_core::Timestamp;
 
 use super::ResponseInput;
-use super::shell::{equal, late, xml_space};
+use super::shell::{equal, late};
 use crate::login::NameId;
 use crate::refusal::{Fail, Refusal};
 use crate::time;
@@ -42,8 +42,8 @@ pub(super) fn name_id(subject: Node<'_>, input: &ResponseInput<'_>) -> Result<Na
     }
     let value = text_of(node).ok_or_else(|| Refusal::NameIdInvalid.expecting("text only"))?;
     let long = value.chars().nth(MAX_NAME_ID_CHARS).is_some();
-    if value.is_empty() || long || value.trim_matches(xml_space) != value || value.contains(char::is_control)
-    {
+    // White space of any script: whoever trims the name later must not arrive at somebody else's.
+    if value.is_empty() || long || value.trim() != value || value.contains(char::is_control) {
         return Err(Refusal::NameIdInvalid.expecting("text without white space around it").found(&value));
     }
     let format = attribute(node, "Format");
@@ -68,7 +68,8 @@ pub(super) fn name_id(subject: Node<'_>, input: &ResponseInput<'_>) -> Result<Na
     })
 }
 
-/// One bearer confirmation that holds is enough. Returns the latest end of all of them, for the replay key.
+/// One bearer confirmation that holds is enough. Returns the latest end of all of them, for the replay key: one that does not
+/// hold for this request may still hold for another.
 pub(super) fn confirm(subject: Node<'_>, input: &ResponseInput<'_>) -> Result<Timestamp, Fail> {
     let mut refused = None;
     let mut holds = false;
@@ -78,12 +79,10 @@ pub(super) fn confirm(subject: Node<'_>, input: &ResponseInput<'_>) -> Result<Ti
             continue;
         }
         match check_bearer(confirmation, input) {
-            Ok(end) => {
-                holds = true;
-                latest = latest.max(end);
-            }
+            Ok(()) => holds = true,
             Err(fail) => refused = refused.or(Some(fail)),
         }
+        latest = ends(confirmation).fold(latest, Timestamp::max);
     }
     match refused {
         _ if holds => Ok(latest),
@@ -92,7 +91,14 @@ pub(super) fn confirm(subject: Node<'_>, input: &ResponseInput<'_>) -> Result<Ti
     }
 }
 
-fn check_bearer(confirmation: Node<'_>, input: &ResponseInput<'_>) -> Result<Timestamp, Fail> {
+/// When the confirmation ends, as far as it says.
+fn ends(confirmation: Node<'_>) -> impl Iterator<Item = Timestamp> {
+    children(confirmation)
+        .filter(|node| is(*node, names::ASSERTION, "SubjectConfirmationData"))
+        .filter_map(|data| time::parse(attribute(data, "NotOnOrAfter")?).ok())
+}
+
+fn check_bearer(confirmation: Node<'_>, input: &ResponseInput<'_>) -> Result<(), Fail> {
     let mut all =
         children(confirmation).filter(|node| is(*node, names::ASSERTION, "SubjectConfirmationData"));
     let (Some(data), None) = (all.next(), all.next()) else {
@@ -116,5 +122,5 @@ fn check_bearer(confirmation: Node<'_>, input: &ResponseInput<'_>) -> Result<Tim
     if input.now >= end.saturating_add(input.trust.policy.skew()) {
         return Err(late(Refusal::ConfirmationExpired, end, input.now));
     }
-    Ok(end)
+    Ok(())
 }

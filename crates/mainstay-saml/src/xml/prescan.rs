@@ -18,6 +18,8 @@ pub struct Limits {
     pub attributes: usize,
     /// Elements.
     pub elements: usize,
+    /// Bytes of a name, and of a namespace: the parser compares them pair by pair.
+    pub name_bytes: usize,
     /// Namespace declarations in the whole document.
     pub declarations: usize,
     /// Namespace declarations of an element and its ancestors.
@@ -33,6 +35,7 @@ impl Limits {
         depth: 64,
         attributes: 64,
         elements: 10_000,
+        name_bytes: 256,
         declarations: 4_096,
         in_scope: 64,
         copies: 65_536,
@@ -53,6 +56,7 @@ impl Limits {
         depth: 64,
         attributes: 64,
         elements: 500_000,
+        name_bytes: 256,
         declarations: 32_768,
         in_scope: 64,
         copies: 1_048_576,
@@ -185,7 +189,7 @@ impl<'a> Scan<'a> {
         if self.open.len() >= self.limits.depth {
             return Err(exceeded("levels", self.limits.depth));
         }
-        let (mut attributes, mut declared) = (0_usize, 0_usize);
+        let (mut attributes, mut declared, mut has_default) = (0_usize, 0_usize, false);
         loop {
             let spaces = self.rest.iter().take_while(|b| is_space(**b)).count();
             self.skip(spaces);
@@ -207,17 +211,27 @@ impl<'a> Scan<'a> {
             if attributes > self.limits.attributes {
                 return Err(exceeded("attributes", self.limits.attributes));
             }
-            if self.attribute()? {
-                declared += 1;
-                self.declarations += 1;
-                if self.declarations > self.limits.declarations {
-                    return Err(exceeded("namespace declarations", self.limits.declarations));
-                }
-                if self.scope + declared > self.limits.in_scope {
-                    return Err(exceeded("namespaces in scope", self.limits.in_scope));
-                }
+            let Some(prefix) = self.attribute()? else {
+                continue;
+            };
+            // The parser looks for a second declaration of a prefix, but not for a second default one.
+            if prefix.is_empty() && std::mem::replace(&mut has_default, true) {
+                return Err(Refusal::XmlMalformed.found("xmlns"));
             }
+            declared += 1;
+            self.count_declaration(declared)?;
         }
+    }
+
+    fn count_declaration(&mut self, of_this_tag: usize) -> Result<(), Fail> {
+        self.declarations += 1;
+        if self.declarations > self.limits.declarations {
+            return Err(exceeded("namespace declarations", self.limits.declarations));
+        }
+        if self.scope + of_this_tag > self.limits.in_scope {
+            return Err(exceeded("namespaces in scope", self.limits.in_scope));
+        }
+        Ok(())
     }
 
     /// An element that declares namespaces makes the parser copy those in scope.
@@ -231,8 +245,8 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    /// Reads one attribute; whether it is a namespace declaration.
-    fn attribute(&mut self) -> Result<bool, Fail> {
+    /// Reads one attribute; the prefix if it declares a namespace, empty for the default one.
+    fn attribute(&mut self) -> Result<Option<&'a [u8]>, Fail> {
         let name = self.qname()?;
         self.skip(self.rest.iter().take_while(|b| is_space(**b)).count());
         self.rest = self.rest.strip_prefix(b"=").ok_or(Refusal::XmlMalformed)?;
@@ -245,11 +259,20 @@ impl<'a> Scan<'a> {
             return Err(Refusal::XmlMalformed.into());
         }
         self.skip(end + 1);
-        match name.strip_prefix(b"xmlns") {
-            Some([]) => check_declaration(None, value).map(|()| true),
-            Some([b':', prefix @ ..]) => check_declaration(Some(prefix), value).map(|()| true),
-            _ => Ok(false),
-        }
+        let declared = match name.strip_prefix(b"xmlns") {
+            Some([]) => check_declaration(None, value).map(|()| &[][..])?,
+            Some([b':', prefix @ ..]) => check_declaration(Some(prefix), value).map(|()| prefix)?,
+            // The parser would take such an attribute for a declaration of the default namespace.
+            _ if name.ends_with(b":xmlns") => return Err(Refusal::NamespaceMisuse.into()),
+            _ => return Ok(None),
+        };
+        self.check_name_bytes(value)?;
+        Ok(Some(declared))
+    }
+
+    fn check_name_bytes(&self, name: &[u8]) -> Result<(), Fail> {
+        let limit = self.limits.name_bytes;
+        if name.len() > limit { Err(exceeded("bytes of a name or namespace", limit)) } else { Ok(()) }
     }
 
     /// Reads a name of the shape `local` or `prefix:local`. Characters beyond ASCII are left to the parser.
@@ -260,8 +283,9 @@ impl<'a> Scan<'a> {
                 Some(Class::Start) => starts = false,
                 Some(Class::Continue) if !starts => {}
                 Some(Class::Colon) if !starts && colons == 0 => (colons, starts) = (1, true),
-                Some(Class::End) => {
-                    return if starts { Err(self.misnamed()) } else { Ok(self.take(length)) };
+                Some(Class::End) if !starts => {
+                    let name = self.take(length);
+                    return self.check_name_bytes(name).map(|()| name);
                 }
                 _ => return Err(self.misnamed()),
             }

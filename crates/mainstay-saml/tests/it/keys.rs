@@ -13,7 +13,7 @@ fn value_of(xml: &str) -> String {
     slice(&signature(xml), "<ds:SignatureValue>", "</ds:SignatureValue>").to_owned()
 }
 
-fn with_value(xml: &str, octets: &[u8]) -> String {
+pub(crate) fn with_value(xml: &str, octets: &[u8]) -> String {
     swap(xml, &value_of(xml), &format!("<ds:SignatureValue>{}</ds:SignatureValue>", STANDARD.encode(octets)))
 }
 
@@ -224,7 +224,7 @@ fn der(tag: u8, body: &[u8]) -> Vec<u8> {
 }
 
 /// A certificate with any RSA key in it; its own signature is nonsense, which nobody looks at.
-fn rsa_certificate(modulus: &[u8], exponent: &[u8]) -> Result<Certificate, CertificateError> {
+pub(crate) fn rsa_certificate(modulus: &[u8], exponent: &[u8]) -> Result<Certificate, CertificateError> {
     let sha256_rsa: &[u8] = &[0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11, 5, 0];
     let rsa: &[u8] = &[0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 5, 0];
     let exponent = [&[2, u8::try_from(exponent.len()).unwrap()][..], exponent].concat();
@@ -237,7 +237,7 @@ fn rsa_certificate(modulus: &[u8], exponent: &[u8]) -> Result<Certificate, Certi
     Certificate::from_der(&der(0x30, &[der(0x30, &tbs), sha256_rsa.to_vec(), vec![3, 2, 0, 0]].concat()))
 }
 
-fn modulus(bits: usize) -> Vec<u8> {
+pub(crate) fn modulus(bits: usize) -> Vec<u8> {
     let mut bytes = vec![0xc3; bits / 8];
     *bytes.last_mut().unwrap() = 0xc5;
     bytes

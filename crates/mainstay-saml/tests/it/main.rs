@@ -8,7 +8,9 @@
     reason = "a test that cannot go on must fail"
 )]
 
+mod attacks;
 mod corpora;
+mod forgery;
 mod keys;
 mod limits;
 mod metadata;
@@ -18,6 +20,7 @@ mod policy;
 mod positives;
 mod profile;
 mod property;
+mod providers;
 mod refusals;
 mod relay_state;
 mod requests;

@@ -7,7 +7,7 @@ use mainstay_saml::idp::{IdentityProvider, SignOptions, Signed, sign_enveloped};
 
 use crate::support::*;
 
-fn xmlsec_accepts(xml: &str, idp: &IdentityProvider) -> Option<bool> {
+pub(crate) fn xmlsec_accepts(xml: &str, idp: &IdentityProvider) -> Option<bool> {
     let dir = tempfile::tempdir().unwrap();
     let (message, certificate) = (dir.path().join("m.xml"), dir.path().join("c.pem"));
     fs::write(&message, xml).unwrap();

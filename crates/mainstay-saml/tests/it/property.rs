@@ -104,6 +104,8 @@ proptest! {
     #[test]
     fn names_survive_the_way_there_and_back(name in "[^\\x00-\\x20\\x7f-\\u{a0}\\u{fffe}\\u{ffff}\\u{2028}\\u{2029}]{1,40}") {
         let lab = Lab::new();
+        // White space around a name is refused, whatever its script.
+        prop_assume!(name.trim() == name);
         let mut grant = lab.grant(Signed::Both);
         grant.name_id.clone_from(&name);
         grant.attributes = vec![(name.clone(), vec![name.clone()])];

@@ -7,7 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use mainstay_core::Timestamp;
 use mainstay_saml::idp::{Grant, IdentityProvider, SignOptions, Signed, sign_enveloped};
 use mainstay_saml::{
-    KeyKind, Login, Policy, Refusal, Refused, ResponseInput, ServiceProvider, Trust, validate_response,
+    Certificate, KeyKind, Login, Policy, Refusal, Refused, ResponseInput, ServiceProvider, SigningKey, Trust,
+    validate_response,
 };
 
 pub(crate) const NOW: &str = "2026-11-21T09:03:00Z";
@@ -177,4 +178,20 @@ pub(crate) fn resigned(idp: &IdentityProvider, xml: &str, bend: impl FnOnce(&str
     let old_value = slice(&old, "<ds:SignatureValue>", "</ds:SignatureValue>");
     let new = swap(&old, old_value, &format!("<ds:SignatureValue>{value}</ds:SignatureValue>"));
     swap(xml, &old, &swap(&new, &info, &bent))
+}
+
+pub(crate) fn key_pair() -> rcgen::KeyPair {
+    rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap()
+}
+
+pub(crate) fn signing_key(pair: &rcgen::KeyPair) -> SigningKey {
+    SigningKey::from_pkcs8_der(&pair.serialize_der()).unwrap()
+}
+
+/// A self-signed certificate that is valid from the first day of one year to the first day of another.
+pub(crate) fn certificate_of(pair: &rcgen::KeyPair, from: i32, until: i32) -> Certificate {
+    let mut params = rcgen::CertificateParams::default();
+    params.not_before = rcgen::date_time_ymd(from, 1, 1);
+    params.not_after = rcgen::date_time_ymd(until, 1, 1);
+    Certificate::from_der(params.self_signed(pair).unwrap().der()).unwrap()
 }
