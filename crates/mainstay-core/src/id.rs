@@ -60,11 +60,11 @@ macro_rules! typed_id {
 
         impl $name {
             /// What the text form starts with, before the underscore.
-            pub const PREFIX: &'static str = $prefix;
+            $vis const PREFIX: &'static str = $prefix;
 
             /// A new identifier, stamped with the clock's time and 80 random bits.
             #[must_use]
-            pub fn generate(clock: &dyn $crate::Clock) -> Self {
+            $vis fn generate(clock: &dyn $crate::Clock) -> Self {
                 Self($crate::new_ulid(clock))
             }
         }
