@@ -5,7 +5,11 @@ use std::fmt::Write as _;
 
 use tokio_postgres::error::{DbError, Severity};
 
+use super::tls;
 use crate::error::{ConstraintKind, Error, ErrorKind};
+
+/// What to do about a pooler that was not announced.
+pub(super) const POOLER_HELP: &str = "behind a pooler in transaction mode, add pooler=transaction to the URL";
 
 /// Why a statement did not come to an end. What it means for the caller depends on what was sent before.
 #[derive(Debug)]
@@ -26,7 +30,10 @@ impl Fault {
     /// Sorts the server's refusals from a connection that is gone. `done`: the statement's end had been reported.
     pub(super) fn of(source: tokio_postgres::Error, done: bool) -> Self {
         match source.as_db_error() {
-            Some(error) if is_fatal(error) => Self::Lost { source, certain: !done },
+            Some(error) if is_fatal(error) => {
+                let certain = !done && is_from_the_server(error);
+                Self::Lost { source, certain }
+            }
             Some(_) => Self::Refused(source),
             None => Self::Lost { source, certain: false },
         }
@@ -73,6 +80,34 @@ fn is_changed_table(error: &DbError) -> bool {
     error.code().code() == "0A000" && error.message().contains("cached plan")
 }
 
+/// PostgreSQL names the place in its source; a pooler does not, and it cannot know what the server did after all.
+fn is_from_the_server(error: &DbError) -> bool {
+    error.routine().is_some()
+}
+
+/// PgBouncer's own refusals have one SQLSTATE for nearly everything, so they are told apart by their words.
+fn sort_pooler(error: &DbError) -> Option<(ErrorKind, Option<&'static str>)> {
+    if is_from_the_server(error) || error.code().code() != "08P01" {
+        return None;
+    }
+    let says = |words: &str| error.message().contains(words);
+    if says("unsupported startup parameter") {
+        Some((ErrorKind::Configuration, Some(POOLER_HELP)))
+    } else if says("authentication failed") || says("no such user") {
+        Some((
+            ErrorKind::PermissionDenied,
+            Some("check the user and the password in the URL, and the pooler's auth_file"),
+        ))
+    } else if says("no such database") {
+        Some((
+            ErrorKind::Configuration,
+            Some("name the database in the pooler's configuration, or correct the URL"),
+        ))
+    } else {
+        None
+    }
+}
+
 fn is_fatal(error: &DbError) -> bool {
     match error.parsed_severity() {
         Some(severity) => matches!(severity, Severity::Fatal | Severity::Panic),
@@ -98,11 +133,10 @@ pub(super) fn from_connect(source: tokio_postgres::Error, place: &str) -> Error 
     let cause = causes(&source);
     let text = source.to_string();
     if text.contains("TLS") {
-        return Error::configuration(format!("the TLS handshake with PostgreSQL at {place} failed: {cause}"))
-            .with_help(
-                "give the certificate authority with sslrootcert=PATH; sslmode=require encrypts without checking the \
-                 certificate, sslmode=disable does not encrypt",
-            )
+        let (why, help) = tls::explain(&source)
+            .unwrap_or_else(|| (format!("the TLS handshake failed: {cause}"), tls::HANDSHAKE_HELP));
+        return Error::configuration(format!("no encrypted connection to PostgreSQL at {place}: {why}"))
+            .with_help(help)
             .with_source(source);
     }
     if text.contains("authentication") || text.contains("configuration") {
@@ -125,7 +159,9 @@ pub(super) fn from_server(source: tokio_postgres::Error, place: &str) -> Error {
             .with_help("retry; it is opened again by itself")
             .with_source(source);
     };
-    let (kind, help) = if is_changed_table(error) {
+    let (kind, help) = if let Some(sorted) = sort_pooler(error) {
+        sorted
+    } else if is_changed_table(error) {
         (ErrorKind::Busy, Some("the table was altered at this moment; retry"))
     } else {
         sort(error)
@@ -184,10 +220,8 @@ fn sort(error: &DbError) -> (ErrorKind, Option<&'static str>) {
             Some("create the database with `createdb`, or correct its name in the URL"),
         ),
         "3F000" => (ErrorKind::Configuration, Some("create the schema, or correct schema= in the URL")),
-        "26000" => (
-            ErrorKind::Configuration,
-            Some("behind a pooler in transaction mode, add pooler=transaction to the URL"),
-        ),
+        // Statements that another client prepared on the same server connection, or that were prepared on another one.
+        "26000" | "42P05" => (ErrorKind::Configuration, Some(POOLER_HELP)),
         "42501" => (ErrorKind::PermissionDenied, Some("GRANT the privilege to the user in the URL")),
         "53100" => (ErrorKind::StorageFull, Some("free space on the server's disk, then retry")),
         "53300" => {

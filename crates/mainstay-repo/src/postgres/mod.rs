@@ -3,13 +3,14 @@
 //! | module | what it does |
 //! |---|---|
 //! | `config`, `tls` | the URL: servers, schema, certificates, how many connections |
-//! | `session`, `pool` | one connection, and those that are lent out |
+//! | `session`, `cancel`, `pool` | one connection, how it is stopped, and those that are lent out |
 //! | `statement`, `types`, `row`, `error` | statements, values, rows and errors between Rust and the wire |
 //! | `reader` | reads, on the pool |
 //! | `writer`, `committer`, `plan`, `group`, `aside` | the queue of writes, who empties it, in which transactions |
 //! | `transaction`, `migrate` | interactive transactions and migrations, on the pool |
 
 mod aside;
+mod cancel;
 mod committer;
 mod config;
 mod error;
@@ -38,7 +39,7 @@ pub use self::config::PostgresConfig;
 use self::aside::Aside;
 use self::error::Fault;
 use self::pool::Pool;
-use self::session::{Access, Begin, Desk, Link};
+use self::session::{Access, Begin, Desk, LOCK_TIMEOUT, Link};
 use self::writer::{Work, Writer};
 use crate::batch::{Batch, BatchOutcome, Written};
 use crate::error::{Error, Result};
@@ -166,6 +167,7 @@ async fn check_database(desk: &Desk, schema: Option<&str>) -> Result<(), Fault> 
 async fn look(desk: &Desk, schema: Option<&str>) -> Result<bool, Fault> {
     let question = Statement::new(
         "SELECT current_setting('server_version_num')::bigint AS version, current_setting('server_version') AS words,
+            (SELECT setting FROM pg_settings WHERE name = 'lock_timeout') AS lock_timeout,
             EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1) AS found",
     )
     .bind(schema.unwrap_or_default());
@@ -179,5 +181,15 @@ async fn look(desk: &Desk, schema: Option<&str>) -> Result<bool, Fault> {
                 .with_help("use PostgreSQL 13 or newer"),
         ));
     }
+    let lock_timeout: String = row.get("lock_timeout").map_err(Fault::Unreadable)?;
+    if lock_timeout != LOCK_TIMEOUT.as_millis().to_string() {
+        return Err(Fault::Unfit(settings_are_lost(&desk.link.place)));
+    }
     Ok(!row.get::<bool>("found").map_err(Fault::Unreadable)?)
+}
+
+/// A pooler took the connection's settings and threw them away: the next user of a session would find another's.
+fn settings_are_lost(place: &str) -> Error {
+    Error::configuration(format!("the server at {place} does not keep the settings of a connection"))
+        .with_help(error::POOLER_HELP)
 }

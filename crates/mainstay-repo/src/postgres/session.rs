@@ -10,9 +10,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::timeout;
-use tokio_postgres::{CancelToken, Client};
+use tokio_postgres::Client;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::cancel::{Canceller, Way};
 use super::config::PostgresConfig;
 use super::error::{Fault, from_connect, no_answer};
 use super::statement::Statements;
@@ -21,11 +22,9 @@ use crate::error::Result;
 use crate::options::Limits;
 
 /// How long a statement may wait for a lock before the error is `Busy`: as long as SQLite's busy timeout.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// The server ends a transaction whose client fell silent after this or twice the longest transaction.
 const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(60);
-/// How long a request to cancel may take; it needs a connection of its own.
-const CANCEL_LIMIT: Duration = Duration::from_secs(5);
 /// How long a connection may take to say goodbye.
 const GOODBYE_LIMIT: Duration = Duration::from_secs(1);
 /// What makes a pooled session as it was: settings of the URL, and reads only unless a transaction says otherwise.
@@ -127,6 +126,11 @@ impl Link {
         text
     }
 
+    /// How a request to cancel reaches the server.
+    fn way(&self) -> Way {
+        if self.pooler { Way::to_pooler(&self.client) } else { Way::Direct(self.tls.clone()) }
+    }
+
     /// Opens a connection.
     pub(super) async fn connect(self: &Arc<Self>, access: Access) -> Result<Session> {
         let opened = timeout(self.connect_limit, self.open(access)).await;
@@ -140,7 +144,7 @@ impl Link {
             .await
             .map_err(|source| from_connect(source, &self.place))?;
         let wire = Wire {
-            canceller: Canceller { token: client.cancel_token(), tls: self.tls.clone() },
+            canceller: Canceller::new(client.cancel_token(), self.way()),
             connection: Some(Box::pin(connection)),
             busy: false,
         };
@@ -188,33 +192,6 @@ impl Session {
             // A server that does not take the goodbye notices the closed socket.
             let _ = timeout(GOODBYE_LIMIT, connection).await;
         }
-    }
-}
-
-/// Asks the server to end what a connection is running.
-#[derive(Clone)]
-struct Canceller {
-    token: CancelToken,
-    tls: MakeRustlsConnect,
-}
-
-impl std::fmt::Debug for Canceller {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Canceller")
-    }
-}
-
-impl Canceller {
-    fn send(&self) {
-        let Self { token, tls } = self.clone();
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        runtime.spawn(async move {
-            match timeout(CANCEL_LIMIT, token.cancel_query(tls)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::debug!(%error, "a request to cancel was not sent"),
-                Err(_elapsed) => tracing::debug!("a request to cancel was not sent in time"),
-            }
-        });
     }
 }
 

@@ -72,6 +72,49 @@ fn authority(file: Option<&Path>, provider: &Arc<CryptoProvider>) -> Result<Arc<
     )
 }
 
+/// The mend of a handshake that failed in a way without a name of its own.
+pub(super) const HANDSHAKE_HELP: &str = "check the server's TLS settings; sslmode=disable does not encrypt";
+
+/// Why there is no encrypted connection, and the mend, if it is one of the usual reasons.
+pub(super) fn explain(error: &(dyn std::error::Error + 'static)) -> Option<(String, &'static str)> {
+    let causes = || std::iter::successors(Some(error), |error| error.source());
+    if causes().any(|cause| cause.to_string() == "server does not support TLS") {
+        let help = "set ssl = on in its postgresql.conf, or do without encryption with sslmode=disable";
+        return Some(("the server does not support TLS".to_owned(), help));
+    }
+    let TlsError::InvalidCertificate(problem) = causes().find_map(as_tls)? else { return None };
+    let why = match problem {
+        CertificateError::UnknownIssuer => {
+            "the server's certificate is signed by no certificate authority that is trusted".to_owned()
+        }
+        other => format!("the server's {other}"),
+    };
+    Some((why, mend(problem)))
+}
+
+fn as_tls<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a TlsError> {
+    let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    cause.downcast_ref().or_else(|| inner?.downcast_ref())
+}
+
+fn mend(problem: &CertificateError) -> &'static str {
+    match problem {
+        CertificateError::UnknownIssuer => {
+            "name its authority's PEM file with sslrootcert=PATH; sslmode=require without it encrypts and checks nothing"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "write the host as the certificate names it, or compare no name with sslmode=verify-ca"
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "renew the server's certificate, and check this machine's clock; sslmode=require without sslrootcert= \
+             encrypts and checks nothing"
+        }
+        _ => {
+            "correct the server's certificate; sslmode=require without sslrootcert= encrypts and checks nothing"
+        }
+    }
+}
+
 /// What libpq does below `verify-full`: the host's name is not compared, and without an authority nothing is.
 #[derive(Debug)]
 struct Checks {
