@@ -71,6 +71,15 @@ impl TestDatabase {
         Self::Postgres(PostgresDatabase::create())
     }
 
+    /// An empty PostgreSQL database behind PgBouncer in transaction mode. Blocks while the servers start.
+    ///
+    /// # Panics
+    /// When there is no PostgreSQL or no PgBouncer, with what mends it.
+    #[must_use]
+    pub fn pooled() -> Self {
+        Self::Postgres(PostgresDatabase::create_pooled())
+    }
+
     /// The URL that chooses it.
     #[must_use]
     pub fn url(&self) -> &str {

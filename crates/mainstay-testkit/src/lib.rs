@@ -4,6 +4,7 @@
 //! |---|---|
 //! | a database of either kind, gone after the test | [`TestDatabase`], [`for_each_database`] |
 //! | a PostgreSQL server that a test may kill | [`PrivateCluster`] |
+//! | PostgreSQL behind a pooler | [`PgBouncer`], [`TestDatabase::pooled`] |
 //! | a connection that breaks or stalls | [`Proxy`] |
 //! | a process that is killed at a random moment | [`Victim`] |
 //! | a future that is dropped after so many polls | [`at_most_polls`] |
@@ -38,7 +39,7 @@ pub use database::{SqliteFile, TestDatabase, for_each_database};
 pub use disk::SmallDisk;
 pub use mainstay_core::FixedClock as FakeClock;
 pub use polls::{Polled, at_most_polls};
-pub use postgres::{PostgresDatabase, PrivateCluster};
+pub use postgres::{PgBouncer, PostgresDatabase, PrivateCluster};
 pub use process::Victim;
 pub use proxy::Proxy;
 pub use random::Random;

@@ -22,6 +22,7 @@ enum Probe {
 
 const NEEDED: &[Needed] = &[
     Needed { package: "postgresql", probe: Probe::File { under: "/usr/lib/postgresql", end: "bin/initdb" } },
+    Needed { package: "pgbouncer", probe: Probe::File { under: "/usr/sbin", end: "pgbouncer" } },
     Needed { package: "php-cli", probe: Probe::Program("php") },
     Needed { package: "php-xml", probe: Probe::PhpModule("dom") },
     Needed { package: "php-sqlite3", probe: Probe::PhpModule("pdo_sqlite") },

@@ -102,6 +102,11 @@ impl Cluster {
         self.install.make_directory(directory)
     }
 
+    /// Writes a file that belongs to the server and is for nobody else's eyes.
+    pub(super) fn write_file(&self, name: &str, text: &str) -> Result<(), String> {
+        self.install.write_file(&self.directory.join(name), text)
+    }
+
     /// Ends the server and every one of its processes with SIGKILL.
     pub(super) fn kill(&self) -> Result<(), String> {
         let file = self.directory.join("data/postmaster.pid");
@@ -140,7 +145,7 @@ fn append(file: &Path, text: &str) -> Result<(), String> {
 }
 
 /// A port below those that outgoing connections take, so that a restarted server finds it free again.
-fn free_port(random: &mut Random) -> Result<u16, String> {
+pub(super) fn free_port(random: &mut Random) -> Result<u16, String> {
     for _ in 0..200 {
         let port = u16::try_from(15_000 + random.below(15_000)).unwrap_or(15_432);
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {

@@ -1,7 +1,7 @@
 //! Where PostgreSQL's programs are, and the user who may run them.
 
-use std::fs;
-use std::os::unix::fs::{MetadataExt as _, chown};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -38,12 +38,7 @@ impl Install {
 
     /// A program, run as the user who may.
     pub(super) fn command(&self, program: &str, directory: &Path) -> Command {
-        let mut command = Command::new(self.programs.join(program));
-        command.current_dir(directory);
-        if let Some(user) = self.user {
-            command.uid(user.uid).gid(user.gid);
-        }
-        command
+        self.command_of(&self.programs.join(program), directory)
     }
 
     /// Makes a directory that belongs to the user who runs the programs.
@@ -51,6 +46,24 @@ impl Install {
         fs::create_dir_all(directory)
             .and_then(|()| self.user.map_or(Ok(()), |user| chown(directory, Some(user.uid), Some(user.gid))))
             .map_err(|error| format!("{} cannot be made: {error}", directory.display()))
+    }
+
+    /// Writes a file that belongs to that user, who alone may read it.
+    pub(super) fn write_file(&self, file: &Path, text: &str) -> Result<(), String> {
+        fs::write(file, text)
+            .and_then(|()| fs::set_permissions(file, Permissions::from_mode(0o600)))
+            .and_then(|()| self.user.map_or(Ok(()), |user| chown(file, Some(user.uid), Some(user.gid))))
+            .map_err(|error| format!("{} cannot be written: {error}", file.display()))
+    }
+
+    /// Another program than PostgreSQL's own, run as the same user.
+    pub(super) fn command_of(&self, program: &Path, directory: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(directory);
+        if let Some(user) = self.user {
+            command.uid(user.uid).gid(user.gid);
+        }
+        command
     }
 }
 

@@ -3,6 +3,7 @@
 mod admin;
 mod cluster;
 mod install;
+mod pooler;
 mod private;
 mod shared;
 mod watchdog;
@@ -10,6 +11,7 @@ mod watchdog;
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+pub use pooler::PgBouncer;
 pub use private::PrivateCluster;
 
 use crate::environment;
@@ -33,6 +35,18 @@ impl PostgresDatabase {
             shared::admin_url().unwrap_or_else(|problem| panic!("no PostgreSQL for tests: {problem}"))
         });
         Self::create_on(&admin_url)
+    }
+
+    /// The same, but its URL leads through a PgBouncer in transaction mode and says so.
+    ///
+    /// # Panics
+    /// When there is no server or no PgBouncer, with what mends it.
+    #[must_use]
+    pub fn create_pooled() -> Self {
+        let mut database = Self::create();
+        let url = PgBouncer::shared(&database.admin_url).url(&database.name);
+        database.url = format!("{url}?pooler=transaction");
+        database
     }
 
     /// An empty database of a server, given the URL of one that is there already.
@@ -70,7 +84,18 @@ impl PostgresDatabase {
     /// When the server refuses it.
     #[must_use]
     pub fn query(&self, sql: &str) -> Vec<String> {
-        admin::query(&self.url, sql).unwrap_or_else(|problem| panic!("{sql}: {problem}"))
+        admin::query(&admin::with_database(&self.admin_url, &self.name), sql)
+            .unwrap_or_else(|problem| panic!("{sql}: {problem}"))
+    }
+
+    /// The same by the URL that chooses it, which may lead through a pooler.
+    ///
+    /// # Panics
+    /// When the server or the pooler refuses it.
+    #[must_use]
+    pub fn query_by_url(&self, sql: &str) -> Vec<String> {
+        let url = self.url.split('?').next().unwrap_or(&self.url);
+        admin::query(url, sql).unwrap_or_else(|problem| panic!("{sql}: {problem}"))
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::cluster::Cluster;
-use super::watchdog::{self, DIRECTORY_PREFIX};
+use super::watchdog::{self, DIRECTORY_PREFIX, POSTMASTER};
 use super::{PostgresDatabase, admin};
 
 /// A PostgreSQL server that belongs to one test. It is stopped and removed when dropped, or when the process ends.
@@ -31,7 +31,7 @@ impl PrivateCluster {
             .tempdir()
             .map_err(|error| error.to_string())?
             .keep();
-        watchdog::watch(std::process::id(), &directory)?;
+        watchdog::watch(std::process::id(), &directory, POSTMASTER)?;
         let cluster = Cluster::create(&directory)?;
         Ok(Self { cluster, directory })
     }
@@ -94,6 +94,19 @@ impl PrivateCluster {
     /// When it does not start.
     pub fn resume(&self) {
         self.cluster.start().unwrap_or_else(|problem| panic!("{problem}"));
+    }
+
+    /// Starts it again with TLS, or with another certificate: a chain and its key, both PEM.
+    ///
+    /// # Panics
+    /// When it does not start with them.
+    pub fn serve_tls(&self, certificate: &str, key: &str) {
+        self.cluster
+            .write_file("data/server.crt", certificate)
+            .and_then(|()| self.cluster.write_file("data/server.key", key))
+            .unwrap_or_else(|problem| panic!("{problem}"));
+        let _none = self.query("ALTER SYSTEM SET ssl = on");
+        self.restart();
     }
 
     /// Makes a directory that the server may write to.

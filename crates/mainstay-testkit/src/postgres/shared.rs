@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use super::cluster::Cluster;
-use super::watchdog::{self, DIRECTORY_PREFIX};
+use super::watchdog::{self, DIRECTORY_PREFIX, POSTMASTER};
 use crate::environment;
 
 /// The URL of the server's first database.
@@ -31,7 +31,7 @@ fn port() -> Result<u16, String> {
     }
     drop(fs::remove_dir_all(place.join("data")));
     // Before the server: if this process is killed on the way, someone cleans up all the same.
-    watchdog::watch(owner, &place)?;
+    watchdog::watch(owner, &place, POSTMASTER)?;
     let port = Cluster::create(&place)?.port();
     fs::write(&file, port.to_string()).map_err(|error| format!("{}: {error}", file.display()))?;
     drop(lock);

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 /// What every directory with a server in it is called at first; the watchdog removes nothing else.
 pub(super) const DIRECTORY_PREFIX: &str = "mainstay-pg-";
 
-/// Waits for the end of process `$1`, ends the server in `$2` as after a crash, and removes the directory.
+/// Waits for the end of process `$1`, ends the server whose number is in `$2/$3` as after a crash, and removes `$2`.
 const SCRIPT: &str = r#"
 # A zombie answers signals but does nothing any more; a container may have nobody who buries it.
 lives() {
@@ -15,7 +15,7 @@ lives() {
     case "$(cat "/proc/$1/stat" 2>/dev/null)" in *") Z "*) return 1 ;; esac
 }
 while lives "$1"; do sleep 0.5; done
-server=$(head -n 1 "$2/data/postmaster.pid" 2>/dev/null)
+server=$(head -n 1 "$2/$3" 2>/dev/null)
 if [ -n "$server" ]; then
     kill -s QUIT "$server" 2>/dev/null
     tries=0
@@ -25,12 +25,16 @@ fi
 case "$2" in */mainstay-pg-*) rm -rf -- "$2" ;; esac
 "#;
 
-/// Starts the shell that outlives this process by a second.
-pub(super) fn watch(process: u32, directory: &Path) -> Result<(), String> {
+/// Where PostgreSQL keeps its number in its directory.
+pub(super) const POSTMASTER: &str = "data/postmaster.pid";
+
+/// Starts the shell that outlives this process by a second. `number` is the file in the directory with the server's number.
+pub(super) fn watch(process: u32, directory: &Path, number: &str) -> Result<(), String> {
     Command::new("sh")
         .args(["-c", SCRIPT, "sh"])
         .arg(process.to_string())
         .arg(directory)
+        .arg(number)
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
