@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mainstay_repo::{Dialect, Error, ErrorKind, FromValue, Repo, Row, Sql, Statement};
 
-/// Declares each function of the room as a test on every database.
+/// Declares each function of the room as a test on every database, and on PostgreSQL behind PgBouncer in transaction mode.
 macro_rules! on_every_database {
     ($($name:ident),+ $(,)?) => {
         mod sqlite {
@@ -18,6 +18,13 @@ macro_rules! on_every_database {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
                 super::$name(&mainstay_testkit::TestDatabase::postgres()).await;
+            })+
+        }
+
+        mod pooled {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(&mainstay_testkit::TestDatabase::pooled()).await;
             })+
         }
     };
