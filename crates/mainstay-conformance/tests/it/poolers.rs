@@ -179,3 +179,33 @@ async fn a_commit_whose_answer_is_lost_is_unknown() {
         .await;
     assert_eq!(all_kv(&repo).await, [(1, 1), (2, 2), (3, 3)]);
 }
+
+/// A request to cancel passes through the pooler: what nobody waits for does not go on at the server.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cancelled_statements_end_at_the_server() {
+    let cluster = PrivateCluster::start();
+    let pooler = PgBouncer::start(&cluster.admin_url(), "");
+    let repo = open(&format!("{}?pooler=transaction", pooler.url("postgres"))).await;
+    create_kv(&repo).await;
+    let sleepers = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND wait_event = 'PgSleep'";
+    for _ in 0..3 {
+        let hurried = repo.clone().within(Duration::from_millis(300));
+        let error =
+            soon(hurried.read(Statement::new("SELECT 1 AS one FROM pg_sleep(600)"))).await.unwrap_err();
+        assert_eq!(kind(&error), ErrorKind::Timeout, "{error:?}");
+        let slow = Statement::new("INSERT INTO kv (id, n) SELECT 1, 1 FROM pg_sleep(600)");
+        let error = soon(hurried.write(slow)).await.unwrap_err();
+        assert!(error.is_unknown() || kind(&error) == ErrorKind::Timeout, "{error:?}");
+        // And one whose caller leaves.
+        let left = repo.clone();
+        let reading =
+            tokio::spawn(
+                async move { left.read(Statement::new("SELECT 1 AS one FROM pg_sleep(600)")).await },
+            );
+        mainstay_testkit::eventually("it sleeps", async || cluster.query(sleepers) != ["0"]).await;
+        reading.abort();
+        mainstay_testkit::eventually("nothing sleeps", async || cluster.query(sleepers) == ["0"]).await;
+    }
+    assert_eq!(all_kv(&repo).await, []);
+    soon(repo.write(put(1, 1))).await.unwrap();
+}

@@ -64,8 +64,8 @@ impl Canceller {
         Self { token, way }
     }
 
-    /// Sends the request on a task of its own.
-    pub(super) fn send(&self) {
+    /// Sends the request on a task of its own. `keep` is dropped afterwards: a pooler ends no statement whose client is gone.
+    pub(super) fn send(&self, keep: impl Send + 'static) {
         let Self { token, way } = self.clone();
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
@@ -74,6 +74,7 @@ impl Canceller {
                 Way::Pooler(host, port) => timeout(POOLER_LIMIT, through_pooler(&token, &host, port)).await,
                 Way::Nowhere => return,
             };
+            drop(keep);
             match sent {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::debug!(%error, "a request to cancel was not sent"),

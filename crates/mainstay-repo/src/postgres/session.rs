@@ -219,7 +219,7 @@ impl Desk {
     /// Ends what runs. The request may arrive late and hit a later statement, so the session is not used again.
     pub(super) fn cancel(&self) {
         self.tainted.store(true, Ordering::Relaxed);
-        self.canceller.send();
+        self.canceller.send(());
     }
 }
 
@@ -287,8 +287,10 @@ impl Wire {
 impl Drop for Wire {
     /// A caller who left in the middle of a statement does not leave it running.
     fn drop(&mut self) {
-        if self.busy && self.connection.is_some() {
-            self.canceller.send();
+        if self.busy
+            && let Some(connection) = self.connection.take()
+        {
+            self.canceller.send(connection);
         }
     }
 }
