@@ -20,6 +20,7 @@
 mod api;
 mod app;
 mod auth;
+mod claim;
 mod config;
 mod console;
 mod dev;

@@ -1,6 +1,7 @@
 //! From a configuration to a running server, and back down.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -8,13 +9,14 @@ use std::time::Duration;
 
 use mainstay_core::PageSize;
 use mainstay_repo::middleware::{Observe, Retry};
-use mainstay_repo::{Component, Repo, RepoOptions, Target};
+use mainstay_repo::{Component, DatabaseUrl, Repo, RepoOptions, Target};
 use mainstay_sso::{Actor, Cause, ConnectionFilter, Lifetimes, Scope, Sso, SsoOptions, Status};
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use crate::app::App;
+use crate::claim::{self, Claim};
 use crate::config::{Config, PublicUrl};
 use crate::dev::{self, Dev, KeyFileError};
 use crate::http::listen;
@@ -35,6 +37,10 @@ pub enum StartError {
     Data(PathBuf, std::io::Error),
     /// The port cannot be had.
     Listen(SocketAddr, std::io::Error),
+    /// Another server runs on the SQLite file.
+    Served(PathBuf),
+    /// The file that keeps a second server away cannot be used.
+    Claim(PathBuf, std::io::Error),
     /// The database cannot be opened or migrated.
     Repo(mainstay_repo::Error),
     /// Sign-in cannot be set up.
@@ -54,16 +60,35 @@ impl fmt::Display for StartError {
                 path.display()
             ),
             Self::Listen(address, error) => {
-                write!(
-                    f,
-                    "{address} cannot be listened on: {error}; end what holds it, or name another with --listen"
-                )
+                write!(f, "{address} cannot be listened on: {error}; {}", listen_mend(error.kind()))
             }
+            Self::Served(file) => write!(
+                f,
+                "another server runs on {}; end it, or give this one its own --data or --database; several servers share \
+                 PostgreSQL",
+                file.display()
+            ),
+            Self::Claim(file, error) => write!(
+                f,
+                "{} cannot be locked: {error}; let this user write the directory of the database",
+                file.display()
+            ),
             Self::Repo(error) => fmt::Display::fmt(error, f),
             Self::Sso(error) => fmt::Display::fmt(error, f),
             Self::Key(error) => fmt::Display::fmt(error, f),
             Self::Tls(error) => fmt::Display::fmt(error, f),
         }
+    }
+}
+
+fn listen_mend(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::AddrInUse => "end what holds it, or name another with --listen",
+        ErrorKind::PermissionDenied => {
+            "ports below 1024 are not for every user: name another with --listen, or let this user have them"
+        }
+        ErrorKind::AddrNotAvailable => "this machine does not have that address: name another with --listen",
+        _ => "name another with --listen",
     }
 }
 
@@ -116,6 +141,7 @@ pub struct Server {
     tls: Option<TlsAcceptor>,
     drain_timeout: Duration,
     started: Started,
+    claim: Claim,
 }
 
 impl fmt::Debug for Server {
@@ -177,6 +203,8 @@ impl Server {
         let url = url.unwrap_or_else(|| PublicUrl::of_listener(listen, tls.is_some()));
         prepare_data(&config.data)?;
         let repo = open(config).await?;
+        // Before anything is written.
+        let claim = claim::claim(&DatabaseUrl::parse(config.database.expose())?)?;
         for component in COMPONENTS {
             repo.migrator().migrate(component, Target::Latest).await?;
         }
@@ -199,7 +227,7 @@ impl Server {
             dev: config.dev,
         };
         let app = App::new(config, url, repo, sso, dev, actor);
-        Ok(Self { app, listener, tls, drain_timeout: config.drain_timeout, started })
+        Ok(Self { app, listener, tls, drain_timeout: config.drain_timeout, started, claim })
     }
 
     /// Where it is and how to begin.
@@ -212,7 +240,7 @@ impl Server {
     ///
     /// Returns whether every request ended within the drain's time.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> bool {
-        let Self { app, listener, tls, drain_timeout, .. } = self;
+        let Self { app, listener, tls, drain_timeout, claim, .. } = self;
         let repo = app.repo().clone();
         let pruner = tokio::spawn(prune_for_ever(app.clone()));
         let draining = app.clone();
@@ -224,6 +252,7 @@ impl Server {
         let all_ended = listen::serve(listener, tls, router::router(app), shutdown, drain_timeout).await;
         pruner.abort();
         repo.close().await;
+        drop(claim);
         all_ended
     }
 }

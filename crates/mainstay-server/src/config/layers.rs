@@ -107,8 +107,9 @@ fn from_file(
             problems.push(Problem {
                 setting: "config".to_owned(),
                 origin: origin(),
-                message: format!("the file is not TOML: {}", error.to_string().trim_end()),
-                mend: "mend the line that it names".to_owned(),
+                // Not the error's whole text: it quotes the line, which may hold a password.
+                message: format!("line {} is not TOML: {}", line(text, &error), error.message()),
+                mend: "texts stand in quotes: listen = \"127.0.0.1:7800\"".to_owned(),
             });
             return;
         }
@@ -136,6 +137,11 @@ fn from_file(
             }),
         }
     }
+}
+
+fn line(text: &str, error: &toml::de::Error) -> usize {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    1 + before.matches('\n').count()
 }
 
 fn as_text(value: &toml::Value) -> Option<String> {

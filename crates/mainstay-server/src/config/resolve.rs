@@ -134,10 +134,15 @@ impl Reader {
 
     fn read<T>(&mut self, key: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         let default = Setting::find(key).map_or("", |setting| setting.default);
+        let example = match key {
+            "public_url" => "https://id.example.com",
+            "trusted_proxies" => "10.0.0.2",
+            _ => default,
+        };
         let text = self.given.get(key).map_or_else(|| default.to_owned(), |given| given.text.clone());
         let read = parse(&text);
         self.show(key, text);
-        read.map_err(|message| self.problem(key, message, &format!("for example {key} = {default:?}"))).ok()
+        read.map_err(|message| self.problem(key, message, &format!("for example {key} = {example:?}"))).ok()
     }
 
     fn optional<T>(&mut self, key: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {

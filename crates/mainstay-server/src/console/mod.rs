@@ -10,8 +10,8 @@ mod sign_in;
 mod signed_in;
 
 use axum::Form;
+use axum::extract::State;
 use axum::extract::rejection::FormRejection;
-use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use http::{HeaderMap, header};
 use mainstay_repo::Topology as _;
@@ -26,6 +26,7 @@ use self::signed_in::SignedIn;
 use crate::app::App;
 use crate::auth::cookie::Cookie;
 use crate::auth::{csrf, session};
+use crate::http::extract::Query;
 use crate::limits;
 use crate::problem::{Problem, ProblemKind};
 use mainstay_core::PageSize;

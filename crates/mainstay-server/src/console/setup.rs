@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use axum::Form;
+use axum::extract::State;
 use axum::extract::rejection::FormRejection;
-use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use http::{StatusCode, header};
 use mainstay_core::{Clock as _, SystemClock};
@@ -15,10 +15,11 @@ use serde::Deserialize;
 use super::layout::{Page, Width};
 use crate::app::App;
 use crate::auth::cookie::Cookie;
+use crate::http::extract::Path;
 use crate::problem::{Problem, ProblemKind};
 
 /// `GET /setup/{token}`: says what the link does. It does nothing yet: mail scanners and previews follow links.
-pub(crate) async fn setup(State(app): State<App>, Path(token): Path<String>) -> Result<Response, Problem> {
+pub(crate) async fn setup(State(app): State<App>, Path(token): Path) -> Result<Response, Problem> {
     parse(&token)?;
     let body = html! {
         div class="panel pad" {
@@ -48,7 +49,7 @@ pub(crate) struct SetupForm {
 /// `POST /setup/{token}`: uses the link up. The token in the path is what makes the form nobody else's.
 pub(crate) async fn set_up(
     State(app): State<App>,
-    Path(token): Path<String>,
+    Path(token): Path,
     form: Result<Form<SetupForm>, FormRejection>,
 ) -> Result<Response, Problem> {
     let token = parse(&token)?;

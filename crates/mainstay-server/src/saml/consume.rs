@@ -2,7 +2,7 @@
 
 use axum::Extension;
 use axum::extract::rejection::FormRejection;
-use axum::extract::{Form, Path, State};
+use axum::extract::{Form, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use http::{HeaderMap, StatusCode, header};
 use mainstay_sso::{ConnectionId, FinishInput, SignInError, SignedIn};
@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::auth::cookie::Cookie;
 use crate::auth::session;
 use crate::console;
+use crate::http::extract::Path;
 use crate::http::layers::RequestId;
 use crate::problem::{Problem, ProblemKind};
 
@@ -29,7 +30,7 @@ pub(crate) struct AcsForm {
 
 pub(crate) async fn consume(
     State(app): State<App>,
-    Path(connection): Path<String>,
+    Path(connection): Path,
     Extension(request): Extension<RequestId>,
     headers: HeaderMap,
     form: Result<Form<AcsForm>, FormRejection>,

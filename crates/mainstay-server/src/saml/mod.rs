@@ -5,7 +5,7 @@ mod consume;
 pub(crate) use self::consume::consume;
 
 use axum::Extension;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use http::{HeaderMap, header};
 use mainstay_saml::{ServiceProvider, SpMetadata};
@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::auth::cookie::Cookie;
 use crate::auth::session;
 use crate::console;
+use crate::http::extract::{Path, Query};
 use crate::http::layers::RequestId;
 use crate::limits;
 use crate::problem::{Problem, ProblemKind};
@@ -28,7 +29,7 @@ pub(crate) struct LoginQuery {
 /// Sends the browser to the connection's identity provider.
 pub(crate) async fn login(
     State(app): State<App>,
-    Path(connection): Path<String>,
+    Path(connection): Path,
     Query(query): Query<LoginQuery>,
     Extension(request): Extension<RequestId>,
     headers: HeaderMap,
@@ -63,10 +64,7 @@ fn with_binding(app: &App, binding: &BrowserBinding, mut response: Response) -> 
 }
 
 /// The service provider's metadata, for the identity provider's administrator.
-pub(crate) async fn metadata(
-    State(app): State<App>,
-    Path(connection): Path<String>,
-) -> Result<Response, Problem> {
+pub(crate) async fn metadata(State(app): State<App>, Path(connection): Path) -> Result<Response, Problem> {
     let connection = app.sso().connection_show(app.scope(), connection_id(&connection)?).await?;
     let sp = ServiceProvider::new(connection.sp_entity_id, connection.acs_url);
     let xml = SpMetadata::new(&sp).to_xml();

@@ -34,9 +34,9 @@ impl Sso {
         if global {
             scope.require_global(Role::Admin)?;
         } else if connection.organization.is_none() {
-            return Err(Error::invalid(
-                "global",
-                "the connection has no organization to which the role could be confined",
+            let message = "the connection has no organization to which the role could be confined";
+            return Err(Error::invalid("global", message).with_help(
+                "grant the role globally (--global), or add the connection with an organization",
             ));
         }
         let administrator = Administrator {

@@ -42,7 +42,8 @@ impl Sso {
                 revision.problem = Some(problem.clone());
                 self.put_on_record(scope, cause, &connection, &revision, &input.xml).await?;
                 return Err(Error::new(ErrorKind::Metadata, problem).with_help(
-                    "get the metadata again from the identity provider; the attempt is on record",
+                    "get the metadata again from the identity provider, and check the entity id and the signer if they \
+                     were given; the attempt is on record",
                 ));
             }
         };

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 /// The durable core of a control plane: data, sign-in, workflows and images on one database.
 #[derive(Debug, Parser)]
-#[command(name = "mainstay", disable_version_flag = true, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "mainstay", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
     /// Print one JSON document in place of text
     #[arg(long, global = true)]
@@ -201,7 +201,7 @@ pub(crate) enum ConnectionCommand {
 pub(crate) struct Add {
     #[command(flatten)]
     pub(crate) settings: Settings,
-    /// A name for people [default: the host of the identity provider]
+    /// A name for people [default: the host of its metadata's URL, or the file's name]
     #[arg(long)]
     pub(crate) name: Option<String>,
     /// The tenant

@@ -1,8 +1,8 @@
 //! What every command needs: how to print, the configuration, the database.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use mainstay_repo::Repo;
+use mainstay_repo::{DatabaseUrl, Repo};
 use mainstay_server::{COMPONENTS, Config, Loaded, PublicUrl, Sources, open, prepare_data};
 use mainstay_sso::{Actor, Scope, Sso};
 
@@ -47,8 +47,7 @@ impl Context {
 
     /// Opens the database that must be there already.
     pub(crate) async fn existing(&self, config: &Config) -> Outcome<Repo> {
-        let file: PathBuf = config.data.join("mainstay.db");
-        if config.database_is_default && !file.exists() {
+        if let Some(file) = missing_file(config)? {
             return Err(Failure::new(Exit::Refused, format!("there is no database at {}", file.display()))
                 .with_help(
                     "mainstay serve and mainstay migrate up make one; --data or --database name another",
@@ -81,6 +80,16 @@ impl Context {
         let actor = Actor::new(format!("cli:{user}")).or_else(|_| Actor::new("cli:unknown"))?;
         Ok(Scope::system(actor))
     }
+}
+
+/// The SQLite file that is not there. A command that only looks must not leave an empty one behind.
+fn missing_file(config: &Config) -> Outcome<Option<PathBuf>> {
+    let DatabaseUrl::Sqlite(sqlite) = DatabaseUrl::parse(config.database.expose())? else { return Ok(None) };
+    let file = sqlite.path();
+    // Opening tells more about a directory that is not there or may not be entered.
+    let directory = std::path::absolute(file).ok().and_then(|file| file.parent().map(Path::is_dir));
+    let openable = !config.database_is_default && directory != Some(true);
+    Ok(Some(file).filter(|file| !openable && matches!(file.try_exists(), Ok(false))).map(Path::to_owned))
 }
 
 /// The URL that the server of this configuration has.

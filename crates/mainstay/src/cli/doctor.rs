@@ -1,5 +1,6 @@
 //! `mainstay doctor`: every finding at once, each with what mends it. It changes nothing.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
@@ -37,6 +38,9 @@ struct Finding {
 #[derive(Debug, Default, Serialize)]
 struct Report {
     findings: Vec<Finding>,
+    /// The gravest of what is bad.
+    #[serde(skip)]
+    worst: Option<Exit>,
 }
 
 impl Report {
@@ -50,7 +54,8 @@ impl Report {
     }
 
     fn bad(&mut self, check: &'static str, failure: Failure) {
-        let Failure { message, help, .. } = failure;
+        let Failure { exit, message, help } = failure;
+        self.worst = self.worst.max(Some(exit));
         self.findings.push(Finding { check, verdict: Verdict::Bad, message, mend: help });
     }
 
@@ -89,9 +94,9 @@ pub(super) async fn run(args: &Serve, context: &Context) -> Outcome {
     }
     let bad = report.findings.iter().filter(|finding| finding.verdict == Verdict::Bad).count();
     context.output.result("mainstay.doctor/1", &report, || report.text());
-    match bad {
-        0 => Ok(()),
-        bad => Err(Failure::new(Exit::Refused, format!("{bad} finding(s) keep the server from working"))),
+    match report.worst {
+        None => Ok(()),
+        Some(worst) => Err(Failure::new(worst, format!("{bad} finding(s) keep the server from working"))),
     }
 }
 
@@ -120,7 +125,13 @@ fn directory(config: &Config, report: &mut Report) {
             report.warning("data", format!("{shown} can be entered by other users"), &mend);
         }
         Ok(_) => report.good("data", format!("{shown} is its owner's only")),
-        Err(_) => report.good("data", format!("{shown} is not there yet; the first start makes it")),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            report.good("data", format!("{shown} is not there yet; the first start makes it"));
+        }
+        Err(error) => {
+            let failure = Failure::new(Exit::Refused, format!("{shown} cannot be looked at: {error}"));
+            report.bad("data", failure.with_help("let this user enter it, or name another with --data"));
+        }
     }
 }
 

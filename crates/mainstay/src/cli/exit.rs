@@ -8,7 +8,7 @@ use mainstay_server::{FetchError, StartError};
 use mainstay_sso::ErrorKind as SsoKind;
 
 /// The exit codes, the same for every command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Exit {
     /// A rule said no, or what was asked for is not there; asking again does not help.
     Refused = 1,
@@ -101,7 +101,7 @@ impl From<StartError> for Failure {
             StartError::Repo(error) => error.into(),
             StartError::Sso(error) => error.into(),
             StartError::Tls(error) => Self::new(Exit::Usage, error),
-            StartError::Listen(..) => Self::new(Exit::Unavailable, error),
+            StartError::Listen(..) | StartError::Served(_) => Self::new(Exit::Unavailable, error),
             other => Self::new(Exit::Refused, other),
         }
     }

@@ -42,6 +42,7 @@ fn exit_codes_say_who_has_to_act() {
         check_exit(&args, code, in_error);
     };
     check_exit(&["version"], 0, "");
+    check_exit(&["--version"], 0, "");
     check_exit(&[], 2, "Usage");
     check_exit(&["fly"], 2, "unrecognized");
     check(&["migrate", "status"], 1, "there is no database");
@@ -49,7 +50,7 @@ fn exit_codes_say_who_has_to_act() {
     check(&["migrate", "up", "--component", "nobody"], 2, "there are: sso");
     check(&["migrate", "up"], 0, "");
     check(&["sso", "connection", "show", "conn_x"], 2, "conn_");
-    check(&["sso", "connection", "show", "conn_01ARZ3NDEKTSV4RRFFQ69G5FAV"], 1, "connection");
+    check(&["sso", "connection", "show", "conn_01ARZ3NDEKTSV4RRFFQ69G5FAV"], 1, "connection list");
     check(&["sso", "connection", "add", "--metadata", "no-such-file"], 2, "no-such-file");
     check(&["sso", "connection", "add", "--metadata", "http://127.0.0.1:1/"], 1, "--allow-private");
     check(
@@ -69,6 +70,31 @@ fn a_damaged_database_is_told_from_a_missing_one() {
     std::fs::write(&file, "this is no database at all, but long enough to have a header".repeat(100))
         .unwrap();
     check_exit(&["migrate", "status", "--database", &format!("sqlite://{}", file.display())], 4, "");
+}
+
+#[test]
+fn a_look_at_a_file_that_is_not_there_does_not_make_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("x.db");
+    let url = format!("sqlite://{}", file.display());
+    check_exit(&["migrate", "status", "--database", &url], 1, "there is no database at");
+    assert!(!file.exists());
+    check_exit(&["migrate", "status", "--database", "sqlite:///nonexistent/x.db"], 2, "mkdir -p");
+    check_exit(&["migrate", "up", "--database", &url], 0, "");
+    check_exit(&["migrate", "status", "--database", &url], 0, "");
+}
+
+#[test]
+fn a_broken_file_of_settings_is_not_quoted() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("mainstay.toml");
+    std::fs::write(&file, "log = \"info\"\ndatabase = \"postgres://me:hunter2@db.example/app\n").unwrap();
+    for command in [["config", "check"].as_slice(), &["serve"], &["doctor"]] {
+        let output = run(&[command, &["--config", file.to_str().unwrap()]].concat());
+        let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains("line 2 is not TOML") && !text.contains("hunter2"), "{text}");
+    }
 }
 
 #[test]
@@ -161,6 +187,16 @@ fn a_connection_lives_its_life_on_the_command_line() {
     assert_eq!(connection(&["list", "--status", "enabled"])["connections"][0]["name"], "Example Ltd");
     assert_eq!(connection(&["disable", id])["connection"]["status"], "disabled");
     assert_eq!(connection(&["list", "--status", "enabled"])["connections"].as_array().unwrap().len(), 0);
+    let unnamed = connection(&["add", "--metadata", file.to_str().unwrap()]);
+    assert_eq!(unnamed["connection"]["name"], "idp", "the file's name");
+    let unnamed = unnamed["connection"]["id"].as_str().unwrap();
+    let grant = ["sso", "administrator", "grant", unnamed, "--name-id", "ann", "--data", data];
+    check_exit(&grant, 2, "--global");
+    for (flags, guesses) in [([].as_slice(), true), (&["--public-url", url], false)] {
+        let add = ["sso", "connection", "add", "--metadata", file.to_str().unwrap(), "--data", data];
+        let text = String::from_utf8(run(&[add.as_slice(), flags].concat()).stdout).unwrap();
+        assert_eq!(text.contains("take the server to be http://127.0.0.1:7800"), guesses, "{text}");
+    }
     let list = run(&["sso", "connection", "list", "--data", data]);
     let text = String::from_utf8(list.stdout).unwrap();
     assert!(text.starts_with("ID") && text.contains("disabled") && text.contains("Example Ltd"), "{text}");
@@ -216,6 +252,7 @@ fn the_doctor_says_what_mends() {
     let data = directory.path().join("data");
     let data = data.to_str().unwrap();
     check_exit(&["doctor", "--data", data], 1, "finding");
+    check_exit(&["doctor", "--database", "postgres://nobody@127.0.0.1:1/x"], 3, "finding");
     json(&["migrate", "up", "--data", data]);
     let report = json(&["doctor", "--data", data]);
     assert_eq!(report["schema"], "mainstay.doctor/1");

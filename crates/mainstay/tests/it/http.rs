@@ -87,6 +87,22 @@ fn problems_are_documents_for_programs_and_pages_for_people() {
 }
 
 #[test]
+fn odd_paths_and_queries_get_a_page_as_well() {
+    let (_directory, server) = dev(&[]);
+    let mut browser = Browser::default();
+    for (path, status, code) in [
+        ("/setup/%ff", 404, "not-found"),
+        ("/saml/%ff/login", 404, "not-found"),
+        ("/saml/%ff/metadata", 404, "not-found"),
+        ("/login?organization=a&organization=b", 400, "malformed"),
+        ("/saml/conn_01ARZ3NDEKTSV4RRFFQ69G5FAV/login?return_to=a&return_to=b", 400, "malformed"),
+    ] {
+        let page = browser.get(&server.path(path));
+        assert_eq!((page.status, refusal(&page)), (status, code), "{path}");
+    }
+}
+
+#[test]
 fn metadata_is_at_a_stable_url() {
     let (_directory, server) = dev(&[]);
     let mut browser = Browser::default();

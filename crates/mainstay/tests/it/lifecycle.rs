@@ -115,6 +115,30 @@ fn a_port_that_is_taken_is_named() {
 }
 
 #[test]
+fn a_second_server_on_the_same_file_is_refused_before_it_writes() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::in_directory(directory.path(), &["--dev"]);
+    let mut browser = Browser::default();
+    sign_in(&mut browser, &server, "alice");
+    let data = directory.path().join("data");
+    let link = directory.path().join("link.db");
+    std::os::unix::fs::symlink(data.join("mainstay.db"), &link).unwrap();
+    let url = format!("sqlite://{}", link.display());
+    for place in [["--data", data.to_str().unwrap()], ["--database", &url]] {
+        let output = run(&[["serve", "--listen", "127.0.0.1:0"].as_slice(), &place].concat());
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{text}");
+        assert!(text.contains("another server runs on"), "{text}");
+    }
+    // Without --dev the second one would have ended alice's session.
+    assert_eq!(browser.get(&server.path("/api/v1/me")).status, 200);
+    let list = run(&["sso", "connection", "list", "--data", data.to_str().unwrap()]);
+    assert!(list.status.success(), "commands may use the file meanwhile: {list:?}");
+    server.kill();
+    drop(Server::in_directory(directory.path(), &[]));
+}
+
+#[test]
 fn the_development_provider_does_not_listen_on_a_network() {
     let output = run(&["serve", "--dev", "--listen", "0.0.0.0:0"]);
     assert_eq!(output.status.code(), Some(2));

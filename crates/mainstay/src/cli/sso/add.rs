@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use mainstay_saml::Certificate;
-use mainstay_server::{FetchPolicy, create_connection, fetch, limits};
+use mainstay_server::{Config, FetchPolicy, PublicUrl, create_connection, fetch, limits};
 use mainstay_sso::{
     Cause, Connection, MetadataInput, MetadataSource, NewConnection, OrganizationId, Preset, Sso,
 };
@@ -36,7 +36,7 @@ pub(super) async fn run(args: &Add, context: &Context) -> Outcome {
         MetadataInput { xml, source, entity_id: args.entity_id.clone(), signers, accept_drift: false };
     let sso = context.sso(&config).await?;
 
-    let display_name = args.name.clone().unwrap_or_else(|| host_of(&args.metadata));
+    let display_name = args.name.clone().unwrap_or_else(|| name_of(&args.metadata));
     let new = NewConnection { display_name, organization, preset, ..NewConnection::default() };
     let draft = create_connection(&sso, &scope, &cause, new, &url).await?;
     let (id, version) = (draft.id, draft.lock_version);
@@ -58,7 +58,9 @@ pub(super) async fn run(args: &Add, context: &Context) -> Outcome {
         connection: ConnectionView::new(&connection),
         certificates: certificates.into_iter().map(|record| record.fingerprint).collect(),
     };
-    context.output.result("mainstay.sso.connection.add/1", &body, || text(&body, args.enable));
+    context.output.result("mainstay.sso.connection.add/1", &body, || {
+        text(&body, args.enable) + &assumed_url(&config, &url)
+    });
     Ok(())
 }
 
@@ -80,6 +82,16 @@ fn text(body: &AddBody, enabled: bool) -> String {
         text.push_str(&format!("Then: mainstay sso connection enable {}\n", body.connection.id));
     }
     text
+}
+
+/// A connection keeps the URLs that it is made with; a wrong guess shows only when the first user comes back.
+fn assumed_url(config: &Config, url: &PublicUrl) -> String {
+    match config.public_url {
+        Some(_) => String::new(),
+        None => {
+            format!("These URLs take the server to be {url}; if it is not, add it again with --public-url.\n")
+        }
+    }
 }
 
 /// The document and where it came from.
@@ -127,8 +139,11 @@ fn certificate(path: &Path) -> Outcome<Certificate> {
 }
 
 /// A name for a connection that was given none.
-fn host_of(place: &str) -> String {
-    let rest = place.split_once("://").map(|(_, rest)| rest);
-    let host = rest.and_then(|rest| rest.split(['/', '?', '#']).next()).filter(|host| !host.is_empty());
-    host.unwrap_or("Identity provider").to_owned()
+fn name_of(place: &str) -> String {
+    let name = match place.split_once("://") {
+        Some((_, rest)) => rest.split(['/', '?', '#']).next().map(str::to_owned),
+        None if place == "-" => None,
+        None => Path::new(place).file_stem().map(|stem| stem.to_string_lossy().into_owned()),
+    };
+    name.filter(|name| !name.trim().is_empty()).unwrap_or_else(|| "Identity provider".to_owned())
 }

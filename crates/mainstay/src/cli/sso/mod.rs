@@ -6,7 +6,8 @@ mod show;
 use mainstay_core::PageSize;
 use mainstay_server::Config;
 use mainstay_sso::{
-    Cause, Connection, ConnectionFilter, ConnectionId, OrganizationId, Role, SessionsOnDisable, Sso, Status,
+    Cause, Connection, ConnectionFilter, ConnectionId, ErrorKind, OrganizationId, Role, SessionsOnDisable,
+    Sso, Status,
 };
 use serde::Serialize;
 
@@ -98,17 +99,23 @@ struct ListBody {
     connections: Vec<ConnectionView>,
 }
 
+/// What helps with an id that leads nowhere.
+const LIST: &str = "mainstay sso connection list shows the ids";
+
 fn id(text: &str) -> Outcome<ConnectionId> {
-    text.parse().map_err(|error| {
-        Failure::new(Exit::Usage, error).with_help("mainstay sso connection list shows the ids")
-    })
+    text.parse().map_err(|error| Failure::new(Exit::Usage, error).with_help(LIST))
 }
 
 /// The configuration and sign-in of a command about one connection, and the connection as it is now.
 async fn one(args: &One, context: &Context) -> Outcome<(Config, Sso, Connection)> {
     let config = context.config(&args.settings, None)?;
     let sso = context.sso(&config).await?;
-    let connection = sso.connection_show(&context.scope()?, id(&args.connection)?).await?;
+    let connection = sso.connection_show(&context.scope()?, id(&args.connection)?).await;
+    let connection = connection.map_err(|error| {
+        let is_missing = *error.kind() == ErrorKind::NotFound;
+        let failure = Failure::from(error);
+        if is_missing { failure.with_help(LIST) } else { failure }
+    })?;
     Ok((config, sso, connection))
 }
 

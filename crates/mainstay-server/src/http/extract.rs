@@ -1,0 +1,37 @@
+//! axum's extractors whose refusals are problems of ours: a page for people, a document for programs.
+
+use axum::extract::{self, FromRequestParts};
+use http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use crate::problem::{Problem, ProblemKind};
+
+/// A part of the path.
+#[derive(Debug)]
+pub(crate) struct Path(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Path {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let extract::Path(part) = extract::Path::from_request_parts(parts, state)
+            .await
+            .map_err(|_| Problem::new(ProblemKind::NotFound, "The path is not UTF-8."))?;
+        Ok(Self(part))
+    }
+}
+
+/// The query.
+#[derive(Debug)]
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let extract::Query(query) = extract::Query::from_request_parts(parts, state)
+            .await
+            .map_err(|_| Problem::new(ProblemKind::Malformed, "The query names each parameter once."))?;
+        Ok(Self(query))
+    }
+}
