@@ -20,8 +20,10 @@ const STATEMENT_CACHE: usize = 512;
 const CHECKPOINT_PAGES: i32 = 16_000;
 /// The write-ahead log is cut back to this size after a checkpoint.
 const JOURNAL_SIZE_LIMIT: i64 = 128 * 1024 * 1024;
-/// Page cache of a connection, in KiB.
-const CACHE_KIB: i64 = 16 * 1024;
+/// Page cache of a connection that reads, in KiB.
+const READER_CACHE_KIB: i64 = 16 * 1024;
+/// Page cache of the one connection that writes, in KiB: it pays for every page that it has to read back.
+const WRITER_CACHE_KIB: i64 = 64 * 1024;
 /// SQLite asks whether to go on after about so many of its instructions.
 const PROGRESS_STEPS: i32 = 20_000;
 /// File systems whose locks or shared memory do not reach other machines.
@@ -158,6 +160,7 @@ pub(super) fn writer(config: &SqliteConfig) -> Result<(Connection, Watch)> {
     let mut connection = open(config, flags)?;
     let prepare = |connection: &Connection| -> rusqlite::Result<()> {
         connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
         connection.pragma_update(None, "synchronous", config.synchronous().as_str())?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
         connection.pragma_update(None, "journal_size_limit", JOURNAL_SIZE_LIMIT)?;
@@ -185,6 +188,7 @@ pub(super) fn reader(config: &SqliteConfig) -> Result<(Connection, Watch)> {
     let mut connection = open(config, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     let prepare = |connection: &Connection| -> rusqlite::Result<()> {
         connection.pragma_update(None, "query_only", true)?;
+        connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
         connection.pragma_update(None, "wal_autocheckpoint", 0)
     };
     prepare(&connection).map_err(|error| opening(config, &connection, error))?;
@@ -207,8 +211,7 @@ fn open(config: &SqliteConfig, flags: OpenFlags) -> Result<Connection> {
         connection.busy_timeout(config.busy_timeout())?;
         connection.pragma_update(None, "foreign_keys", true)?;
         connection.pragma_update(None, "trusted_schema", false)?;
-        connection.pragma_update(None, "temp_store", "MEMORY")?;
-        connection.pragma_update(None, "cache_size", -CACHE_KIB)
+        connection.pragma_update(None, "temp_store", "MEMORY")
     };
     prepare(&connection).map_err(|error| opening(config, &connection, error))?;
     Ok(connection)

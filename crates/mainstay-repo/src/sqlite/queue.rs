@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, TryAcquireError};
 use tokio::time::timeout_at;
@@ -102,6 +103,17 @@ impl<T> Queue<T> {
         into.extend(low);
         drop(lanes);
         self.places.add_permits(taken);
+    }
+
+    /// Waits for a job to arrive, so long at most; whether one is there.
+    pub(super) fn wait(&self, at_most: Duration) -> bool {
+        let mut lanes = self.lock();
+        if lanes.normal.is_empty() && !lanes.closed {
+            lanes.waiting += 1;
+            lanes = self.filled.wait_timeout(lanes, at_most).unwrap_or_else(PoisonError::into_inner).0;
+            lanes.waiting -= 1;
+        }
+        !lanes.normal.is_empty()
     }
 
     /// The jobs of the normal lane that are there now, for [`Queue::pop_arrived`]; none when it is empty.

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -38,6 +39,26 @@ pub(super) struct BeginJob {
     pub(super) reply: oneshot::Sender<Result<()>>,
 }
 
+/// A commit that took at least so long is worth waiting for company: the disk is slow, and each further member saves one
+/// whole wait. Below it the wait costs more than it brings.
+const SLOW_COMMIT: Duration = Duration::from_micros(400);
+/// A group waits for the next member for so long at most; when none comes, the callers that are there have all been heard.
+const LINGER: Duration = Duration::from_micros(60);
+
+/// How the last group went; decides whether the next one waits for company.
+#[derive(Debug, Default)]
+struct Pace {
+    members: usize,
+    commit: Duration,
+}
+
+impl Pace {
+    /// How long the next group may wait in all. A single caller never waits: nobody else would come.
+    fn patience(&self) -> Duration {
+        if self.members > 1 && self.commit >= SLOW_COMMIT { self.commit / 4 } else { Duration::ZERO }
+    }
+}
+
 /// The writer's side of the handle.
 #[derive(Clone)]
 pub(super) struct Writer {
@@ -66,13 +87,14 @@ impl Writer {
 
     fn run(&self, session: &Session, watch: &Watch) {
         let mut taken = VecDeque::new();
+        let mut pace = Pace::default();
         while let Some(job) = self.queue.pop() {
             taken.push_back(job);
             while let Some(job) = taken.pop_front() {
                 match job {
                     Job::Write(member) => {
                         taken.push_front(Job::Write(member));
-                        self.group(session, watch, &mut taken);
+                        self.group(session, watch, &mut taken, &mut pace);
                     }
                     Job::Begin(begin) => {
                         transaction::serve(
@@ -99,13 +121,14 @@ impl Writer {
     }
 
     /// Runs the writes at the head of `taken`, and those that arrive meanwhile, in one commit.
-    fn group(&self, session: &Session, watch: &Watch, taken: &mut VecDeque<Job>) {
+    fn group(&self, session: &Session, watch: &Watch, taken: &mut VecDeque<Job>, pace: &mut Pace) {
         let started = Instant::now();
         let mut group = match Group::begin(session, watch) {
             Ok(group) => group,
             Err(error) => return refuse(taken, &error),
         };
         let mut bytes = 0;
+        let mut waited = Duration::ZERO;
         loop {
             let room = group.len() < self.session_limits.group_operations
                 && bytes < self.session_limits.group_bytes
@@ -115,6 +138,15 @@ impl Writer {
             }
             if taken.is_empty() {
                 self.queue.take(self.session_limits.group_operations - group.len(), taken);
+            }
+            if taken.is_empty() && waited < pace.patience() {
+                // After a commit its callers come back while the next group runs. Without this wait they would find it
+                // gone, and two halves would take turns, each paying for a commit of its own.
+                let before = Instant::now();
+                if self.queue.wait(LINGER) {
+                    waited += before.elapsed();
+                    continue;
+                }
             }
             match taken.pop_front() {
                 Some(Job::Write(member)) => {
@@ -130,8 +162,9 @@ impl Writer {
         }
         let ran = Instant::now();
         let count = group.commit(&self.commits);
+        *pace = Pace { members: count, commit: ran.elapsed() };
         metrics::histogram!("mainstay_repo_commit_seconds", "database" => "sqlite")
-            .record(ran.elapsed().as_secs_f64());
+            .record(pace.commit.as_secs_f64());
         #[allow(clippy::cast_precision_loss, reason = "a metric; counts here stay far below 2^52")]
         {
             metrics::histogram!("mainstay_repo_group_operations", "database" => "sqlite")
@@ -154,5 +187,19 @@ fn refuse(taken: &mut VecDeque<Job>, error: &Error) {
         if member.ticket.start() {
             let _ = member.reply.send(Err(refused));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_waits_for_company_only_on_a_slow_disk_and_never_for_a_single_caller() {
+        let patience = |members, commit| Pace { members, commit }.patience();
+        assert_eq!(patience(64, SLOW_COMMIT), SLOW_COMMIT / 4);
+        assert_eq!(patience(64, SLOW_COMMIT - Duration::from_nanos(1)), Duration::ZERO);
+        assert_eq!(patience(1, Duration::from_secs(1)), Duration::ZERO);
+        assert_eq!(Pace::default().patience(), Duration::ZERO);
     }
 }
