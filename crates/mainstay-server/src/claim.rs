@@ -1,7 +1,8 @@
 //! One server for each SQLite file.
 //!
 //! SQLite itself lets several processes write, in turn. Two servers would still undo each other's work: each enables or disables the
-//! development connection at its start, and each counts requests against limits of its own. Commands may use the file meanwhile.
+//! development connection at its start, and each counts requests against limits of its own. Commands may use the file meanwhile, but
+//! for those that take tables away.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use mainstay_repo::DatabaseUrl;
 
+use crate::config::Config;
 use crate::start::StartError;
 
 /// What is added to the database's name.
@@ -16,13 +18,19 @@ const SUFFIX: &str = ".server";
 
 /// Held while a server runs; the system lets go of it when the process ends, however it ends.
 #[derive(Debug)]
-pub(crate) struct Claim {
+pub struct Claim {
     _lock: Option<File>,
 }
 
-/// Claims the database for one server. Servers share PostgreSQL.
-pub(crate) fn claim(url: &DatabaseUrl) -> Result<Claim, StartError> {
-    let DatabaseUrl::Sqlite(config) = url else { return Ok(Claim { _lock: None }) };
+/// Claims the configured database, which is there already, for one server or for a command that no server survives.
+/// Servers share PostgreSQL; there it claims nothing.
+///
+/// # Errors
+/// [`StartError::Served`], [`StartError::Claim`].
+pub fn claim(config: &Config) -> Result<Claim, StartError> {
+    let DatabaseUrl::Sqlite(config) = DatabaseUrl::parse(config.database.expose())? else {
+        return Ok(Claim { _lock: None });
+    };
     let path = lock_file(config.path());
     let failed = |error| StartError::Claim(path.clone(), error);
     let mut options = OpenOptions::new();

@@ -36,6 +36,7 @@ mod start;
 pub mod limits;
 
 pub use crate::http::tls::TlsFilesError;
+pub use claim::{Claim, claim};
 pub use config::{
     Config, ENVIRONMENT_PREFIX, Effective, Loaded, LogFormat, Origin, Problem as ConfigProblem, PublicUrl,
     SETTINGS, Setting, Sources, TlsFiles,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use mainstay_core::PageSize;
 use mainstay_repo::middleware::{Observe, Retry};
-use mainstay_repo::{Component, DatabaseUrl, Repo, RepoOptions, Target};
+use mainstay_repo::{Component, Repo, RepoOptions, Target};
 use mainstay_sso::{Actor, Cause, ConnectionFilter, Lifetimes, Scope, Sso, SsoOptions, Status};
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -204,7 +204,7 @@ impl Server {
         prepare_data(&config.data)?;
         let repo = open(config).await?;
         // Before anything is written.
-        let claim = claim::claim(&DatabaseUrl::parse(config.database.expose())?)?;
+        let claim = claim::claim(config)?;
         for component in COMPONENTS {
             repo.migrator().migrate(component, Target::Latest).await?;
         }

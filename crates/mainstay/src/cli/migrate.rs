@@ -1,7 +1,7 @@
 //! `mainstay migrate status|plan|up|down`.
 
 use mainstay_repo::{Component, PlannedStep, Repo, Target};
-use mainstay_server::COMPONENTS;
+use mainstay_server::{COMPONENTS, StartError, claim};
 use serde::Serialize;
 
 use super::args::{Down, MigrateCommand, Plan, Settings, Up};
@@ -145,6 +145,13 @@ async fn down(args: &Down, context: &Context) -> Outcome {
         )
         .with_help(format!("say --confirm {} to do it", args.component)));
     }
+    let _claim = claim(&config).map_err(|error| match error {
+        StartError::Served(file) => {
+            Failure::new(Exit::Refused, format!("a server runs on {}", file.display()))
+                .with_help("end it first: it would go on without its tables")
+        }
+        other => other.into(),
+    })?;
     for component in components {
         repo.migrator().down(component, args.to).await?;
     }

@@ -134,8 +134,14 @@ fn a_second_server_on_the_same_file_is_refused_before_it_writes() {
     assert_eq!(browser.get(&server.path("/api/v1/me")).status, 200);
     let list = run(&["sso", "connection", "list", "--data", data.to_str().unwrap()]);
     assert!(list.status.success(), "commands may use the file meanwhile: {list:?}");
+    let down = ["migrate", "down", "--component", "sso", "--to", "0", "--confirm", "sso", "--data"];
+    let down = [down.as_slice(), &[data.to_str().unwrap()]].concat();
+    let refused = run(&down);
+    assert_eq!(refused.status.code(), Some(1), "it would take the server's tables away: {refused:?}");
+    assert_eq!(browser.get(&server.path("/api/v1/me")).status, 200);
     server.kill();
     drop(Server::in_directory(directory.path(), &[]));
+    assert!(run(&down).status.success());
 }
 
 #[test]
