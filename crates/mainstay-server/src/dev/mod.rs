@@ -12,8 +12,8 @@ use mainstay_core::PageSize;
 use mainstay_saml::ServiceProvider;
 use mainstay_saml::idp::IdentityProvider;
 use mainstay_sso::{
-    AcsUrl, Cause, Connection, ConnectionFilter, ConnectionId, MetadataInput, MetadataSource, NewConnection,
-    OrganizationId, Scope, SessionsOnDisable, Sso, Status,
+    AcsUrl, Cause, Connection, ConnectionFilter, ConnectionId, ErrorKind, MetadataInput, MetadataSource,
+    NewConnection, OrganizationId, Scope, SessionsOnDisable, Sso, Status,
 };
 
 pub use self::key::KeyFileError;
@@ -23,6 +23,9 @@ use crate::start::StartError;
 
 /// The tenant of the development connection; nobody else may use the name.
 pub const ORGANIZATION: &str = "mainstay-development";
+
+/// How often what an earlier start left behind is looked at, when other nodes change it at the same moment.
+const ATTEMPTS: u32 = 4;
 
 /// Somebody who can be chosen on the provider's page.
 #[derive(Debug, Clone, Copy)]
@@ -105,7 +108,18 @@ async fn usable(
     Ok(None)
 }
 
+/// Nodes that start together all find the same connection enabled: one disables it, the others look again.
 async fn disable_all(sso: &Sso, scope: &Scope, cause: &Cause) -> Result<(), StartError> {
+    for _ in 1..ATTEMPTS {
+        match try_to_disable_all(sso, scope, cause).await {
+            Err(StartError::Sso(error)) if matches!(error.kind(), ErrorKind::Stale { .. }) => {}
+            done => return done,
+        }
+    }
+    try_to_disable_all(sso, scope, cause).await
+}
+
+async fn try_to_disable_all(sso: &Sso, scope: &Scope, cause: &Cause) -> Result<(), StartError> {
     for connection in
         ours(sso, scope).await?.into_iter().filter(|connection| connection.status == Status::Enabled)
     {

@@ -6,11 +6,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use mainstay_server::{Loaded, Sources};
-use mainstay_testkit::{PrivateCluster, pause};
+use mainstay_testkit::{PrivateCluster, TestDatabase, pause};
 
 use crate::dev_sign_in::{answered, refusal, sign_in};
 use crate::support::browser::{Browser, encode};
-use crate::support::server::{Server, free_port, mainstay, run};
+use crate::support::server::{Server, free_port, json, mainstay, run};
 
 #[test]
 fn the_first_start_makes_what_it_needs_for_its_owner_only() {
@@ -142,6 +142,20 @@ fn a_second_server_on_the_same_file_is_refused_before_it_writes() {
     server.kill();
     drop(Server::in_directory(directory.path(), &[]));
     assert!(run(&down).status.success());
+}
+
+#[test]
+fn nodes_that_start_together_agree_to_end_a_development_connection() {
+    let database = TestDatabase::postgres();
+    let directory = tempfile::tempdir().unwrap();
+    Server::in_directory(directory.path(), &["--dev", "--database", database.url()]).kill();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| Server::in_directory(directory.path(), &["--database", database.url()]));
+        }
+    });
+    let list = json(&["sso", "connection", "list", "--database", database.url()]);
+    assert_eq!(list["connections"][0]["status"], "disabled");
 }
 
 #[test]
