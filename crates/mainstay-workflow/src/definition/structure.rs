@@ -28,7 +28,8 @@ pub(super) fn check(graph: &Graph, index: &Index, found: &mut Vec<Problem>) {
 
 /// Branches that can be taken together must share a step that is not the end.
 fn convergence(graph: &Graph, index: &Index, node: &Node, route: &Route, found: &mut Vec<Problem>) {
-    let targets: Vec<usize> = route.targets.iter().filter_map(|target| index.node(target)).collect();
+    let mut targets: Vec<usize> = route.targets.iter().filter_map(|target| index.node(target)).collect();
+    targets.dedup();
     if targets.len() < 2 || route.mode == Mode::One {
         return;
     }

@@ -202,6 +202,12 @@ impl State {
         self.steps.get(flow.index().node(key)?)
     }
 
+    /// The steps, in the order of the graph.
+    #[must_use]
+    pub fn steps(&self) -> &[StepState] {
+        &self.steps
+    }
+
     /// The edges, in the order of the graph's routes and their targets.
     #[must_use]
     pub fn edges(&self) -> &[EdgeState] {

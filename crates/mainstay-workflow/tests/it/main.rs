@@ -1,1 +1,15 @@
-//! Tests.
+//! The crate from outside.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on must fail"
+)]
+
+mod driver;
+mod probes;
+mod problems;
+mod properties;
+mod render;
+mod semantics;
