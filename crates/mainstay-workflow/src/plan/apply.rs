@@ -17,6 +17,11 @@ pub enum Corrupt {
         /// The graph that it belongs to.
         found: Fingerprint,
     },
+    /// The state is stored in a form that this program does not know; replay the history.
+    UnknownFormat {
+        /// Its version.
+        format: u32,
+    },
     /// A record is missing or there twice.
     Gap {
         /// The place of the record that should come.
@@ -41,6 +46,9 @@ impl fmt::Display for Corrupt {
             Self::OtherGraph { expected, found } => {
                 write!(f, "it belongs to the graph {found}, not to {expected}")
             }
+            Self::UnknownFormat { format } => {
+                write!(f, "the state is stored in format {format}, which this program does not know")
+            }
             Self::Gap { expected, found } => write!(f, "record {found} came where {expected} should"),
             Self::NotStarted => f.write_str("the history does not begin with the start of the run"),
             Self::OutOfPlace { seq, step } => write!(f, "record {seq} does not fit the state of {step}"),
@@ -52,6 +60,9 @@ impl std::error::Error for Corrupt {}
 
 /// Whether a state can be read with a workflow.
 pub(super) fn belongs(flow: &Workflow, state: &State) -> Result<(), Corrupt> {
+    if state.format != State::FORMAT {
+        return Err(Corrupt::UnknownFormat { format: state.format });
+    }
     if state.fingerprint != flow.fingerprint() {
         return Err(Corrupt::OtherGraph { expected: flow.fingerprint(), found: state.fingerprint });
     }

@@ -10,6 +10,9 @@ use super::{
 };
 use crate::graph::{EventName, Kind, Mode, Node, StepKey, noise};
 
+/// How many items a map may have: the state has an entry for each.
+const ITEM_LIMIT: u32 = 100_000;
+
 /// An attempt that counts: where it belongs.
 struct Current<'a> {
     at: usize,
@@ -33,6 +36,9 @@ impl<'a> Machine<'a> {
                 }
                 if self.is_stopping() {
                     return self.drained(attempt, &current, false);
+                }
+                if items > ITEM_LIMIT {
+                    return self.failed(&attempt, &current, Fault::TooManyItems { items });
                 }
                 self.keep(Fact::Listed { step: attempt.step, items, output })
             }
@@ -58,7 +64,12 @@ impl<'a> Machine<'a> {
             Input::Pause if self.state.paused => Err(Refusal::Paused),
             Input::Pause => self.keep(Fact::Paused),
             Input::Resume if !self.state.paused => Err(Refusal::NotPaused),
-            Input::Resume => self.keep(Fact::Resumed),
+            Input::Resume => {
+                self.record(Fact::Resumed)?;
+                // Signals that came in the meantime first, then what ran out in the meantime.
+                self.settle()?;
+                self.tick()
+            }
         }
     }
 

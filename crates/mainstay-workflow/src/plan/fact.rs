@@ -246,6 +246,11 @@ pub enum Fault {
         /// How it ended.
         outcome: Outcome,
     },
+    /// A map has more items than a run can keep.
+    TooManyItems {
+        /// How many.
+        items: u32,
+    },
     /// Too few items of a map can succeed.
     TooFewItems {
         /// How many must.
@@ -296,6 +301,7 @@ impl fmt::Display for Fault {
             Self::TooFewItems { needed, possible } => {
                 write!(f, "{needed} items must succeed, only {possible} still can")
             }
+            Self::TooManyItems { items } => write!(f, "{items} items are too many for one map"),
             Self::DeadlineExceeded => f.write_str("the run took too long"),
             Self::DeadEnd => f.write_str("all paths were skipped, no done step was reached"),
         }

@@ -12,6 +12,8 @@ use crate::graph::{EventName, Fingerprint, SignalName, StepKey};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct State {
+    /// The version of this form. A state of another version is rebuilt from the history.
+    pub format: u32,
     /// The graph that the run is pinned to.
     pub fingerprint: Fingerprint,
     /// How many records the history has.
@@ -161,8 +163,12 @@ pub struct Letter {
 }
 
 impl State {
+    /// The version of the stored form that this crate writes.
+    pub const FORMAT: u32 = 1;
+
     pub(super) fn blank(flow: &Workflow) -> Self {
         Self {
+            format: Self::FORMAT,
             fingerprint: flow.fingerprint(),
             seq: 0,
             stage: Stage::Running,

@@ -1,7 +1,7 @@
 //! Laws over random sound graphs, random results and random crashes. What holds after every single transition (a kept state and a
 //! replayed history are the same; a run that has not ended rests on something) is in `driver`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mainstay_workflow::plan::{EdgeState, Fact};
@@ -137,6 +137,12 @@ fn ended_well(run: &Run<'_>) {
         }
     }
     assert!(ends.values().all(|times| *times == 1), "a step ends or is skipped once: {ends:?}");
+    let mut given_out = BTreeSet::new();
+    for record in &run.history {
+        if let Fact::Scheduled { attempt, .. } = &record.fact {
+            assert!(given_out.insert(attempt), "{attempt} was given out twice");
+        }
+    }
     let finished = |record: &&mainstay_workflow::Record| matches!(record.fact, Fact::Finished { .. });
     assert_eq!(run.history.iter().filter(finished).count(), 1);
     assert!(run.history.last().iter().all(finished), "nothing happens after the end");
@@ -166,11 +172,9 @@ fn undone_in_reverse(run: &Run<'_>) {
                     to_undo.push(step.as_str());
                 }
             }
-            Fact::Undone { step } | Fact::NotUndone { step, .. } => {
-                // Steps of unknown outcome are undone too; they are not in this list.
-                if to_undo.contains(&step.as_str()) {
-                    assert_eq!(to_undo.pop(), Some(step.as_str()));
-                }
+            // Steps of unknown outcome are undone too; they are not in this list.
+            Fact::Undone { step } | Fact::NotUndone { step, .. } if to_undo.contains(&step.as_str()) => {
+                assert_eq!(to_undo.pop(), Some(step.as_str()));
             }
             _ => {}
         }

@@ -271,6 +271,40 @@ fn a_paused_run_takes_results_and_begins_nothing() {
 }
 
 #[test]
+fn what_ran_out_during_a_pause_ends_with_it_but_signals_come_first() {
+    let flow = Definition::new("wait", 1)
+        .node(
+            Node::wait("w")
+                .signal("s", "got")
+                .expires(Duration::from_secs(5), "late")
+                .on("got", ["a"])
+                .on("late", ["end"]),
+        )
+        .node(Node::task("a", ["ok"]).on("ok", ["end"]))
+        .done("end")
+        .build()
+        .unwrap();
+    for (signalled, status) in [(true, Status::Running), (false, Status::Completed)] {
+        let mut run = Run::new(&flow);
+        run.input(Input::Pause).unwrap();
+        if signalled {
+            run.signal("s", json!(1));
+        }
+        run.wait(Duration::from_secs(9));
+        assert_eq!(run.status(), Status::Paused);
+        run.input(Input::Resume).unwrap();
+        assert_eq!(run.status(), status);
+    }
+}
+
+#[test]
+fn a_map_over_too_much_is_refused() {
+    let flow = mapped(Node::map("rows", "list", "import"));
+    let run = listed(&flow, u32::MAX);
+    assert_eq!((run.status(), run.reason().contains("too many")), (Status::Failed, true));
+}
+
+#[test]
 fn pauses_between_attempts_are_as_told() {
     let (base, max) = (Duration::from_secs(1), Duration::from_secs(3));
     let retry = Retry::attempts(4).with_backoff(Backoff::Exponential, base, max);
