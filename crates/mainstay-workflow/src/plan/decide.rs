@@ -3,10 +3,10 @@
 use mainstay_core::Timestamp;
 use serde_json::Value;
 
-use super::effect::revoke;
+use super::effect::{out, revoked};
 use super::{
-    Attempt, Corrupt, Fact, Fault, Input, Item, Machine, Outcome, Part, Refusal, Stage, StepState, Trial,
-    after_ms,
+    Attempt, Corrupt, Effect, Fact, Fault, Input, Item, Machine, Outcome, Part, Refusal, Stage, StepState,
+    Trial, after_ms,
 };
 use crate::graph::{EventName, Kind, Mode, Node, StepKey, noise};
 
@@ -217,9 +217,24 @@ impl<'a> Machine<'a> {
                 continue;
             }
             if node.compensate.is_some() && step.is_out() {
-                self.effects.extend(revoke(node, step));
+                let attempts = out(node, step);
+                self.take_back(node, attempts)?;
             } else {
                 self.record(Fact::Abandoned { step: node.key.clone() })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for attempts back. Those that this very transition gave out have not left it yet: they surely did nothing.
+    fn take_back(&mut self, node: &Node, attempts: Vec<(Part, Trial)>) -> Result<(), Corrupt> {
+        for (part, trial) in attempts {
+            let attempt = Attempt { step: node.key.clone(), part, number: trial.number };
+            let gives_out = |effect: &Effect| effect.gives_out() == Some(&attempt);
+            if self.effects.iter().any(gives_out) {
+                self.record(Fact::Drained { attempt, ran: trial.unsure })?;
+            } else {
+                self.effects.push(revoked(node, attempt));
             }
         }
         Ok(())

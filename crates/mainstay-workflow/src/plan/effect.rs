@@ -65,6 +65,40 @@ pub enum Effect {
     },
 }
 
+impl Effect {
+    /// The attempt that it gives out.
+    pub(super) fn gives_out(&self) -> Option<&Attempt> {
+        match self {
+            Self::Run { attempt, .. } | Self::StartChild { attempt, .. } => Some(attempt),
+            _ => None,
+        }
+    }
+
+    /// Whether the other one takes it back.
+    fn is_undone_by(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::SetTimer { step: set, .. }, Self::ClearTimer { step }) => set == step,
+            (_, Self::Revoke { attempt } | Self::CancelChild { attempt }) => {
+                self.gives_out() == Some(attempt)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Leaves out what was asked for and taken back in one transition; `drained` are attempts that were taken back without an effect.
+pub(super) fn netted(mut effects: Vec<Effect>, drained: &[&Attempt]) -> Vec<Effect> {
+    effects.retain(|effect| effect.gives_out().is_none_or(|attempt| !drained.contains(&attempt)));
+    let mut net: Vec<Effect> = Vec::with_capacity(effects.len());
+    for effect in effects {
+        match net.iter().position(|before| before.is_undone_by(&effect)) {
+            Some(at) => drop(net.remove(at)),
+            None => net.push(effect),
+        }
+    }
+    net
+}
+
 /// A step that a signal would wake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Awaited {
@@ -115,12 +149,15 @@ pub(super) fn revoke(node: &Node, state: &StepState) -> Vec<Effect> {
     let attempts = out(node, state).into_iter();
     let attempts =
         attempts.map(|(part, trial)| Attempt { step: node.key.clone(), part, number: trial.number });
-    attempts
-        .map(|attempt| match node.kind {
-            Kind::Child { .. } => Effect::CancelChild { attempt },
-            _ => Effect::Revoke { attempt },
-        })
-        .collect()
+    attempts.map(|attempt| revoked(node, attempt)).collect()
+}
+
+/// Takes back one attempt.
+pub(super) fn revoked(node: &Node, attempt: Attempt) -> Effect {
+    match node.kind {
+        Kind::Child { .. } => Effect::CancelChild { attempt },
+        _ => Effect::Revoke { attempt },
+    }
 }
 
 /// All that must be under way for a run in this state: what a store has to have, and what is rebuilt from a state alone.

@@ -145,7 +145,13 @@ impl<'a> Machine<'a> {
     }
 
     fn end(self) -> Transition {
-        Transition { state: self.state, records: self.records, effects: self.effects }
+        let drained = self.records.iter().filter_map(|record| match &record.fact {
+            Fact::Drained { attempt, .. } => Some(attempt),
+            _ => None,
+        });
+        let drained: Vec<&Attempt> = drained.collect();
+        let effects = effect::netted(self.effects, &drained);
+        Transition { state: self.state, records: self.records, effects }
     }
 }
 

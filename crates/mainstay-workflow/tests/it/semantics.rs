@@ -305,6 +305,28 @@ fn a_map_over_too_much_is_refused() {
 }
 
 #[test]
+fn what_is_taken_back_at_once_is_never_given_out() {
+    let flow = Definition::new("w", 1)
+        .node(Node::task("a", ["ok"]).on("ok", ["slow", "m"]))
+        .node(Node::task("slow", ["ok"]).on("ok", ["m"]))
+        .node(
+            Node::wait("m")
+                .join(Join::Any)
+                .signal("go", "ok")
+                .expires(Duration::from_secs(1), "late")
+                .on("ok", ["end"])
+                .on("late", ["end"]),
+        )
+        .done("end")
+        .build()
+        .unwrap();
+    let mut run = Run::new(&flow);
+    run.signal("go", json!(1));
+    run.ok("a", "ok");
+    assert_eq!(run.effects, [Effect::Finish { outcome: Outcome::Completed }]);
+}
+
+#[test]
 fn pauses_between_attempts_are_as_told() {
     let (base, max) = (Duration::from_secs(1), Duration::from_secs(3));
     let retry = Retry::attempts(4).with_backoff(Backoff::Exponential, base, max);
