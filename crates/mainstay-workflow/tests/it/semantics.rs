@@ -327,6 +327,26 @@ fn what_is_taken_back_at_once_is_never_given_out() {
 }
 
 #[test]
+fn a_signal_goes_to_the_step_that_has_waited_longest() {
+    let flow = Definition::new("w", 1)
+        .node(Node::task("start", ["ok"]).on("ok", ["work", "z"]))
+        .node(Node::wait("z").signal("go", "ok").on("ok", ["merge"]))
+        .node(Node::task("work", ["ok"]).on("ok", ["b"]))
+        .node(Node::wait("b").signal("go", "ok").on("ok", ["merge"]))
+        .node(Node::task("merge", ["ok"]).on("ok", ["end"]))
+        .done("end")
+        .build()
+        .unwrap();
+    let mut run = Run::new(&flow);
+    run.ok("start", "ok");
+    run.ok("work", "ok");
+    run.signal("go", json!(1));
+    assert_eq!((run.ends("z"), run.ends("b")), (1, 0));
+    run.signal("go", json!(2));
+    assert_eq!(run.context()["steps"]["b"], json!(2));
+}
+
+#[test]
 fn pauses_between_attempts_are_as_told() {
     let (base, max) = (Duration::from_secs(1), Duration::from_secs(3));
     let retry = Retry::attempts(4).with_backoff(Backoff::Exponential, base, max);
