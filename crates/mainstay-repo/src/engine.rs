@@ -28,6 +28,18 @@ macro_rules! each {
     };
 }
 
+macro_rules! run {
+    ($driver:expr, $payload:expr, $call:expr) => {
+        match $payload {
+            Payload::Read(statements) => $driver.read(statements, $call).await.map(Outcome::Rows),
+            Payload::Write(statement) => $driver.write(statement, $call).await.map(Outcome::Written),
+            Payload::Batch(batch) => $driver.batch(batch, $call).await.map(Outcome::Batch),
+            Payload::Begin => $driver.begin($call).await.map(Outcome::Begun),
+            Payload::Commit => Err(Error::invalid_input("a commit needs its transaction")),
+        }
+    };
+}
+
 impl Engine {
     pub(crate) async fn open(options: &RepoOptions) -> Result<Self> {
         match options.url() {
@@ -45,13 +57,14 @@ impl Engine {
     }
 
     pub(crate) async fn run(&self, payload: Payload, call: &Call) -> Result<Outcome> {
-        each!(self, driver => match payload {
-            Payload::Read(statements) => driver.read(statements, call).await.map(Outcome::Rows),
-            Payload::Write(statement) => driver.write(statement, call).await.map(Outcome::Written),
-            Payload::Batch(batch) => driver.batch(batch, call).await.map(Outcome::Batch),
-            Payload::Begin => driver.begin(call).await.map(Outcome::Begun),
-            Payload::Commit => Err(Error::invalid_input("a commit needs its transaction")),
-        })
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(driver) => run!(driver, payload, call),
+            // In a box, so that a caller who waits for SQLite does not carry room for PostgreSQL's much larger futures;
+            // beside a round trip to a server the allocation is nothing.
+            #[cfg(feature = "postgres")]
+            Self::Postgres(driver) => Box::pin(async { run!(driver, payload, call) }).await,
+        }
     }
 
     pub(crate) fn dialect(&self) -> Dialect {
