@@ -107,6 +107,16 @@ pub(super) fn check_path(config: &SqliteConfig) -> Result<()> {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
     };
+    if let Err(error) = std::fs::metadata(&directory)
+        && error.kind() == std::io::ErrorKind::PermissionDenied
+    {
+        return Err(Error::new(
+            ErrorKind::PermissionDenied,
+            format!("the directory {} may not be entered by this user", directory.display()),
+        )
+        .with_help("let this user enter every directory on the way, and write the last one")
+        .with_source(error));
+    }
     if !directory.is_dir() {
         return Err(Error::configuration(format!("the directory {} does not exist", directory.display()))
             .with_help(format!("create it: mkdir -p {}", directory.display())));
@@ -224,12 +234,14 @@ fn opening(config: &SqliteConfig, connection: &Connection, error: rusqlite::Erro
     let translated = translate(connection, error);
     let kind = if read_only { ErrorKind::PermissionDenied } else { translated.kind().clone() };
     let message = format!("{} cannot be opened: {}", config.path().display(), translated.message());
-    let opened = Error::new(kind, message);
-    match translated.help().map(str::to_owned) {
-        Some(help) => opened.with_help(help),
-        None => opened,
-    }
-    .with_source(translated)
+    let help = match translated.help() {
+        _ if read_only => {
+            "let this user write the file and its directory, in which SQLite keeps its log".to_owned()
+        }
+        Some(help) => help.to_owned(),
+        None => "check the file, its directory and its file system".to_owned(),
+    };
+    Error::new(kind, message).with_help(help).with_source(translated)
 }
 
 fn watch(connection: &mut Connection) -> Result<Watch> {
