@@ -198,6 +198,17 @@ impl Error {
             .with_help("read back what you wrote before you repeat it; do not report it as failed")
     }
 
+    /// The same error for another caller; the error beneath stays with the first.
+    pub(crate) fn for_another(&self) -> Self {
+        let Inner { kind, message, help, source: _ } = &*self.0;
+        Self(Box::new(Inner {
+            kind: kind.clone(),
+            message: message.clone(),
+            help: help.clone(),
+            source: None,
+        }))
+    }
+
     /// What happened, to decide on.
     #[must_use]
     pub fn kind(&self) -> &ErrorKind {

@@ -160,7 +160,7 @@ impl Committer {
             Verdict::Lost { error, unknown } => {
                 self.session = None;
                 for job in jobs {
-                    let error = copy(&error);
+                    let error = error.for_another();
                     let error = if unknown { lost_commit(job.call.request_id, error) } else { error };
                     job.finish(Err(error));
                 }
@@ -279,15 +279,6 @@ async fn take(
 
 fn fail_all(jobs: impl IntoIterator<Item = Job>, error: &Error) {
     for job in jobs {
-        job.finish(Err(copy(error)));
-    }
-}
-
-/// The same error for another caller; the error beneath stays with the first.
-fn copy(error: &Error) -> Error {
-    let copy = Error::new(error.kind().clone(), error.message().to_owned());
-    match error.help() {
-        Some(help) => copy.with_help(help.to_owned()),
-        None => copy,
+        job.finish(Err(error.for_another()));
     }
 }

@@ -160,13 +160,7 @@ pub(super) fn at_commit(error: &Error, request_id: RequestId) -> Error {
         ErrorKind::Unavailable => {
             Error::unknown(request_id, format!("the commit failed: {}", error.message()))
         }
-        kind => {
-            let again = Error::new(kind.clone(), error.message().to_owned());
-            match error.help() {
-                Some(help) => again.with_help(help.to_owned()),
-                None => again,
-            }
-        }
+        _ => error.for_another(),
     }
 }
 

@@ -179,13 +179,8 @@ impl Writer {
 fn refuse(taken: &mut VecDeque<Job>, error: &Error) {
     while let Some(Job::Write(_)) = taken.front() {
         let Some(Job::Write(member)) = taken.pop_front() else { return };
-        let refused = Error::new(error.kind().clone(), error.message().to_owned());
-        let refused = match error.help() {
-            Some(help) => refused.with_help(help.to_owned()),
-            None => refused,
-        };
         if member.ticket.start() {
-            let _ = member.reply.send(Err(refused));
+            let _ = member.reply.send(Err(error.for_another()));
         }
     }
 }
