@@ -34,10 +34,10 @@
 
 #![deny(missing_docs)]
 
-mod definition;
-pub mod graph;
 pub mod plan;
 pub mod render;
+
+pub use mainstay_workflow_graph::{definition, graph};
 
 pub use definition::{Definition, Problem, Problems, Workflow};
 pub use graph::{Graph, Join, Mode, Need, Node, Retry, Scope, Unique};

@@ -13,7 +13,12 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("mainstay-saml", &["mainstay-core"]),
     ("mainstay-litefs", &["mainstay-core", "mainstay-repo"]),
     ("mainstay-sso", &["mainstay-core", "mainstay-repo", "mainstay-saml"]),
-    ("mainstay-workflow", &["mainstay-core", "mainstay-repo"]),
+    ("mainstay-workflow-graph", &[]),
+    ("mainstay-workflow-macros", &["mainstay-workflow-graph"]),
+    (
+        "mainstay-workflow",
+        &["mainstay-core", "mainstay-repo", "mainstay-workflow-graph", "mainstay-workflow-macros"],
+    ),
     ("mainstay-images", &["mainstay-core", "mainstay-repo"]),
     (
         "mainstay-server",

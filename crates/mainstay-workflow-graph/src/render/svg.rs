@@ -3,9 +3,8 @@
 use std::fmt::Write;
 
 use super::layout::{Layout, Path, Place, layout};
-use super::{edge_word, fitting, kind_word, step_word};
+use super::{Overlay, kind_word};
 use crate::definition::Workflow;
-use crate::plan::State;
 
 const STYLE: &str = "text{font:13px system-ui,sans-serif;fill:#1c2024;text-anchor:middle}\
 .kind,.event{font-size:11px;fill:#60646c}rect{fill:#f9f9fb;stroke:#8b8d98}\
@@ -18,8 +17,7 @@ path{fill:none;stroke:#8b8d98}marker path{fill:#8b8d98}.taken path{stroke:#21835
 
 /// The workflow as SVG. Every step and every line has its state as class; the words are in the picture, not only the colours.
 #[must_use]
-pub fn svg(flow: &Workflow, state: Option<&State>) -> String {
-    let state = fitting(flow, state);
+pub fn svg(flow: &Workflow, overlay: &Overlay) -> String {
     let Layout { width, height, places, paths } = layout(flow);
     let graph = flow.graph();
     let title = escaped(&format!("{} v{}", graph.name, graph.version));
@@ -32,10 +30,10 @@ pub fn svg(flow: &Workflow, state: Option<&State>) -> String {
          orient=\"auto\"><path d=\"M0 0 8 4 0 8z\"/></marker></defs>"
     );
     for path in &paths {
-        draw_path(&mut out, path, edge_word(state, &path.line.edges));
+        draw_path(&mut out, path, overlay.edges(&path.line.edges));
     }
     for place in &places {
-        draw_place(&mut out, flow, place, step_word(state, place.node));
+        draw_place(&mut out, flow, place, overlay.step(place.node));
     }
     out.push_str("</svg>\n");
     out

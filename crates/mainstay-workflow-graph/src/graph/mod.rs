@@ -15,12 +15,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use fingerprint::Fingerprint;
-pub(crate) use index::{Edge, Index};
+pub use index::{Edge, Index};
 pub use name::{EventName, HandlerName, SignalName, StepKey};
 pub(crate) use name::{NAME_LIMIT, is_well_formed};
 pub use node::{Arrival, Expiry, Join, Kind, Mode, Need, Node, Presence, Route};
 pub use retry::{Backoff, Retry};
-pub(crate) use retry::{millis, noise};
+pub use retry::{millis, noise};
 pub use unique::{KeyError, Scope, Unique};
 
 /// The version of the stored form that this crate writes.

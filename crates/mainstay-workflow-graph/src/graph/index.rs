@@ -6,26 +6,33 @@ use super::{EventName, Graph, Mode, Node, StepKey};
 
 /// One way from a step to another.
 #[derive(Debug, Clone)]
-pub(crate) struct Edge {
-    pub(crate) from: usize,
-    pub(crate) to: usize,
-    pub(crate) event: EventName,
-    pub(crate) mode: Mode,
+pub struct Edge {
+    /// The place of its source.
+    pub from: usize,
+    /// The place of its target.
+    pub to: usize,
+    /// The event that takes it.
+    pub event: EventName,
+    /// How its route chooses.
+    pub mode: Mode,
 }
 
 /// Numbers are places in [`Graph::nodes`] and in [`Index::edges`]. Targets that do not exist have no edge.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Index {
-    pub(crate) edges: Vec<Edge>,
+pub struct Index {
+    /// By source, in the order of its routes and their targets.
+    pub edges: Vec<Edge>,
     /// Every step after all steps that lead to it; those on and behind a cycle are missing.
-    pub(crate) order: Vec<usize>,
+    pub order: Vec<usize>,
     keys: BTreeMap<StepKey, usize>,
     incoming: Vec<Vec<usize>>,
     outgoing: Vec<Vec<usize>>,
 }
 
 impl Index {
-    pub(crate) fn new(graph: &Graph) -> Self {
+    /// The numbers of a graph; a graph that is not sound has some too.
+    #[must_use]
+    pub fn new(graph: &Graph) -> Self {
         let mut index = Self {
             incoming: vec![Vec::new(); graph.nodes.len()],
             outgoing: vec![Vec::new(); graph.nodes.len()],
@@ -78,30 +85,36 @@ impl Index {
     }
 
     /// The place of a step.
-    pub(crate) fn node(&self, key: &StepKey) -> Option<usize> {
+    #[must_use]
+    pub fn node(&self, key: &StepKey) -> Option<usize> {
         self.keys.get(key).copied()
     }
 
     /// The numbers of the edges that lead to a step.
-    pub(crate) fn incoming_ids(&self, node: usize) -> &[usize] {
+    #[must_use]
+    pub fn incoming_ids(&self, node: usize) -> &[usize] {
         self.incoming.get(node).map_or(&[], Vec::as_slice)
     }
 
     /// The numbers of the edges that lead away from a step.
-    pub(crate) fn outgoing_ids(&self, node: usize) -> &[usize] {
+    #[must_use]
+    pub fn outgoing_ids(&self, node: usize) -> &[usize] {
         self.outgoing.get(node).map_or(&[], Vec::as_slice)
     }
 
-    pub(crate) fn incoming(&self, node: usize) -> impl Iterator<Item = &Edge> {
+    /// The edges that lead to a step.
+    pub fn incoming(&self, node: usize) -> impl Iterator<Item = &Edge> {
         self.incoming_ids(node).iter().filter_map(|edge| self.edges.get(*edge))
     }
 
-    pub(crate) fn outgoing(&self, node: usize) -> impl Iterator<Item = &Edge> {
+    /// The edges that lead away from a step.
+    pub fn outgoing(&self, node: usize) -> impl Iterator<Item = &Edge> {
         self.outgoing_ids(node).iter().filter_map(|edge| self.edges.get(*edge))
     }
 
     /// Which steps can be reached from one, itself included.
-    pub(crate) fn reach(&self, from: usize) -> Vec<bool> {
+    #[must_use]
+    pub fn reach(&self, from: usize) -> Vec<bool> {
         let mut seen = vec![false; self.outgoing.len()];
         let mut open = vec![from];
         while let Some(node) = open.pop() {

@@ -2,20 +2,18 @@
 
 use std::fmt::Write;
 
-use super::{edge_word, fitting, kind_word, lines, step_word};
+use super::{Overlay, kind_word, lines};
 use crate::definition::Workflow;
-use crate::plan::State;
 
 /// The workflow in the language of Graphviz.
 #[must_use]
-pub fn dot(flow: &Workflow, state: Option<&State>) -> String {
-    let state = fitting(flow, state);
+pub fn dot(flow: &Workflow, overlay: &Overlay) -> String {
     let graph = flow.graph();
     let mut out = String::new();
     let name = quoted(&format!("{} v{}", graph.name, graph.version));
     let _ = writeln!(out, "digraph {name} {{\n  rankdir=TB;\n  node [shape=box, style=rounded];");
     for (at, node) in graph.nodes.iter().enumerate() {
-        let word = step_word(state, at);
+        let word = overlay.step(at);
         let shape = if node.is_done() { "doublecircle" } else { "box" };
         let bold = if node.key == graph.start { ", penwidth=2" } else { "" };
         let class = if word.is_empty() { String::new() } else { format!(", class={}", quoted(word)) };
@@ -23,7 +21,7 @@ pub fn dot(flow: &Workflow, state: Option<&State>) -> String {
         let _ = writeln!(out, "  n{at} [label={label}, shape={shape}{bold}{class}];");
     }
     for line in lines(flow) {
-        let style = match edge_word(state, &line.edges) {
+        let style = match overlay.edges(&line.edges) {
             "taken" => ", penwidth=2",
             "skipped" => ", style=dashed, color=gray",
             _ => "",

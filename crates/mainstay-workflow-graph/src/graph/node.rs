@@ -38,10 +38,9 @@ pub struct Node {
     pub reads: BTreeMap<StepKey, Presence>,
 }
 
-/// What a step does.
+/// What a step does. Exhaustive on purpose: who moves or draws runs must say what a new kind means there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case", deny_unknown_fields)]
-#[non_exhaustive]
 pub enum Kind {
     /// Runs code of the host.
     Task {

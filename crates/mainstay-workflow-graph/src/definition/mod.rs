@@ -58,11 +58,15 @@ impl Workflow {
         self.fingerprint
     }
 
-    pub(crate) fn index(&self) -> &Index {
+    /// Its edges and the order of its steps.
+    #[must_use]
+    pub fn index(&self) -> &Index {
         &self.index
     }
 
-    pub(crate) fn node(&self, at: usize) -> Option<&Node> {
+    /// The step at a place.
+    #[must_use]
+    pub fn node(&self, at: usize) -> Option<&Node> {
         self.graph.nodes.get(at)
     }
 }

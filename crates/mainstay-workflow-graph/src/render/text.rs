@@ -2,15 +2,13 @@
 
 use std::fmt::Write;
 
-use super::{edge_word, fitting, kind_word, step_word};
+use super::{Overlay, kind_word};
 use crate::definition::Workflow;
 use crate::graph::{Join, Mode, Route, StepKey};
-use crate::plan::State;
 
 /// The steps in an order in which they can run, each with where its events lead: `&` is "and", `|` is "one of", `+` is "some of".
 #[must_use]
-pub fn text(flow: &Workflow, state: Option<&State>) -> String {
-    let state = fitting(flow, state);
+pub fn text(flow: &Workflow, overlay: &Overlay) -> String {
     let (graph, index) = (flow.graph(), flow.index());
     let mut out = format!("{} v{}\n", graph.name, graph.version);
     for &at in &index.order {
@@ -20,7 +18,7 @@ pub fn text(flow: &Workflow, state: Option<&State>) -> String {
             Join::Any => ", any".to_owned(),
             Join::AtLeast(needs) => format!(", {needs} of {}", index.incoming_ids(at).len()),
         };
-        let word = step_word(state, at);
+        let word = overlay.step(at);
         let word = if word.is_empty() { String::new() } else { format!(": {word}") };
         let _ = writeln!(out, "{} ({}{join}){word}", node.key, kind_word(node));
         for route in &node.routes {
@@ -28,7 +26,7 @@ pub fn text(flow: &Workflow, state: Option<&State>) -> String {
             let edges: Vec<usize> = edges
                 .filter(|edge| index.edges.get(*edge).is_some_and(|edge| edge.event == route.event))
                 .collect();
-            let mark = match edge_word(state, &edges) {
+            let mark = match overlay.edges(&edges) {
                 "taken" => "*",
                 "skipped" => "x",
                 _ => " ",

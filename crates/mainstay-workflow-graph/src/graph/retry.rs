@@ -84,12 +84,14 @@ impl Retry {
 }
 
 /// A duration in whole milliseconds, held at the largest number.
-pub(crate) fn millis(duration: Duration) -> u64 {
+#[must_use]
+pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Noise that depends on its inputs only, so that a replay pauses as the run did.
-pub(crate) fn noise(seed: u64, salt: &[u64]) -> u64 {
+#[must_use]
+pub fn noise(seed: u64, salt: &[u64]) -> u64 {
     salt.iter().fold(seed, |state, part| {
         let mut z = (state ^ part).wrapping_add(0x9e37_79b9_7f4a_7c15);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,0 +1,3 @@
+//! The macros of `mainstay-workflow`; use them from there.
+
+#![deny(missing_docs)]
