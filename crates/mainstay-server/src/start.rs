@@ -268,7 +268,7 @@ async fn setup_link(sso: &Sso, scope: &Scope, url: &PublicUrl) -> Result<Option<
 
 /// A connection keeps the names that it was made with; under another public URL its responses go elsewhere.
 async fn warn_of_other_names(sso: &Sso, scope: &Scope, url: &PublicUrl) -> Result<(), StartError> {
-    let filter = ConnectionFilter { status: Some(Status::Enabled), organization: None };
+    let filter = ConnectionFilter { status: Some(Status::Enabled), ..ConnectionFilter::default() };
     let enabled = sso.connection_list(scope, &filter, PageSize::clamped(PageSize::MAX), None).await?;
     let start = url.join("/");
     let mut others = enabled.items.iter().filter(|connection| !connection.acs_url.starts_with(&start));

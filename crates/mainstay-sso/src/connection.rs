@@ -221,6 +221,14 @@ pub struct ConnectionFilter {
     pub organization: Option<OrganizationId>,
     /// Only those with this status.
     pub status: Option<Status>,
+    /// Only those that go by this name: their organization's, exactly, or the display name, in whatever case and spacing.
+    pub named: Option<String>,
+}
+
+/// A display name as it is searched for: people remember neither case nor spaces.
+pub(crate) fn name_key(name: &str) -> String {
+    let words: Vec<String> = name.split_whitespace().map(str::to_lowercase).collect();
+    words.join(" ")
 }
 
 /// What becomes of the sessions of a connection that is disabled.

@@ -71,7 +71,7 @@ pub(crate) async fn sign_in(
     State(app): State<App>,
     Query(query): Query<SignInQuery>,
 ) -> Result<Response, Problem> {
-    let enabled = |organization| ConnectionFilter { status: Some(Status::Enabled), organization };
+    let enabled = |named| ConnectionFilter { status: Some(Status::Enabled), named, organization: None };
     let most = u32::try_from(limits::SIGN_IN_LISTED).unwrap_or(u32::MAX);
     let first = app.sso().connection_list(app.scope(), &enabled(None), PageSize::clamped(most), None).await?;
     let choices = |items: &[Connection]| items.iter().map(choice).collect();
@@ -79,12 +79,11 @@ pub(crate) async fn sign_in(
         return Ok(sign_in::page(&SignIn::Listed(choices(&first.items)), app.is_dev()));
     }
     let asked = query.organization.trim().to_owned();
-    let found = match asked.parse() {
-        Ok(organization) => {
-            let filter = enabled(Some(organization));
-            app.sso().connection_list(app.scope(), &filter, PageSize::clamped(most), None).await?.items
-        }
-        Err(_blank) => Vec::new(),
+    let found = if asked.is_empty() {
+        Vec::new()
+    } else {
+        let filter = enabled(Some(asked.clone()));
+        app.sso().connection_list(app.scope(), &filter, PageSize::clamped(most), None).await?.items
     };
     Ok(sign_in::page(&SignIn::Searched { asked, found: choices(&found) }, app.is_dev()))
 }

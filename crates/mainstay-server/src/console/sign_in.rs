@@ -19,7 +19,8 @@ pub(crate) struct Choice {
 pub(crate) enum SignIn {
     /// Few enough to list.
     Listed(Vec<Choice>),
-    /// Too many: the organisation is asked for, and these match what was entered.
+    /// Too many: a name is asked for, the organisation's or the connection's, and these go by what was entered. Never a part of
+    /// a name: strangers are not to leaf through the customers.
     Searched { asked: String, found: Vec<Choice> },
 }
 
@@ -78,7 +79,7 @@ fn search(asked: &str, found: &[Choice]) -> Markup {
         @if !found.is_empty() {
             (list(found))
         } @else if !asked.is_empty() {
-            p class="notice choices" role="status" { "No organisation goes by that name. It is the exact name that your administrator gave." }
+            p class="notice choices" role="status" { "Nothing goes by that name. Write the whole name, as your administrator gave it." }
         }
     }
 }

@@ -82,7 +82,7 @@ pub(crate) async fn stop(sso: &Sso, scope: &Scope) -> Result<(), StartError> {
 
 async fn ours(sso: &Sso, scope: &Scope) -> Result<Vec<Connection>, StartError> {
     let organization = Some(OrganizationId::new(ORGANIZATION)?);
-    let filter = ConnectionFilter { organization, status: None };
+    let filter = ConnectionFilter { organization, ..ConnectionFilter::default() };
     Ok(sso.connection_list(scope, &filter, PageSize::clamped(PageSize::MAX), None).await?.items)
 }
 

@@ -3,20 +3,20 @@
 use mainstay_core::{Cursor, PageSize};
 use mainstay_repo::{FromRow, Json, Row, Sql, Statement};
 
-use crate::connection::{Connection, ConnectionFilter};
+use crate::connection::{Connection, ConnectionFilter, name_key};
 use crate::error::Result;
 use crate::ids::ConnectionId;
 use crate::scope::OrganizationId;
 
 const INSERT: Sql = Sql::new(
     "INSERT INTO sso_connections (id, display_name, organization_id, status, preset, sp_entity_id, acs_url, \
-     idp_entity_id, idp_sso_url, policy, request, lock_version, created_at, updated_at) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+     idp_entity_id, idp_sso_url, policy, request, lock_version, created_at, updated_at, name_key) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
 );
 const UPDATE: Sql = Sql::new(
     "UPDATE sso_connections SET display_name = $3, status = $4, preset = $5, sp_entity_id = $6, acs_url = $7, \
      idp_entity_id = $8, idp_sso_url = $9, policy = $10, request = $11, updated_at = $12, \
-     lock_version = lock_version + 1 WHERE id = $1 AND lock_version = $2",
+     name_key = $13, lock_version = lock_version + 1 WHERE id = $1 AND lock_version = $2",
 );
 const DELETE: Sql =
     Sql::new("DELETE FROM sso_connections WHERE id = $1 AND lock_version = $2 AND status <> 'enabled'");
@@ -26,6 +26,13 @@ const UNCHANGED: Sql = Sql::new(
 );
 const LIST: Sql = Sql::new(
     "SELECT * FROM sso_connections WHERE id > $1 \
+     AND (CAST($2 AS text) IS NULL OR organization_id = CAST($2 AS text)) \
+     AND (CAST($3 AS text) IS NULL OR status = CAST($3 AS text)) ORDER BY id LIMIT $4",
+);
+// The two names each have an index: what is searched by strangers does not read the table.
+const LIST_NAMED: Sql = Sql::new(
+    "SELECT * FROM sso_connections WHERE id IN (SELECT id FROM sso_connections WHERE organization_id = $5 \
+     UNION ALL SELECT id FROM sso_connections WHERE name_key = $6) AND id > $1 \
      AND (CAST($2 AS text) IS NULL OR organization_id = CAST($2 AS text)) \
      AND (CAST($3 AS text) IS NULL OR status = CAST($3 AS text)) ORDER BY id LIMIT $4",
 );
@@ -68,6 +75,7 @@ pub(crate) fn insert(connection: &Connection) -> Result<Statement> {
         .bind(connection.lock_version)
         .bind(connection.created_at)
         .bind(connection.updated_at)
+        .bind(name_key(&connection.display_name))
         .named("sso.connection_insert"))
 }
 
@@ -86,6 +94,7 @@ pub(crate) fn update(connection: &Connection) -> Result<Statement> {
         .bind(Json::encode(&connection.policy)?)
         .bind(Json::encode(&connection.request)?)
         .bind(connection.updated_at)
+        .bind(name_key(&connection.display_name))
         .named("sso.connection_update"))
 }
 
@@ -111,10 +120,17 @@ pub(crate) fn list(
     size: PageSize,
     after: Option<&Cursor>,
 ) -> Statement {
-    Statement::new(LIST)
-        .bind(after.map_or("", Cursor::as_str))
-        .bind_optional_text(organization)
-        .bind_optional_text(filter.status)
-        .bind(i64::from(size.get()) + 1)
-        .named("sso.connection_list")
+    let page = |sql| {
+        Statement::new(sql)
+            .bind(after.map_or("", Cursor::as_str))
+            .bind_optional_text(organization)
+            .bind_optional_text(filter.status)
+            .bind(i64::from(size.get()) + 1)
+    };
+    match filter.named.as_deref() {
+        None => page(LIST).named("sso.connection_list"),
+        Some(name) => {
+            page(LIST_NAMED).bind(name.trim()).bind(name_key(name)).named("sso.connection_list_named")
+        }
+    }
 }

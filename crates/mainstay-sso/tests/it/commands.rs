@@ -181,6 +181,27 @@ async fn lists_show_what_is_in_scope_page_by_page() {
         let enabled = ConnectionFilter { status: Some(Status::Enabled), ..ConnectionFilter::default() };
         assert_eq!(list(&world.scope, enabled).await.len(), 0);
 
+        let named = |name: &str| ConnectionFilter { named: Some(name.into()), ..ConnectionFilter::default() };
+        let alone = NewConnection {
+            display_name: "Élan  Vital Ltd".into(),
+            organization: None,
+            ..world.new_connection()
+        };
+        let alone = world.sso.connection_create(&world.scope, &world.cause, alone).await.unwrap();
+        for name in ["Élan  Vital Ltd", "élan vital ltd", " ÉLAN VITAL  LTD "] {
+            assert_eq!(list(&world.scope, named(name)).await, [alone.id], "{name}");
+        }
+        for name in ["", "élan", "%", "Élan Vital Ltd."] {
+            assert_eq!(list(&world.scope, named(name)).await, [], "{name}");
+        }
+        assert_eq!(list(&world.scope, named("odd")).await, list(&world.scope, of("odd")).await);
+        assert_eq!(list(&scope_in("even", Role::Read), named("odd")).await, []);
+        let (id, version) = (alone.id, alone.lock_version);
+        let update = ConnectionUpdate { display_name: Some("Renamed".into()), ..ConnectionUpdate::default() };
+        world.sso.connection_update(&world.scope, &world.cause, id, version, update).await.unwrap();
+        assert_eq!(list(&world.scope, named("Élan Vital Ltd")).await, []);
+        assert_eq!(list(&world.scope, named("renamed")).await, [alone.id]);
+
         // Traces and audit events are confined as well.
         let size = PageSize::default();
         let audit =

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use mainstay_repo::middleware::{Middleware, Next, async_trait};
 use mainstay_repo::{Dialect, Operation, Outcome, Result as RepoResult, Row, Sql, Statement};
+use mainstay_sso::ConnectionFilter;
 use mainstay_testkit::TestDatabase;
 
 use crate::support::{World, refusal};
@@ -42,6 +43,9 @@ async fn every_statement_that_many_wait_for_uses_an_index() {
     world.sso.session_revoke(&signed_in.token).await.unwrap();
     world.sso.session_revoke_by_index(&world.scope, &world.cause, connection.id, "i").await.unwrap();
     world.sso.prune().await.unwrap();
+    let filter = ConnectionFilter { named: Some("Example".into()), ..ConnectionFilter::default() };
+    let size = mainstay_core::PageSize::clamped(12);
+    world.sso.connection_list(&world.scope, &filter, size, None).await.unwrap();
 
     let statements = watch.0.lock().unwrap().clone();
     assert!(statements.len() >= 20, "{:?}", statements.keys());

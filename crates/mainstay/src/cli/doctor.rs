@@ -148,7 +148,7 @@ async fn migrations(repo: &Repo, report: &mut Report) -> bool {
 
 async fn connections(repo: Repo, config: &Config, context: &Context, report: &mut Report) -> Outcome {
     let sso = sign_in(repo, config)?;
-    let filter = ConnectionFilter { status: Some(Status::Enabled), organization: None };
+    let filter = ConnectionFilter { status: Some(Status::Enabled), ..ConnectionFilter::default() };
     let size = PageSize::clamped(PageSize::MAX);
     let enabled = sso.connection_list(&context.scope()?, &filter, size, None).await?.items;
     if enabled.is_empty() {

@@ -292,14 +292,21 @@ fn many_connections_are_searched_and_not_listed() {
         let add = ["sso", "connection", "add", "--enable", "--name", &name, "--organization", &organization];
         json(&[&add, ["--metadata", file.to_str().unwrap(), "--data", data].as_slice()].concat());
     }
+    let alone = ["sso", "connection", "add", "--enable", "--name", "Alone & Free", "--data", data];
+    json(&[&alone, ["--metadata", file.to_str().unwrap()].as_slice()].concat());
     let server = Server::in_directory(directory.path(), &[]);
     let mut browser = Browser::default();
     let asks = browser.get(&server.path("/login"));
     assert!(asks.body.contains("name=\"organization\"") && !asks.body.contains("Company"), "{asks:?}");
     let found = browser.get(&server.path("/login?organization=company-3"));
     assert!(found.body.contains("Company 3") && !found.body.contains("Company 4"), "{found:?}");
+    // One that belongs to no organisation is found by its own name.
+    let found = browser.get(&server.path("/login?organization=alone+%26+FREE"));
+    assert!(found.body.contains("Alone &amp; Free") && !found.body.contains("Company"), "{found:?}");
+    let part = browser.get(&server.path("/login?organization=Alone"));
+    assert!(part.body.contains("Nothing goes by that name"), "a part of a name finds nobody: {part:?}");
     let none = browser.get(&server.path("/login?organization=%3Cscript%3E"));
-    assert!(none.body.contains("No organisation goes by that name"), "{none:?}");
+    assert!(none.body.contains("Nothing goes by that name"), "{none:?}");
     assert!(none.body.contains("&lt;script&gt;") && !none.body.contains("<script>"), "{none:?}");
 }
 

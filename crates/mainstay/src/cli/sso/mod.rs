@@ -126,6 +126,7 @@ async fn list(args: &List, context: &Context) -> Outcome {
     let filter = ConnectionFilter {
         organization: args.organization.as_deref().map(OrganizationId::new).transpose()?,
         status: args.status.as_deref().map(str::parse::<Status>).transpose()?,
+        ..ConnectionFilter::default()
     };
     let mut connections = Vec::new();
     let mut cursor = None;
