@@ -13,6 +13,7 @@ use crate::config::{Config, PublicUrl};
 use crate::dev::Dev;
 use crate::http::rate::RateLimit;
 use crate::limits;
+use crate::ready::DatabaseFiles;
 
 /// The running server's parts; cheap to clone.
 #[derive(Clone)]
@@ -30,6 +31,18 @@ struct Inner {
     is_draining: AtomicBool,
     dev: Option<Dev>,
     scope: Scope,
+    database_files: DatabaseFiles,
+}
+
+/// What a start makes of a configuration.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) public_url: PublicUrl,
+    pub(crate) repo: Repo,
+    pub(crate) sso: Sso,
+    pub(crate) dev: Option<Dev>,
+    pub(crate) actor: Actor,
+    pub(crate) database_files: DatabaseFiles,
 }
 
 /// The rate limits of what is public and costly.
@@ -41,14 +54,8 @@ pub(crate) struct Rates {
 }
 
 impl App {
-    pub(crate) fn new(
-        config: &Config,
-        public_url: PublicUrl,
-        repo: Repo,
-        sso: Sso,
-        dev: Option<Dev>,
-        actor: Actor,
-    ) -> Self {
+    pub(crate) fn new(config: &Config, parts: Parts) -> Self {
+        let Parts { public_url, repo, sso, dev, actor, database_files } = parts;
         let rates = Rates {
             acs: RateLimit::new(limits::ACS_BURST, limits::ACS_EVERY),
             login: RateLimit::new(limits::LOGIN_BURST, limits::LOGIN_EVERY),
@@ -66,6 +73,7 @@ impl App {
             is_draining: AtomicBool::new(false),
             dev,
             scope: Scope::system(actor),
+            database_files,
         }))
     }
 
@@ -113,6 +121,10 @@ impl App {
     /// What the server itself may do: it reads connections for people who are not signed in yet.
     pub(crate) fn scope(&self) -> &Scope {
         &self.0.scope
+    }
+
+    pub(crate) fn database_files(&self) -> &DatabaseFiles {
+        &self.0.database_files
     }
 
     pub(crate) fn is_draining(&self) -> bool {

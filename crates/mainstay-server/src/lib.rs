@@ -29,6 +29,7 @@ mod http;
 mod names;
 mod ops;
 mod problem;
+mod ready;
 mod router;
 mod saml;
 mod start;

@@ -5,12 +5,11 @@ use std::sync::OnceLock;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header;
-use mainstay_repo::Topology as _;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::app::App;
-use crate::limits;
-use crate::problem::{Problem, ProblemKind};
+use crate::problem::Problem;
+use crate::ready;
 
 /// Seconds that divide the histogram of request times.
 const BUCKETS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 5.0, 30.0];
@@ -46,17 +45,7 @@ pub(crate) async fn healthz() -> &'static str {
 }
 
 pub(crate) async fn readyz(State(app): State<App>) -> Result<&'static str, Problem> {
-    if app.is_draining() {
-        return Err(Problem::new(ProblemKind::Draining, "Send users to another node."));
-    }
-    match tokio::time::timeout(limits::READY_TIMEOUT, app.repo().position()).await {
-        Ok(Ok(_position)) => Ok("ready\n"),
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "not ready: the database does not answer");
-            Err(Problem::new(ProblemKind::Unavailable, "The database does not answer."))
-        }
-        Err(_elapsed) => Err(Problem::new(ProblemKind::Unavailable, "The database does not answer in time.")),
-    }
+    ready::check(&app).await.map(|()| "ready\n")
 }
 
 pub(crate) async fn metrics() -> Response {

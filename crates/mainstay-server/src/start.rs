@@ -15,12 +15,13 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use crate::app::App;
+use crate::app::{App, Parts};
 use crate::claim::{self, Claim};
 use crate::config::{Config, PublicUrl};
 use crate::dev::{self, Dev, KeyFileError};
 use crate::http::listen;
 use crate::http::tls::{self, TlsFilesError};
+use crate::ready::DatabaseFiles;
 use crate::{limits, ops, router};
 
 /// Every component that this program keeps in its database, in the order in which they are migrated.
@@ -226,7 +227,8 @@ impl Server {
             setup_link,
             dev: config.dev,
         };
-        let app = App::new(config, url, repo, sso, dev, actor);
+        let database_files = DatabaseFiles::of(config);
+        let app = App::new(config, Parts { public_url: url, repo, sso, dev, actor, database_files });
         Ok(Self { app, listener, tls, drain_timeout: config.drain_timeout, started, claim })
     }
 

@@ -6,6 +6,7 @@ mod certificate;
 mod change;
 mod connection;
 mod metadata;
+mod probe;
 mod prune;
 mod session;
 mod setup;

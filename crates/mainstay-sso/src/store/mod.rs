@@ -6,6 +6,7 @@ pub(crate) mod certificates;
 pub(crate) mod connections;
 pub(crate) mod intents;
 mod migrations;
+pub(crate) mod probe;
 pub(crate) mod prune;
 pub(crate) mod replay;
 pub(crate) mod revisions;

@@ -20,6 +20,7 @@ mod metadata;
 mod migrations;
 mod plans;
 mod policy;
+mod probe;
 mod prune;
 mod refusals;
 mod sessions;

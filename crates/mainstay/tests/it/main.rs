@@ -14,4 +14,5 @@ mod e2e_simplesamlphp;
 mod fetch;
 mod http;
 mod lifecycle;
+mod ready;
 mod support;
