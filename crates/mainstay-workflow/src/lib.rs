@@ -34,13 +34,22 @@
 
 #![deny(missing_docs)]
 
+mod engine;
+mod error;
+mod handler;
+mod id;
 pub mod plan;
 pub mod render;
+pub mod testing;
 
 pub use mainstay_workflow_graph::{definition, graph};
 
 pub use definition::{Definition, Problem, Problems, Workflow};
+pub use engine::{StartRequest, Version, WorkflowSource};
+pub use error::{Error, ErrorKind, Result};
 pub use graph::{Graph, Join, Mode, Need, Node, Retry, Scope, Unique};
+pub use handler::{BoxFuture, Done, Handler, Handlers, StepContext, StepError, StepResult, TxHandler};
+pub use id::RunId;
 pub use plan::{
     Attempt, Corrupt, Effect, Fact, Fault, Input, Outcome, Part, Record, Refusal, State, Status, StepState,
     Transition, awaited, outstanding, replay, start, transition,

@@ -8,6 +8,7 @@
 )]
 
 mod driver;
+mod kit;
 mod probes;
 mod problems;
 mod properties;

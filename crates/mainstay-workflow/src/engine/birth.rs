@@ -1,0 +1,82 @@
+//! From a request to the first transition of a run. No I/O.
+
+use std::sync::Arc;
+
+use mainstay_core::Timestamp;
+use serde_json::Value;
+
+use super::StartRequest;
+use super::registry::{Registered, Registry};
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::Scope;
+use crate::id::RunId;
+use crate::plan::{Attempt, Input, Transition, start, transition};
+
+/// A run that is about to begin.
+pub(crate) struct Birth {
+    pub(crate) run: RunId,
+    pub(crate) registered: Arc<Registered>,
+    /// What goes into the unique index of active runs.
+    pub(crate) token: Option<String>,
+    /// The business key, `key::value`.
+    pub(crate) key: Option<String>,
+    pub(crate) transition: Transition,
+    pub(crate) request: StartRequest,
+    /// The attempt of another run that this one is a child of.
+    pub(crate) parent: Option<(RunId, Attempt)>,
+}
+
+impl Birth {
+    /// Resolves the version, checks the business key, and makes the first transition.
+    pub(crate) fn new(
+        registry: &Registry,
+        request: StartRequest,
+        run: RunId,
+        now: Timestamp,
+    ) -> Result<Self> {
+        let registered = Arc::clone(registry.resolve(&request)?);
+        let graph = registered.flow.graph();
+        for (what, value) in [("attributes", &request.attributes), ("telemetry metadata", &request.telemetry)]
+        {
+            if !matches!(value, Value::Null | Value::Object(_)) {
+                return Err(Error::new(
+                    ErrorKind::InvalidInput,
+                    format!("the {what} of a run are an object, or nothing"),
+                ));
+            }
+        }
+        let unique = &graph.unique;
+        let token = match &request.key {
+            Some(value) => unique
+                .token(&graph.name, graph.version, value)
+                .map_err(|error| Error::new(ErrorKind::BadKey, error.to_string()).with_source(error))?,
+            None if unique.scope == Scope::None => None,
+            None => {
+                let text = format!(
+                    "{} has the business key {:?}, and the start gives no value for it",
+                    graph.name, unique.key
+                );
+                return Err(Error::new(ErrorKind::BadKey, text).with_help("say it with StartRequest::key"));
+            }
+        };
+        let key = request.key.as_ref().map(|value| match unique.key.as_str() {
+            "" => value.clone(),
+            key => format!("{key}::{value}"),
+        });
+        let mut first = start(&registered.flow, request.input.clone(), seed(run), now)?;
+        if request.paused {
+            let paused = transition(&registered.flow, &first.state, Input::Pause, now)?;
+            first.state = paused.state;
+            first.records.extend(paused.records);
+            first.effects.extend(paused.effects);
+        }
+        Ok(Self { run, registered, token, key, transition: first, request, parent: None })
+    }
+}
+
+/// A number of its own for each run, from its id.
+fn seed(run: RunId) -> u64 {
+    run.to_string()
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}

@@ -1,0 +1,170 @@
+//! What the host registered: workflows, their versions, and the code of their steps.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+use super::StartRequest;
+use crate::definition::Workflow;
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::{HandlerName, Kind, Node};
+use crate::handler::{Code, Handlers};
+use crate::plan::{Attempt, Part};
+
+/// Chooses a version for a start that names none; `None` leaves it to the current one.
+pub(crate) type Resolver = Arc<dyn Fn(&StartRequest) -> Option<u32> + Send + Sync>;
+
+/// All workflows that a host registered.
+#[derive(Default)]
+pub(crate) struct Registry {
+    families: HashMap<String, Family>,
+    shared: Handlers,
+}
+
+/// The versions of one workflow.
+#[derive(Default)]
+struct Family {
+    versions: BTreeMap<u32, Arc<Registered>>,
+    current: Option<u32>,
+    resolver: Option<Resolver>,
+}
+
+/// One version of one workflow with its code.
+pub(crate) struct Registered {
+    pub(crate) flow: Arc<Workflow>,
+    handlers: Handlers,
+}
+
+impl Registry {
+    pub(crate) fn share(&mut self, handlers: Handlers) {
+        let shared = std::mem::take(&mut self.shared);
+        self.shared = shared.merge(handlers);
+    }
+
+    pub(crate) fn add(&mut self, flow: Workflow, handlers: Handlers) -> Result<(), String> {
+        let (name, version) = (flow.graph().name.clone(), flow.graph().version);
+        let registered = Arc::new(Registered { flow: Arc::new(flow), handlers });
+        let family = self.families.entry(name.clone()).or_default();
+        match family.versions.insert(version, registered) {
+            Some(_) => {
+                Err(format!("{name} v{version} is registered twice; give each version its own number"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn set_current(&mut self, workflow: &str, version: u32) {
+        self.families.entry(workflow.to_owned()).or_default().current = Some(version);
+    }
+
+    pub(crate) fn set_resolver(&mut self, workflow: &str, resolver: Resolver) {
+        self.families.entry(workflow.to_owned()).or_default().resolver = Some(resolver);
+    }
+
+    /// The exact version that a run is pinned to.
+    pub(crate) fn version(&self, workflow: &str, version: u32) -> Option<&Arc<Registered>> {
+        self.families.get(workflow)?.versions.get(&version)
+    }
+
+    /// Every workflow and version.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Registered>> {
+        self.families.values().flat_map(|family| family.versions.values())
+    }
+
+    /// The version for a start: explicit, else by the resolver, else the current one.
+    pub(crate) fn resolve(&self, request: &StartRequest) -> Result<&Arc<Registered>> {
+        let name = request.workflow();
+        let family =
+            self.families.get(name).filter(|family| !family.versions.is_empty()).ok_or_else(|| {
+                Error::new(ErrorKind::UnknownWorkflow, format!("no workflow {name:?} is registered"))
+                    .with_help("register it with EngineBuilder::register before the engine starts")
+            })?;
+        let chosen =
+            request.version.or_else(|| family.resolver.as_ref().and_then(|resolver| resolver(request)));
+        let chosen = chosen.or(family.current).or_else(|| family.versions.keys().next_back().copied());
+        chosen.and_then(|version| family.versions.get(&version)).ok_or_else(|| {
+            let known: Vec<String> = family.versions.keys().map(u32::to_string).collect();
+            let chosen = chosen.map_or_else(String::new, |version| version.to_string());
+            Error::new(ErrorKind::UnknownVersion, format!("{name} has no version {chosen}"))
+                .with_help(format!("registered are {}", known.join(", ")))
+        })
+    }
+
+    /// The code of an attempt.
+    pub(crate) fn code(&self, registered: &Registered, handler: &str) -> Option<Code> {
+        registered.handlers.get(handler).or_else(|| self.shared.get(handler)).cloned()
+    }
+
+    /// The code that makes a child's input, if the host gave any.
+    pub(crate) fn child_input(&self, registered: &Registered, attempt: &Attempt) -> Option<Code> {
+        registered.handlers.get(attempt.step.as_str()).cloned()
+    }
+
+    /// Everything that does not fit together.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for (name, family) in &self.families {
+            if family.versions.is_empty() {
+                problems.push(format!(
+                    "{name} has a current version or a resolver, but no version is registered"
+                ));
+            } else if let Some(current) =
+                family.current.filter(|current| !family.versions.contains_key(current))
+            {
+                problems.push(format!("the current version of {name} is {current}, which is not registered"));
+            }
+        }
+        for registered in self.all() {
+            let graph = registered.flow.graph();
+            for node in &graph.nodes {
+                for (handler, is_tx) in named(node) {
+                    let place = || format!("step {} of {} v{}", node.key, graph.name, graph.version);
+                    match self.code(registered, handler.as_str()) {
+                        None => {
+                            problems.push(format!("{} runs {handler:?}, which is not registered", place()))
+                        }
+                        Some(Code::Tx(_)) if !is_tx => {
+                            problems.push(format!(
+                                "{} is no tx step, but {handler:?} wants a transaction",
+                                place()
+                            ));
+                        }
+                        Some(_) => {}
+                    }
+                }
+            }
+        }
+        problems.sort();
+        problems
+    }
+}
+
+/// The handlers that a step names, and whether each may want a transaction.
+fn named(node: &Node) -> Vec<(&HandlerName, bool)> {
+    let mut named = Vec::new();
+    match &node.kind {
+        Kind::Task { handler, tx, .. } => named.push((handler, *tx)),
+        Kind::Map { items, handler, .. } => named.extend([(items, false), (handler, false)]),
+        _ => {}
+    }
+    named.extend(node.compensate.as_ref().map(|handler| (handler, false)));
+    named
+}
+
+/// The handler of an attempt.
+pub(crate) fn handler_of<'a>(flow: &'a Workflow, attempt: &Attempt) -> Option<(&'a HandlerName, bool)> {
+    let node = flow.index().node(&attempt.step).and_then(|at| flow.node(at))?;
+    match (&node.kind, attempt.part) {
+        (_, Part::Undo) => Some((node.compensate.as_ref()?, false)),
+        (Kind::Task { handler, tx, .. }, Part::Body) => Some((handler, *tx)),
+        (Kind::Map { items, .. }, Part::Items) => Some((items, false)),
+        (Kind::Map { handler, .. }, Part::Item(_)) => Some((handler, false)),
+        _ => None,
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.all().map(|registered| &registered.flow)).finish()
+    }
+}

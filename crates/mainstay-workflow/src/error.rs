@@ -1,0 +1,143 @@
+//! One error for the engine: what happened, why, and what mends it.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::id::RunId;
+use crate::plan::Refusal;
+
+/// The crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+type Source = Box<dyn std::error::Error + Send + Sync + 'static>;
+
+/// What went wrong. Match on it to decide what to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// What the host registered does not fit together; the text lists every problem.
+    Setup,
+    /// No workflow of that name is registered.
+    UnknownWorkflow,
+    /// The workflow has no such version here.
+    UnknownVersion,
+    /// The business key's value is malformed, missing, or given where nothing is unique.
+    BadKey,
+    /// A run with the same business key is active.
+    AlreadyRunning {
+        /// That run.
+        run: RunId,
+    },
+    /// There is no such run, schedule or queue.
+    NotFound,
+    /// The run is in a state that does not allow it.
+    Refused(Refusal),
+    /// A value is out of its limits; the text says which.
+    InvalidInput,
+    /// The graph of the run is not the one that is registered under its version.
+    OtherGraph,
+    /// The engine was shut down.
+    Closed,
+    /// The database: its own error is the source.
+    Database(mainstay_repo::ErrorKind),
+    /// What is stored cannot be read.
+    Corrupt,
+    /// A defect of this crate.
+    Internal,
+}
+
+/// An error of the engine. [`Error::kind`] says what to do; the text says what, why and how to mend it.
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    kind: ErrorKind,
+    message: Cow<'static, str>,
+    help: Option<Cow<'static, str>>,
+    source: Option<Source>,
+}
+
+impl Error {
+    /// An error of a kind, with what happened and why.
+    pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
+        Self(Box::new(Inner { kind, message: message.into(), help: None, source: None }))
+    }
+
+    /// Adds what mends it.
+    #[must_use]
+    pub fn with_help(mut self, help: impl Into<Cow<'static, str>>) -> Self {
+        self.0.help = Some(help.into());
+        self
+    }
+
+    /// Adds the error beneath.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Source>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn kind(&self) -> &ErrorKind {
+        &self.0.kind
+    }
+
+    pub(crate) fn closed() -> Self {
+        Self::new(ErrorKind::Closed, "the workflow engine was shut down")
+            .with_help("start another one on the same database")
+    }
+
+    pub(crate) fn unknown_run(run: RunId) -> Self {
+        Self::new(ErrorKind::NotFound, format!("there is no run {run}"))
+    }
+
+    pub(crate) fn internal(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorKind::Internal, message)
+    }
+
+    /// The same error for one more of those who wait for it.
+    pub(crate) fn for_another(&self) -> Self {
+        let copy = Self::new(self.0.kind.clone(), self.0.message.clone());
+        match &self.0.help {
+            Some(help) => copy.with_help(help.clone()),
+            None => copy,
+        }
+    }
+}
+
+impl From<mainstay_repo::Error> for Error {
+    fn from(error: mainstay_repo::Error) -> Self {
+        Self::new(ErrorKind::Database(error.kind().clone()), error.to_string()).with_source(error)
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(ErrorKind::Refused(refusal.clone()), refusal.to_string())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)?;
+        match &self.0.help {
+            Some(help) => write!(f, "; {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.0.kind)
+            .field("message", &self.0.message)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_ref().map(|source| &**source as &(dyn std::error::Error + 'static))
+    }
+}

@@ -1,0 +1,83 @@
+//! From an attempt to what it means for its run.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt as _;
+use serde_json::Value;
+
+use super::{Done, StepError, StepResult};
+use crate::plan::{Attempt, Fault, Input, Part};
+
+/// Runs code of the host: a panic is an error of that attempt and of nothing else.
+pub(crate) async fn guarded(code: impl Future<Output = StepResult>) -> StepResult {
+    match AssertUnwindSafe(code).catch_unwind().await {
+        Ok(result) => result,
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().copied();
+            let text =
+                text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
+            Err(StepError::retry(format!("the handler panicked: {text}")))
+        }
+    }
+}
+
+/// What the answer of an attempt means for its run.
+pub(crate) fn answer(attempt: Attempt, result: StepResult) -> Input {
+    match result {
+        Err(error) => Input::Failed { attempt, fault: error.into_fault() },
+        Ok(done) => match succeeded(&attempt, done) {
+            Ok(input) => input,
+            Err(error) => Input::Failed { attempt, fault: error.into_fault() },
+        },
+    }
+}
+
+fn succeeded(attempt: &Attempt, done: Done) -> Result<Input, StepError> {
+    let attempt = attempt.clone();
+    match attempt.part {
+        Part::Body => {
+            let event = done.event.ok_or_else(|| {
+                StepError::fatal("the handler of a task returned no event; return Done::event(..) with one that the step declares")
+            })?;
+            Ok(Input::Succeeded { attempt, event, targets: done.targets, output: done.value })
+        }
+        Part::Items => {
+            let Value::Array(items) = &done.value else {
+                return Err(StepError::fatal(
+                    "the handler that lists a map's items returned no list; return Done::items(..)",
+                ));
+            };
+            match u32::try_from(items.len()) {
+                Ok(items) => Ok(Input::Listed { attempt, items, output: done.value }),
+                Err(_) => Ok(Input::Failed { attempt, fault: Fault::TooManyItems { items: u32::MAX } }),
+            }
+        }
+        Part::Item(_) | Part::Undo => Ok(Input::Finished { attempt, output: done.value }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt(part: Part) -> Attempt {
+        Attempt { step: "step".into(), part, number: 1 }
+    }
+
+    #[test]
+    fn an_answer_of_the_wrong_kind_is_an_error_that_is_not_tried_again() {
+        for (part, done) in [(Part::Body, Done::nothing()), (Part::Items, Done::event("ok"))] {
+            let Input::Failed { fault, .. } = answer(attempt(part), Ok(done)) else {
+                panic!("{part:?} failed")
+            };
+            assert!(!fault.is_retryable());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_of_the_attempt() {
+        let result = guarded(async { panic!("boom {}", 7) }).await;
+        assert_eq!(result, Err(StepError::retry("the handler panicked: boom 7")));
+    }
+}

@@ -1,0 +1,110 @@
+//! One run in memory.
+
+use std::sync::Arc;
+
+use mainstay_core::Timestamp;
+
+use crate::engine::birth::Birth;
+use crate::engine::registry::Registered;
+use crate::handler::Results;
+use crate::id::RunId;
+use crate::plan::{Attempt, Effect, Input, Outcome, Record, Refusal, State, transition};
+
+/// A run, its history and what it waits for.
+pub(super) struct TestRun {
+    pub(super) registered: Arc<Registered>,
+    pub(super) key: Option<Arc<str>>,
+    pub(super) token: Option<String>,
+    pub(super) parent: Option<(RunId, Attempt)>,
+    pub(super) state: State,
+    pub(super) history: Vec<Record>,
+    pub(super) results: Results,
+    /// What may run, and from when on.
+    pub(super) tasks: Vec<(Timestamp, Attempt)>,
+}
+
+/// What a transition asks of the world around the run.
+pub(super) struct Asked {
+    pub(super) cancel_children: Vec<Attempt>,
+    pub(super) ended: Option<Outcome>,
+}
+
+impl TestRun {
+    pub(super) fn new(birth: Birth) -> (Self, Asked) {
+        let Birth { registered, token, key, transition, parent, .. } = birth;
+        let results = Results::of(&transition.records);
+        let mut run = Self {
+            registered,
+            key: key.map(Arc::from),
+            token,
+            parent,
+            state: transition.state,
+            history: transition.records,
+            results,
+            tasks: Vec::new(),
+        };
+        let asked = run.take(transition.effects).0;
+        (run, asked)
+    }
+
+    /// Moves the run. What is taken back before it began is answered at once.
+    pub(super) fn input(&mut self, input: Input, now: Timestamp) -> Result<Asked, Refusal> {
+        let next = transition(&self.registered.flow, &self.state, input, now)?;
+        self.state = next.state;
+        self.results.add(&next.records);
+        self.history.extend(next.records);
+        let (mut asked, withdrawn) = self.take(next.effects);
+        for attempt in withdrawn {
+            let fault = crate::plan::Fault::Withdrawn;
+            match self.input(Input::Failed { attempt, fault }, now) {
+                Ok(more) => {
+                    asked.cancel_children.extend(more.cancel_children);
+                    asked.ended = asked.ended.or(more.ended);
+                }
+                // Nobody waits for the answer.
+                Err(Refusal::Stale { .. } | Refusal::Ended { .. }) => {}
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        Ok(asked)
+    }
+
+    fn take(&mut self, effects: Vec<Effect>) -> (Asked, Vec<Attempt>) {
+        let mut asked = Asked { cancel_children: Vec::new(), ended: None };
+        let mut withdrawn = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Run { attempt, ready_at, .. } | Effect::StartChild { attempt, ready_at, .. } => {
+                    self.tasks.push((ready_at, attempt));
+                }
+                Effect::Revoke { attempt } => {
+                    self.tasks.retain(|(_, task)| *task != attempt);
+                    withdrawn.push(attempt);
+                }
+                Effect::CancelChild { attempt } => {
+                    match self.tasks.iter().position(|(_, task)| *task == attempt) {
+                        Some(at) => {
+                            self.tasks.remove(at);
+                            withdrawn.push(attempt);
+                        }
+                        None => asked.cancel_children.push(attempt),
+                    }
+                }
+                Effect::Finish { outcome } => asked.ended = Some(outcome),
+                // Read from the state.
+                Effect::SetTimer { .. } | Effect::ClearTimer { .. } => {}
+            }
+        }
+        (asked, withdrawn)
+    }
+
+    /// The earliest of its timers.
+    pub(super) fn timer(&self) -> Option<Timestamp> {
+        let effects = crate::plan::outstanding(&self.registered.flow, &self.state).into_iter();
+        let timers = effects.filter_map(|effect| match effect {
+            Effect::SetTimer { at, .. } => Some(at),
+            _ => None,
+        });
+        timers.min().filter(|_| !self.state.paused)
+    }
+}
