@@ -33,6 +33,7 @@ mod ready;
 mod router;
 mod saml;
 mod start;
+mod store;
 
 pub mod limits;
 

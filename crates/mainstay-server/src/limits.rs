@@ -38,5 +38,9 @@ pub const SIGN_IN_LISTED: usize = 12;
 pub const CONSOLE_LISTED: u32 = 200;
 /// The largest metadata document that is fetched or read.
 pub const METADATA_BYTES: usize = 10 * 1024 * 1024;
+/// How often a server that shares its database says that it runs.
+pub const NODE_HEARTBEAT: Duration = Duration::from_secs(5);
+/// How long a server counts as running after it last said so.
+pub const NODE_TTL: Duration = Duration::from_secs(30);
 /// How long fetching metadata may take, all in all.
 pub const FETCH_TIMEOUT: Duration = Duration::from_secs(20);

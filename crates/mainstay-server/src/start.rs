@@ -10,6 +10,7 @@ use std::time::Duration;
 use mainstay_core::PageSize;
 use mainstay_repo::middleware::{Observe, Retry};
 use mainstay_repo::{Component, Repo, RepoOptions, Target};
+use mainstay_saml::idp::IdentityProvider;
 use mainstay_sso::{Actor, Cause, ConnectionFilter, Lifetimes, Scope, Sso, SsoOptions, Status};
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -22,10 +23,10 @@ use crate::dev::{self, Dev, KeyFileError};
 use crate::http::listen;
 use crate::http::tls::{self, TlsFilesError};
 use crate::ready::DatabaseFiles;
-use crate::{limits, ops, router};
+use crate::{limits, ops, router, store};
 
-/// Every component that this program keeps in its database, in the order in which they are migrated.
-pub const COMPONENTS: &[Component] = &[mainstay_sso::COMPONENT];
+/// Every component that this program keeps in its database, in the order in which commands tell of them.
+pub const COMPONENTS: &[Component] = &[mainstay_sso::COMPONENT, store::migrations::COMPONENT];
 
 /// Only its owner enters.
 const OWNER_ONLY: u32 = 0o700;
@@ -42,6 +43,14 @@ pub enum StartError {
     Served(PathBuf),
     /// The file that keeps a second server away cannot be used.
     Claim(PathBuf, std::io::Error),
+    /// Servers run on the database, each with its URL and place.
+    Nodes(Vec<String>),
+    /// Commands run that take tables of the database away.
+    Undoing(Vec<String>),
+    /// A server without the development provider runs on the database.
+    DevelopmentBeside(String),
+    /// A server with the development provider has the same URL and another key.
+    DevelopmentKey(String),
     /// The database cannot be opened or migrated.
     Repo(mainstay_repo::Error),
     /// Sign-in cannot be set up.
@@ -74,10 +83,45 @@ impl fmt::Display for StartError {
                 "{} cannot be locked: {error}; let this user write the directory of the database",
                 file.display()
             ),
+            Self::Nodes(_) | Self::Undoing(_) | Self::DevelopmentBeside(_) | Self::DevelopmentKey(_) => {
+                self.fmt_beside(f)
+            }
             Self::Repo(error) => fmt::Display::fmt(error, f),
             Self::Sso(error) => fmt::Display::fmt(error, f),
             Self::Key(error) => fmt::Display::fmt(error, f),
             Self::Tls(error) => fmt::Display::fmt(error, f),
+        }
+    }
+}
+
+impl StartError {
+    /// Who else is on the database.
+    fn fmt_beside(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let forgotten = limits::NODE_TTL.as_secs();
+        match self {
+            Self::Nodes(servers) => write!(
+                f,
+                "{} server(s) run on the database: {}; end them first; one that was killed is forgotten after {forgotten} seconds",
+                servers.len(),
+                servers.join("; ")
+            ),
+            Self::Undoing(commands) => write!(
+                f,
+                "tables of the database are being taken away: {}; start again when that has ended; a command that was killed \
+                 is forgotten after {forgotten} seconds",
+                commands.join("; ")
+            ),
+            Self::DevelopmentBeside(server) => write!(
+                f,
+                "a server without --dev runs on the database, and anybody could sign in there as a test user: {server}; give \
+                 --dev a --database of its own, or end that server; one that was killed is forgotten after {forgotten} seconds"
+            ),
+            Self::DevelopmentKey(server) => write!(
+                f,
+                "a server with --dev and another key has the same public URL: {server}; give each its own --public-url, or \
+                 both the same dev-idp.json in --data"
+            ),
+            _ => Ok(()),
         }
     }
 }
@@ -205,18 +249,46 @@ impl Server {
         prepare_data(&config.data)?;
         let repo = open(config).await?;
         // Before anything is written.
-        let claim = claim::claim(config)?;
+        let lock = claim::lock(config)?;
+        let idp = config.dev.then(|| dev::provider(&url, &config.data)).transpose()?;
+        // First its own tables, which tell who else is here, and whether somebody takes the others away.
+        repo.migrator().migrate(&store::migrations::COMPONENT, Target::Latest).await?;
+        let dev_key = idp.as_ref().map(|idp| idp.certificate.fingerprint().to_string());
+        let claim = claim::claim_for_server(lock, &repo, &url, dev_key.as_deref()).await?;
+        match Self::prepare(config, url, listen, &repo, idp).await {
+            Ok((app, started)) => {
+                Ok(Self { app, listener, tls, drain_timeout: config.drain_timeout, started, claim })
+            }
+            Err(error) => {
+                claim.release().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Everything between an open database that is ours to use and the first request.
+    async fn prepare(
+        config: &Config,
+        url: PublicUrl,
+        listen: SocketAddr,
+        repo: &Repo,
+        idp: Option<IdentityProvider>,
+    ) -> Result<(App, Started), StartError> {
         for component in COMPONENTS {
             repo.migrator().migrate(component, Target::Latest).await?;
         }
         let sso = sign_in(repo.clone(), config)?;
         let actor = Actor::new("mainstay serve")?;
         let scope = Scope::system(actor.clone());
-        let dev = if config.dev {
-            Some(Dev::start(&sso, &scope, &url, &config.data).await?)
-        } else {
-            dev::stop(&sso, &scope).await?;
-            None
+        let dev = match idp {
+            Some(idp) => {
+                let nodes = claim::development_nodes(repo).await?;
+                Some(Dev::start(&sso, &scope, &url, idp, &nodes).await?)
+            }
+            None => {
+                dev::stop(&sso, &scope).await?;
+                None
+            }
         };
         warn_of_other_names(&sso, &scope, &url).await?;
         let setup_link = setup_link(&sso, &scope, &url).await?;
@@ -228,8 +300,9 @@ impl Server {
             dev: config.dev,
         };
         let database_files = DatabaseFiles::of(config);
+        let repo = repo.clone();
         let app = App::new(config, Parts { public_url: url, repo, sso, dev, actor, database_files });
-        Ok(Self { app, listener, tls, drain_timeout: config.drain_timeout, started, claim })
+        Ok((app, started))
     }
 
     /// Where it is and how to begin.
@@ -253,8 +326,8 @@ impl Server {
         };
         let all_ended = listen::serve(listener, tls, router::router(app), shutdown, drain_timeout).await;
         pruner.abort();
+        claim.release().await;
         repo.close().await;
-        drop(claim);
         all_ended
     }
 }

@@ -27,8 +27,8 @@ use crate::app::App;
 use crate::auth::cookie::Cookie;
 use crate::auth::{csrf, session};
 use crate::http::extract::Query;
-use crate::limits;
 use crate::problem::{Problem, ProblemKind};
+use crate::{dev, limits};
 use mainstay_core::PageSize;
 
 /// `GET /`.
@@ -74,7 +74,13 @@ pub(crate) async fn sign_in(
     let enabled = |named| ConnectionFilter { status: Some(Status::Enabled), named, organization: None };
     let most = u32::try_from(limits::SIGN_IN_LISTED).unwrap_or(u32::MAX);
     let first = app.sso().connection_list(app.scope(), &enabled(None), PageSize::clamped(most), None).await?;
-    let choices = |items: &[Connection]| items.iter().map(choice).collect();
+    let choices = |items: &[Connection]| {
+        items
+            .iter()
+            .filter(|connection| !dev::is_elsewhere(connection, app.public_url()))
+            .map(choice)
+            .collect()
+    };
     if first.next.is_none() {
         return Ok(sign_in::page(&SignIn::Listed(choices(&first.items)), app.is_dev()));
     }

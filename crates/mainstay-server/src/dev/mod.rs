@@ -12,8 +12,8 @@ use mainstay_core::PageSize;
 use mainstay_saml::ServiceProvider;
 use mainstay_saml::idp::IdentityProvider;
 use mainstay_sso::{
-    AcsUrl, Cause, Connection, ConnectionFilter, ConnectionId, ErrorKind, MetadataInput, MetadataSource,
-    NewConnection, OrganizationId, Scope, SessionsOnDisable, Sso, Status,
+    AcsUrl, Cause, Connection, ConnectionFilter, ErrorKind, MetadataInput, MetadataSource, NewConnection,
+    OrganizationId, Scope, SessionsOnDisable, Sso, Status,
 };
 
 pub use self::key::KeyFileError;
@@ -50,21 +50,22 @@ pub(crate) struct Dev {
 }
 
 impl Dev {
-    /// Reads or makes the key, and stores and enables the connection.
+    /// Stores and enables the connection, and disables those of earlier starts whose server is none of `nodes`, the public URLs
+    /// and keys of the servers with a provider of their own that share the database.
     pub(crate) async fn start(
         sso: &Sso,
         scope: &Scope,
         url: &PublicUrl,
-        data: &Path,
+        idp: IdentityProvider,
+        nodes: &[(String, String)],
     ) -> Result<Self, StartError> {
-        let idp = key::provider(data, &url.join("/dev/idp/metadata"), &url.join("/dev/idp/sso"))?;
         let cause = Cause::new("the server was started with --dev")?;
-        let connection = match usable(sso, scope, &idp, url).await? {
+        let own = (url.to_string(), idp.certificate.fingerprint().to_string());
+        let kept: Vec<&(String, String)> = nodes.iter().chain([&own]).collect();
+        disable_but(sso, scope, &cause, &kept).await?;
+        let connection = match usable(sso, scope, &own).await? {
             Some(connection) => connection,
-            None => {
-                disable_all(sso, scope, &cause).await?;
-                create(sso, scope, &cause, &idp, url).await?
-            }
+            None => create(sso, scope, &cause, &idp, url).await?,
         };
         let connection = match connection.status {
             Status::Enabled => connection,
@@ -77,7 +78,18 @@ impl Dev {
 
 /// Disables what an earlier start with `--dev` left behind.
 pub(crate) async fn stop(sso: &Sso, scope: &Scope) -> Result<(), StartError> {
-    disable_all(sso, scope, &Cause::new("the server was started without --dev")?).await
+    disable_but(sso, scope, &Cause::new("the server was started without --dev")?, &[]).await
+}
+
+/// The provider at a URL, with the key of the data directory; makes the key when there is none.
+pub(crate) fn provider(url: &PublicUrl, data: &Path) -> Result<IdentityProvider, KeyFileError> {
+    key::provider(data, &url.join("/dev/idp/metadata"), &url.join("/dev/idp/sso"))
+}
+
+/// Whether a connection is that of a development provider on another server, to which nobody gets from here.
+pub(crate) fn is_elsewhere(connection: &Connection, url: &PublicUrl) -> bool {
+    let is_ours = connection.organization.as_ref().is_some_and(|it| it.as_str() == ORGANIZATION);
+    is_ours && !connection.acs_url.starts_with(&url.join("/"))
 }
 
 async fn ours(sso: &Sso, scope: &Scope) -> Result<Vec<Connection>, StartError> {
@@ -87,42 +99,59 @@ async fn ours(sso: &Sso, scope: &Scope) -> Result<Vec<Connection>, StartError> {
 }
 
 /// The connection of an earlier start, if it is for this URL and trusts exactly this key.
-async fn usable(
-    sso: &Sso,
-    scope: &Scope,
-    idp: &IdentityProvider,
-    url: &PublicUrl,
-) -> Result<Option<Connection>, StartError> {
+async fn usable(sso: &Sso, scope: &Scope, own: &(String, String)) -> Result<Option<Connection>, StartError> {
     for connection in ours(sso, scope).await? {
-        if connection.idp_entity_id.as_deref() != Some(&idp.entity_id)
-            || connection.acs_url != acs_url(url, connection.id)
-        {
-            continue;
-        }
-        let certificates = sso.certificate_list(scope, connection.id).await?;
-        let fingerprint = idp.certificate.fingerprint().to_string();
-        if certificates.len() == 1 && certificates.iter().all(|record| record.fingerprint == fingerprint) {
+        if is_for(sso, scope, &connection, &[own]).await? {
             return Ok(Some(connection));
         }
     }
     Ok(None)
 }
 
+/// Whether a connection is for one of these URLs and trusts exactly its key.
+async fn is_for(
+    sso: &Sso,
+    scope: &Scope,
+    connection: &Connection,
+    nodes: &[&(String, String)],
+) -> Result<bool, StartError> {
+    let is_at = |url: &str| {
+        connection.acs_url == format!("{url}/saml/{}/acs", connection.id)
+            && connection.idp_entity_id.as_deref() == Some(&*format!("{url}/dev/idp/metadata"))
+    };
+    let Some((_, key)) = nodes.iter().find(|(url, _)| is_at(url)) else { return Ok(false) };
+    let certificates = sso.certificate_list(scope, connection.id).await?;
+    Ok(certificates.len() == 1 && certificates.iter().all(|record| record.fingerprint == *key))
+}
+
 /// Nodes that start together all find the same connection enabled: one disables it, the others look again.
-async fn disable_all(sso: &Sso, scope: &Scope, cause: &Cause) -> Result<(), StartError> {
+async fn disable_but(
+    sso: &Sso,
+    scope: &Scope,
+    cause: &Cause,
+    kept: &[&(String, String)],
+) -> Result<(), StartError> {
     for _ in 1..ATTEMPTS {
-        match try_to_disable_all(sso, scope, cause).await {
+        match try_to_disable_but(sso, scope, cause, kept).await {
             Err(StartError::Sso(error)) if matches!(error.kind(), ErrorKind::Stale { .. }) => {}
             done => return done,
         }
     }
-    try_to_disable_all(sso, scope, cause).await
+    try_to_disable_but(sso, scope, cause, kept).await
 }
 
-async fn try_to_disable_all(sso: &Sso, scope: &Scope, cause: &Cause) -> Result<(), StartError> {
+async fn try_to_disable_but(
+    sso: &Sso,
+    scope: &Scope,
+    cause: &Cause,
+    kept: &[&(String, String)],
+) -> Result<(), StartError> {
     for connection in
         ours(sso, scope).await?.into_iter().filter(|connection| connection.status == Status::Enabled)
     {
+        if is_for(sso, scope, &connection, kept).await? {
+            continue;
+        }
         let (id, version) = (connection.id, connection.lock_version);
         sso.connection_disable(scope, cause, id, version, SessionsOnDisable::Revoke).await?;
         tracing::warn!(connection = %id, "a development connection was disabled");
@@ -153,8 +182,4 @@ async fn create(
     };
     let imported = sso.metadata_import(scope, cause, connection.id, connection.lock_version, input).await?;
     Ok(imported.connection)
-}
-
-fn acs_url(url: &PublicUrl, id: ConnectionId) -> String {
-    crate::names::acs_template(url).replace(mainstay_sso::CONNECTION_PLACEHOLDER, &id.to_string())
 }

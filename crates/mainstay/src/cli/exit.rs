@@ -101,7 +101,9 @@ impl From<StartError> for Failure {
             StartError::Repo(error) => error.into(),
             StartError::Sso(error) => error.into(),
             StartError::Tls(error) => Self::new(Exit::Usage, error),
-            StartError::Listen(..) | StartError::Served(_) => Self::new(Exit::Unavailable, error),
+            StartError::Listen(..) | StartError::Served(_) | StartError::Undoing(_) => {
+                Self::new(Exit::Unavailable, error)
+            }
             other => Self::new(Exit::Refused, other),
         }
     }

@@ -145,17 +145,24 @@ async fn down(args: &Down, context: &Context) -> Outcome {
         )
         .with_help(format!("say --confirm {} to do it", args.component)));
     }
-    let _claim = claim(&config).map_err(|error| match error {
+    let claim = claim(&config, &repo).await.map_err(|error| match error {
         StartError::Served(file) => {
             Failure::new(Exit::Refused, format!("a server runs on {}", file.display()))
                 .with_help("end it first: it would go on without its tables")
         }
         other => other.into(),
     })?;
-    for component in components {
-        repo.migrator().down(component, args.to).await?;
-    }
+    let undone = undo(&repo, &components, args.to).await;
+    claim.release().await;
+    undone?;
     context.output.result("mainstay.migrate.down/1", &body, || steps_text("Took", &body, false));
+    Ok(())
+}
+
+async fn undo(repo: &Repo, components: &[&Component], to: u32) -> Outcome {
+    for component in components {
+        repo.migrator().down(component, to).await?;
+    }
     Ok(())
 }
 

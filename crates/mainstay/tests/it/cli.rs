@@ -262,7 +262,11 @@ fn the_doctor_says_what_mends() {
         found.map(|finding| finding["check"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(find(&report, "warning"), ["connections"], "{report}");
-    assert_eq!(find(&report, "good"), ["configuration", "data", "database", "migrations"], "{report}");
+    assert_eq!(
+        find(&report, "good"),
+        ["configuration", "data", "database", "migrations", "migrations"],
+        "{report}"
+    );
 
     let file = metadata(directory.path());
     json(&["sso", "connection", "add", "--enable", "--metadata", file.to_str().unwrap(), "--data", data]);

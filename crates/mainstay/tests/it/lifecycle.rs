@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
+use mainstay_repo::{Sql, Statement};
 use mainstay_server::{Loaded, Sources};
 use mainstay_testkit::{PrivateCluster, TestDatabase, pause};
 
@@ -142,6 +143,121 @@ fn a_second_server_on_the_same_file_is_refused_before_it_writes() {
     server.kill();
     drop(Server::in_directory(directory.path(), &[]));
     assert!(run(&down).status.success());
+}
+
+/// The configuration of a server on a database, for what is called in this process.
+fn config(database: &TestDatabase) -> mainstay_server::Config {
+    let flags = vec![("database", database.url().to_owned())];
+    Loaded::from_sources(&Sources { flags, ..Sources::default() }).into_config().unwrap()
+}
+
+#[test]
+fn tables_are_not_taken_from_servers_that_share_postgres() {
+    let database = TestDatabase::postgres();
+    let directory = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let repo = runtime.block_on(database.repo());
+    let change = |sql: &'static str| {
+        runtime.block_on(repo.write(Statement::new(Sql::new(sql)))).unwrap().rows_affected()
+    };
+    let down = || {
+        let down = ["migrate", "down", "--component", "sso", "--to", "0", "--confirm", "sso", "--database"];
+        let output = run(&[down.as_slice(), &[database.url()]].concat());
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let server = Server::in_directory(directory.path(), &["--database", database.url()]);
+    let (code, text) = down();
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("1 server(s) run") && text.contains(&server.url), "{text}");
+
+    // Forgotten, as after a long time without its database, it makes itself known again.
+    assert_eq!(change("DELETE FROM server_nodes"), 1);
+    let started = Instant::now();
+    while change("UPDATE server_nodes SET place = place") == 0 {
+        assert!(started.elapsed() < Duration::from_secs(60), "the server stays forgotten");
+        pause(Duration::from_millis(50));
+    }
+    assert_eq!(down().0, Some(1));
+
+    // One that ends says so; one that is killed is forgotten after a while.
+    server.kill();
+    assert_eq!(down().0, Some(1), "nobody knows yet that it is dead");
+    assert_eq!(change("UPDATE server_nodes SET seen_at = seen_at - interval '31 seconds'"), 1);
+    assert_eq!(down(), (Some(0), String::new()));
+    let server = Server::in_directory(directory.path(), &["--database", database.url()]);
+    server.terminate();
+    assert!(server.wait().success());
+    assert_eq!(down(), (Some(0), String::new()));
+}
+
+#[test]
+fn no_server_starts_while_tables_are_taken_away() {
+    let database = TestDatabase::postgres();
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::in_directory(directory.path(), &["--database", database.url()]);
+    server.terminate();
+    assert!(server.wait().success());
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let repo = runtime.block_on(database.repo());
+    let claim = runtime.block_on(mainstay_server::claim(&config(&database), &repo)).unwrap();
+    let data = directory.path().join("data");
+    let data = ["--data", data.to_str().unwrap()];
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--database", database.url()];
+    let output = run(&[serve.as_slice(), &data].concat());
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    assert!(text.contains("being taken away"), "{text}");
+    runtime.block_on(claim.release());
+    drop(Server::in_directory(directory.path(), &["--database", database.url()]));
+}
+
+#[test]
+fn development_servers_that_share_postgres_leave_each_other_alone() {
+    let database = TestDatabase::postgres();
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let args = ["--dev", "--database", database.url()];
+    let first = Server::in_directory(one.path(), &args);
+    let (mut alice, mut bob) = (Browser::default(), Browser::default());
+    sign_in(&mut alice, &first, "alice");
+    let second = Server::in_directory(two.path(), &args);
+    assert!(sign_in(&mut bob, &second, "bob").body.contains("Bob Sample"));
+    assert_eq!(alice.get(&first.path("/api/v1/me")).status, 200, "her session goes on");
+    assert!(sign_in(&mut Browser::default(), &first, "alice").body.contains("Alice Example"));
+    let page = alice.get(&first.path("/login"));
+    assert_eq!(page.body.matches("Development users").count(), 1, "only one that works here: {page:?}");
+
+    // The same URL with another key would be two providers under one name.
+    let rival = tempfile::tempdir().unwrap();
+    let rival = ["--data", rival.path().to_str().unwrap(), "--public-url", &first.url];
+    let output = run(&[["serve", "--listen", "127.0.0.1:0"].as_slice(), &args, &rival].concat());
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && text.contains("another key"), "{text}");
+    assert!(sign_in(&mut Browser::default(), &first, "alice").body.contains("Alice Example"));
+
+    // What a server left behind that no longer runs is disabled by the next start.
+    second.terminate();
+    assert!(second.wait().success());
+    drop(Server::in_directory(
+        two.path(),
+        &[args.as_slice(), &["--public-url", "http://localhost:1"]].concat(),
+    ));
+    assert_eq!(bob.get(&first.path("/api/v1/me")).status, 401);
+    assert_eq!(alice.get(&first.path("/api/v1/me")).status, 200);
+}
+
+#[test]
+fn test_users_are_not_let_in_where_a_server_without_them_runs() {
+    let database = TestDatabase::postgres();
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::in_directory(directory.path(), &["--database", database.url()]);
+    let data = directory.path().join("dev");
+    let data = ["--data", data.to_str().unwrap()];
+    let serve = ["serve", "--dev", "--listen", "127.0.0.1:0", "--database", database.url()];
+    let output = run(&[serve.as_slice(), &data].concat());
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && text.contains(&server.url) && text.contains("--dev"), "{text}");
+    let list = json(&["sso", "connection", "list", "--database", database.url()]);
+    assert_eq!(list["connections"].as_array().unwrap().len(), 0, "nothing was made");
 }
 
 #[test]
