@@ -101,6 +101,15 @@ fn directory() -> tempfile::TempDir {
     tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).expect("a directory")
 }
 
+/// A closed loop of so many callers cannot put more into one transaction: the bound at this size, and the bound of all.
+const fn bare_sizes(callers: usize) -> &'static [(usize, &'static str)] {
+    match callers {
+        1 => &[(1, "bare, 1 a transaction")],
+        64 => &[(64, "bare, 64 a transaction"), (256, "bare, 256 a transaction")],
+        _ => &[(256, "bare, 256 a transaction")],
+    }
+}
+
 async fn sqlite(plan: Plan) {
     let directory = directory();
     let repo =
@@ -122,9 +131,11 @@ async fn sqlite(plan: Plan) {
             rounds.add("mainstay", ours::writes(&repo, callers, plan.time, false).await);
             rounds.add("sqlx pool 10", peers::sqlx_sqlite_writes(&sqlx, callers, plan.time).await);
             rounds.add("sea-orm pool 10", peers::sea_orm_writes(&sea_orm, callers, plan.time).await);
-            let together = if callers == 1 { 1 } else { 256 };
-            let bare = tokio::task::block_in_place(|| peers::bare_sqlite(&bare_path, together, plan.time));
-            rounds.add(if callers == 1 { "bare, 1 a transaction" } else { "bare, 256 a transaction" }, bare);
+            for (together, name) in bare_sizes(callers) {
+                let bare =
+                    tokio::task::block_in_place(|| peers::bare_sqlite(&bare_path, *together, plan.time));
+                rounds.add(name, bare);
+            }
         }
         rounds.print_rates(&format!("sqlite_write_{callers}"), "mainstay", plan.json);
         if callers == 1 {
@@ -177,9 +188,11 @@ async fn postgres(plan: Plan) {
             rounds.add("sqlx pool 10", peers::sqlx_postgres_writes(&sqlx_10, callers, plan.time).await);
             rounds.add("sqlx pool 32", peers::sqlx_postgres_writes(&sqlx_32, callers, plan.time).await);
             rounds.add("sea-orm pool 10", peers::sea_orm_writes(&sea_orm, callers, plan.time).await);
-            if callers == 1 {
-                rounds.add("tokio-postgres, prepared", peers::bare_postgres(peers_db.url(), plan.time).await);
-            }
+            let bare = peers::bare_postgres(peers_db.url(), callers, plan.time).await;
+            rounds.add(
+                if callers == 1 { "tokio-postgres, prepared" } else { "tokio-postgres, one pipeline" },
+                bare,
+            );
         }
         rounds.print_rates(&format!("postgres_write_{callers}"), "mainstay", plan.json);
         rounds.print_rates(&format!("postgres_write_merged_{callers}"), "mainstay merged", plan.json);

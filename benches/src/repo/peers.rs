@@ -4,12 +4,15 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+use futures_util::{future::join_all, join};
 use mainstay_benches::{Random, Sample, load, sample};
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement as SeaStatement};
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
+
+use tokio_postgres::types::ToSql;
 
 use crate::workload::{self, READ, UPSERT_POSTGRES, UPSERT_SQLITE};
 
@@ -154,8 +157,9 @@ pub fn bare_sqlite(path: &Path, per_transaction: usize, time: Duration) -> Sampl
     sample(latencies, started.elapsed())
 }
 
-/// A plain prepared statement, autocommitted on one connection: what one caller can have at best on PostgreSQL.
-pub async fn bare_postgres(url: &str, time: Duration) -> Sample {
+/// What PostgreSQL can take at best from one connection that does nothing else: a prepared statement, autocommitted when it
+/// is alone, otherwise so many of them pipelined in each transaction.
+pub async fn bare_postgres(url: &str, per_transaction: usize, time: Duration) -> Sample {
     let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("connected");
     let driver = tokio::spawn(connection);
     let upsert = client
@@ -171,8 +175,20 @@ pub async fn bare_postgres(url: &str, time: Duration) -> Sample {
     let started = Instant::now();
     while started.elapsed() < time {
         let before = Instant::now();
-        client.execute(&upsert, &[&workload::key_of(random.next()), &state]).await.expect("written");
-        latencies.push(u64::try_from(before.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        let keys: Vec<i64> = (0..per_transaction).map(|_| workload::key_of(random.next())).collect();
+        let parameters: Vec<[&(dyn ToSql + Sync); 2]> =
+            keys.iter().map(|key| [key as &(dyn ToSql + Sync), &state as _]).collect();
+        let upserts = join_all(parameters.iter().map(|parameters| client.execute(&upsert, parameters)));
+        if per_transaction == 1 {
+            upserts.await.into_iter().for_each(|written| assert_eq!(written.expect("written"), 1));
+        } else {
+            let (begun, written, committed) =
+                join!(client.batch_execute("BEGIN"), upserts, client.batch_execute("COMMIT"));
+            begun.and(committed).expect("committed");
+            written.into_iter().for_each(|written| assert_eq!(written.expect("written"), 1));
+        }
+        let each = u64::try_from(before.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        latencies.extend(std::iter::repeat_n(each, per_transaction));
     }
     let measured = sample(latencies, started.elapsed());
     drop(client);

@@ -116,7 +116,9 @@ impl SqliteConfig {
         self.busy_timeout
     }
 
-    pub(crate) const fn create(&self) -> bool {
+    /// Whether a missing file is created.
+    #[must_use]
+    pub const fn create(&self) -> bool {
         self.create
     }
 }

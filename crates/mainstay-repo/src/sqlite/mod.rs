@@ -12,6 +12,7 @@
 //! | `migrate` | the migrations table |
 //! | `error` | what SQLite's errors mean |
 
+mod checkpoint;
 mod config;
 mod error;
 mod group;

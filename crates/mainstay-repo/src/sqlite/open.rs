@@ -8,6 +8,7 @@ use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::{Connection, OpenFlags, ffi};
 use tokio::time::Instant;
 
+use super::checkpoint::Checkpoints;
 use super::config::SqliteConfig;
 use super::error::translate;
 use crate::error::{Error, ErrorKind, Result};
@@ -16,8 +17,6 @@ use crate::error::{Error, ErrorKind, Result};
 const MINIMUM_SQLITE: i32 = 3_051_003;
 /// Statements that a connection keeps prepared.
 const STATEMENT_CACHE: usize = 512;
-/// A checkpoint copies this many pages at once: often enough to bound the log's size, seldom enough to cost little.
-const CHECKPOINT_PAGES: i32 = 16_000;
 /// The write-ahead log is cut back to this size after a checkpoint.
 const JOURNAL_SIZE_LIMIT: i64 = 128 * 1024 * 1024;
 /// Page cache of a connection that reads, in KiB.
@@ -172,7 +171,7 @@ pub(super) fn writer(config: &SqliteConfig) -> Result<(Connection, Watch)> {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
         connection.pragma_update(None, "synchronous", config.synchronous().as_str())?;
-        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+        connection.execute_batch(Checkpoints::FIRST)?;
         connection.pragma_update(None, "journal_size_limit", JOURNAL_SIZE_LIMIT)?;
         // Proves that the file can be written and that nobody holds it.
         connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK")

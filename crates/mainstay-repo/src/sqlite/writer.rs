@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::checkpoint::Checkpoints;
 use super::group::{Group, Member};
 use super::migrate;
 use super::open::Watch;
@@ -88,6 +89,7 @@ impl Writer {
     fn run(&self, session: &Session, watch: &Watch) {
         let mut taken = VecDeque::new();
         let mut pace = Pace::default();
+        let mut checkpoints = Checkpoints::default();
         while let Some(job) = self.queue.pop() {
             taken.push_back(job);
             while let Some(job) = taken.pop_front() {
@@ -95,6 +97,11 @@ impl Writer {
                     Job::Write(member) => {
                         taken.push_front(Job::Write(member));
                         self.group(session, watch, &mut taken, &mut pace);
+                        if let Some(setting) = checkpoints.after(pace.members)
+                            && let Err(error) = session.run(setting)
+                        {
+                            tracing::warn!(%error, "the length of the write-ahead log was not changed");
+                        }
                     }
                     Job::Begin(begin) => {
                         transaction::serve(
