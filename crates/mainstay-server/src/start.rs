@@ -1,15 +1,16 @@
 //! From a configuration to a running server, and back down.
 
 use std::fmt;
+use std::fs::{OpenOptions, Permissions};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mainstay_core::PageSize;
 use mainstay_repo::middleware::{Observe, Retry};
-use mainstay_repo::{Component, Repo, RepoOptions, Target};
+use mainstay_repo::{Component, DatabaseUrl, Repo, RepoOptions, Target};
 use mainstay_saml::idp::IdentityProvider;
 use mainstay_sso::{Actor, Cause, ConnectionFilter, Lifetimes, Scope, Sso, SsoOptions, Status};
 use serde::Serialize;
@@ -30,6 +31,8 @@ pub const COMPONENTS: &[Component] = &[mainstay_sso::COMPONENT, store::migration
 
 /// Only its owner enters.
 const OWNER_ONLY: u32 = 0o700;
+/// Only its owner reads and writes.
+const OWNER_ONLY_FILE: u32 = 0o600;
 
 /// Why the server does not start.
 #[derive(Debug)]
@@ -204,18 +207,37 @@ pub fn prepare_data(data: &Path) -> Result<(), StartError> {
     made.map_err(|error| StartError::Data(data.to_owned(), error))
 }
 
-/// Opens the configured database, as the server and the command line both do.
+/// Opens the configured database, as the server and the command line both do. A SQLite file that is not there yet is made for its
+/// owner alone.
 ///
 /// # Errors
 /// As [`mainstay_repo::Repo::connect`].
 pub async fn open(config: &Config) -> Result<Repo, mainstay_repo::Error> {
     let options = RepoOptions::new(config.database.expose())?;
+    if let DatabaseUrl::Sqlite(sqlite) = options.url()
+        && sqlite.create()
+    {
+        make_private(sqlite.path());
+    }
     options
         .with(Observe)
         .with(Retry::default())
         .connect()
         .await
         .map(|repo| repo.within(config.request_timeout))
+}
+
+/// Makes an empty file, which is an empty database, that only its owner reads and writes, whatever the umask. SQLite gives the mode
+/// of the database to its log and its index. A file that is there keeps the mode that somebody chose for it.
+fn make_private(path: &Path) {
+    let made = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY_FILE).open(path);
+    // Where it cannot be made, opening it fails by the same cause and tells more.
+    if let Ok(file) = made {
+        let exactly = file.set_permissions(Permissions::from_mode(OWNER_ONLY_FILE));
+        if let Err(error) = exactly {
+            tracing::warn!(file = %path.display(), %error, "the database file has the mode of the file system");
+        }
+    }
 }
 
 /// Sign-in on an open database.

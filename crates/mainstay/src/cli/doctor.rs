@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use mainstay_core::{Clock as _, PageSize, SystemClock, Timestamp};
-use mainstay_repo::{Repo, Topology as _};
+use mainstay_repo::{DatabaseUrl, Repo, Topology as _};
 use mainstay_server::{COMPONENTS, Config, DEVELOPMENT_ORGANIZATION, PublicUrl, sign_in};
 use mainstay_sso::{CertificateState, Connection, ConnectionFilter, Sso, Status};
 use serde::Serialize;
@@ -106,6 +106,7 @@ async fn look(config: &Config, context: &Context, report: &mut Report) {
         Ok(repo) => repo,
         Err(failure) => return report.bad("database", failure),
     };
+    database_file(config, report);
     match repo.position().await {
         Ok(position) => report.good("database", format!("{}, position {position}", repo.describe())),
         Err(error) => return report.bad("database", error.into()),
@@ -132,6 +133,17 @@ fn directory(config: &Config, report: &mut Report) {
             let failure = Failure::new(Exit::Refused, format!("{shown} cannot be looked at: {error}"));
             report.bad("data", failure.with_help("let this user enter it, or name another with --data"));
         }
+    }
+}
+
+/// Sessions and secrets' hashes lie in it.
+fn database_file(config: &Config, report: &mut Report) {
+    let Ok(DatabaseUrl::Sqlite(sqlite)) = DatabaseUrl::parse(config.database.expose()) else { return };
+    let open = std::fs::metadata(sqlite.path()).is_ok_and(|found| found.permissions().mode() & OTHERS != 0);
+    if open {
+        let shown = sqlite.path().display();
+        let mend = format!("chmod 600 {shown}*");
+        report.warning("database", format!("{shown} can be read by other users"), &mend);
     }
 }
 
