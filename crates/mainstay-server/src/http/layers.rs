@@ -9,7 +9,9 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use mainstay_core::SystemClock;
+use tracing::Instrument as _;
 
+use super::peer::{Peer, client_address};
 use crate::app::App;
 use crate::console;
 use crate::problem::{Problem, ProblemKind};
@@ -39,8 +41,14 @@ pub(crate) async fn around(State(app): State<App>, mut request: Request, next: N
     let is_safe = method.is_safe();
     let is_page = !is_machine(request.uri().path());
 
+    let peer = request.extensions().get::<Peer>().map(|Peer(peer)| peer.ip());
+    let client = peer.map(|peer| client_address(peer, request.headers(), app.trusted_proxies()));
+    // Of the gravest level, so that whatever is logged says whose request it was.
+    let span = tracing::error_span!("http", request = %id, client = client.map(tracing::field::display));
+
     let limit = app.request_timeout() + GRACE;
-    let mut response = match tokio::time::timeout(limit, unless_it_panics(next.run(request), id)).await {
+    let handled = unless_it_panics(next.run(request)).instrument(span.clone());
+    let mut response = match tokio::time::timeout(limit, handled).await {
         Ok(response) => response,
         Err(_elapsed) => gave_up(is_safe).into_response(),
     };
@@ -52,7 +60,7 @@ pub(crate) async fn around(State(app): State<App>, mut request: Request, next: N
     let status = response.status().as_u16();
     let took = started.elapsed();
     // Not the path: it can hold a setup link's token.
-    tracing::info!(request = %id, %method, route, status, micros = took.as_micros(), "request");
+    span.in_scope(|| tracing::info!(%method, route, status, micros = took.as_micros(), "request"));
     let labels = [("method", method.to_string()), ("route", route), ("status", status.to_string())];
     metrics::counter!("mainstay_http_requests_total", &labels).increment(1);
     metrics::histogram!("mainstay_http_request_seconds").record(took.as_secs_f64());
@@ -69,10 +77,10 @@ fn gave_up(is_safe: bool) -> Problem {
 }
 
 /// A defect in a handler costs one answer, not the connection and not the process.
-async fn unless_it_panics(handler: impl Future<Output = Response>, id: RequestId) -> Response {
+async fn unless_it_panics(handler: impl Future<Output = Response>) -> Response {
     // What a handler shares with others is behind locks that survive a panic, or in the database.
     AssertUnwindSafe(handler).catch_unwind().await.unwrap_or_else(|_panic| {
-        tracing::error!(request = %id, "a handler panicked; this is a defect");
+        tracing::error!("a handler panicked; this is a defect");
         Problem::new(ProblemKind::Internal, "This is a defect; the operator finds it in the log.")
             .into_response()
     })
@@ -110,7 +118,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_an_answer() {
         let panics = async { panic!("a defect") };
-        let response = unless_it_panics(panics, RequestId::generate(&SystemClock)).await;
+        let response = unless_it_panics(panics).await;
         assert_eq!(response.status(), 500);
     }
 

@@ -12,26 +12,27 @@ pub(crate) struct Peer(pub(crate) SocketAddr);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Client(IpAddr);
 
-impl Client {
-    /// The peer, or, when the peer is a proxy of ours, the last address of `X-Forwarded-For` that is not.
-    pub(crate) fn of(peer: IpAddr, headers: &HeaderMap, proxies: &[IpAddr]) -> Self {
-        let peer = peer.to_canonical();
-        if !proxies.contains(&peer) {
-            return Self::from_address(peer);
-        }
-        let forwarded: Vec<IpAddr> = headers
-            .get_all("x-forwarded-for")
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|item| item.trim().parse().ok())
-            .collect();
-        let client = forwarded.into_iter().rev().find(|address| !proxies.contains(address));
-        Self::from_address(client.unwrap_or(peer))
+/// The peer, or, when the peer is a proxy of ours, the last address of `X-Forwarded-For` that is not.
+pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, proxies: &[IpAddr]) -> IpAddr {
+    let peer = peer.to_canonical();
+    if !proxies.contains(&peer) {
+        return peer;
     }
+    let forwarded: Vec<IpAddr> = headers
+        .get_all("x-forwarded-for")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|item| item.trim().parse().ok())
+        .collect();
+    let client = forwarded.into_iter().rev().find(|address: &IpAddr| !proxies.contains(address));
+    client.unwrap_or(peer).to_canonical()
+}
 
-    fn from_address(address: IpAddr) -> Self {
-        match address.to_canonical() {
+impl Client {
+    /// Who a rate limit counts by.
+    pub(crate) fn of(peer: IpAddr, headers: &HeaderMap, proxies: &[IpAddr]) -> Self {
+        match client_address(peer, headers, proxies) {
             IpAddr::V4(ip) => Self(IpAddr::V4(ip)),
             IpAddr::V6(ip) => {
                 let [a, b, c, d, ..] = ip.segments();

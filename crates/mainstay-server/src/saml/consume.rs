@@ -58,20 +58,20 @@ pub(crate) async fn consume(
         known => known,
     };
     match finished {
-        Ok(signed_in) => Ok(enter(&app, &headers, &signed_in, request).await),
+        Ok(signed_in) => Ok(enter(&app, &headers, &signed_in).await),
         Err(error) => refuse(&app, error, request),
     }
 }
 
 /// Gives the browser its new session and sends it to where it wanted to go.
-async fn enter(app: &App, headers: &HeaderMap, signed_in: &SignedIn, request: RequestId) -> Response {
+async fn enter(app: &App, headers: &HeaderMap, signed_in: &SignedIn) -> Response {
     metrics::counter!("mainstay_logins_total", "outcome" => "accepted", "code" => "").increment(1);
-    tracing::info!(%request, connection = %signed_in.connection, session = %signed_in.session_id, "signed in");
+    tracing::info!(connection = %signed_in.connection, session = %signed_in.session_id, "signed in");
     // The session that this browser had before ends. If that fails it ends by itself; the login is not spoilt by it.
     if let Some(old) = session::token(app, headers)
         && let Err(error) = app.sso().session_revoke(&old).await
     {
-        tracing::warn!(%request, %error, "the browser's earlier session was not revoked");
+        tracing::warn!(%error, "the browser's earlier session was not revoked");
     }
     let mut response = Redirect::to(&signed_in.return_path).into_response();
     if let Some(cookie) = app.cookies().set(Cookie::Session, signed_in.token.expose(), app.session_lifetime())

@@ -82,7 +82,6 @@ pub(crate) fn refuse(app: &App, error: SignInError, request: RequestId) -> Resul
             let code = refused.refusal.code();
             metrics::counter!("mainstay_logins_total", "outcome" => "refused", "code" => code).increment(1);
             tracing::info!(
-                %request,
                 code,
                 connection = refused.connection.map(tracing::field::display),
                 trace = refused.trace_id.map(tracing::field::display),

@@ -155,19 +155,14 @@ impl Attempt {
 }
 
 impl Sso {
-    /// The error of a failure; a refusal is written down first. That the writing fails does not change the refusal.
+    /// The error of a failure; a refusal is written down first. That the writing fails does not change the refusal. To log it is
+    /// the caller's, who knows whose request it was.
     pub(crate) async fn record(&self, attempt: &Attempt, failure: Failure) -> SignInError {
         let Failure::Refused(refusing) = failure else { return attempt.untraced(failure) };
         let written = match traces::insert(&attempt.trace(&refusing)) {
             Ok(statement) => self.repo().write(statement).await.map(drop).map_err(Error::from),
             Err(error) => Err(error),
         };
-        tracing::info!(
-            trace_id = %attempt.trace_id,
-            refusal = refusing.refusal.code(),
-            flow = attempt.flow.as_str(),
-            "login refused"
-        );
         let trace_id = match written {
             Ok(()) => Some(attempt.trace_id),
             Err(error) => {

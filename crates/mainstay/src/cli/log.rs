@@ -15,7 +15,7 @@ pub(crate) fn begin(config: &Config, output: Output) -> Outcome {
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let begun = match config.log_format {
         LogFormat::Text => lines.with_ansi(output.has_colour()).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).try_init(),
     };
     begun.map_err(|error| Failure::new(Exit::Unavailable, format!("logging cannot begin: {error}")))
 }

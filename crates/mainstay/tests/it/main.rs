@@ -14,5 +14,6 @@ mod e2e_simplesamlphp;
 mod fetch;
 mod http;
 mod lifecycle;
+mod logs;
 mod ready;
 mod support;
