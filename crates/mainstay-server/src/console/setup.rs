@@ -18,9 +18,10 @@ use crate::auth::cookie::Cookie;
 use crate::http::extract::Path;
 use crate::problem::{Problem, ProblemKind};
 
-/// `GET /setup/{token}`: says what the link does. It does nothing yet: mail scanners and previews follow links.
+/// `GET /setup/{token}`: says what the link does, or at once why it does nothing. It changes nothing yet: mail scanners and previews
+/// follow links.
 pub(crate) async fn setup(State(app): State<App>, Path(token): Path) -> Result<Response, Problem> {
-    parse(&token)?;
+    app.sso().setup_token_check(&parse(&token)?).await?;
     let body = html! {
         div class="panel pad" {
             h1 { "Set up Mainstay" }

@@ -15,6 +15,9 @@ use crate::store::sessions::{self, NewSession};
 use crate::store::setup_tokens;
 use crate::token::{SessionToken, SetupToken};
 
+/// Said of a token that was never issued, or long ago.
+const NO_TOKEN: &str = "there is no such setup token";
+
 impl Sso {
     /// Makes a token that opens one administrator's session, once.
     ///
@@ -27,6 +30,15 @@ impl Sso {
             .step(setup_tokens::insert(&token.hash(), self.options().lifetimes.setup_token));
         self.apply(change).await?;
         Ok(token)
+    }
+
+    /// Whether a token could be used now; looking does not use it up. What is compared is the token's hash, so that the time that
+    /// it takes tells nothing of a token that is near.
+    ///
+    /// # Errors
+    /// [`ErrorKind::SetupTokenInvalid`], [`ErrorKind::SetupTokenExpired`], [`ErrorKind::SetupTokenConsumed`].
+    pub async fn setup_token_check(&self, token: &SetupToken) -> Result<()> {
+        self.why_not(token).await?.map_or(Ok(()), Err)
     }
 
     /// Uses a token up and begins an administrator's session under a name, in one batch.
@@ -62,13 +74,13 @@ impl Sso {
                 Expect::ONE,
                 setup_tokens::consume(&token.hash()),
                 ErrorKind::SetupTokenInvalid,
-                "there is no such setup token",
+                NO_TOKEN,
             )
             .step(sessions::insert(&session)?);
         match self.apply(change).await {
             Ok(_) => {}
             Err(error) if error.kind() == &ErrorKind::SetupTokenInvalid => {
-                return Err(self.why_not(token, error).await?);
+                return Err(self.why_not(token).await?.unwrap_or(error));
             }
             Err(error) => return Err(error),
         }
@@ -77,16 +89,26 @@ impl Sso {
         Ok((session_token, Session::from_row(&row)?))
     }
 
-    /// Says in which way a token could not be used.
-    async fn why_not(&self, token: &SetupToken, unknown: Error) -> Result<Error> {
+    /// In which way a token cannot be used, if it cannot.
+    async fn why_not(&self, token: &SetupToken) -> Result<Option<Error>> {
         let row: Option<Row> = self.repo().read_optional(setup_tokens::state(&token.hash())).await?;
-        let Some(row) = row else { return Ok(unknown) };
+        let Some(row) = row else {
+            return Ok(Some(
+                Error::new(ErrorKind::SetupTokenInvalid, NO_TOKEN)
+                    .with_help("copy the whole link of the last start; an earlier one may have been removed"),
+            ));
+        };
         if row.get("consumed")? {
-            return Ok(Error::new(ErrorKind::SetupTokenConsumed, "the setup token was used").with_help(
-                "if it was not you, look at the audit and revoke the session; issue another token",
+            return Ok(Some(
+                Error::new(ErrorKind::SetupTokenConsumed, "the setup token was used").with_help(
+                    "if it was not you, look at the audit and revoke the session; issue another token",
+                ),
             ));
         }
-        Ok(Error::new(ErrorKind::SetupTokenExpired, "the setup token is too old")
-            .with_help("issue another one"))
+        let expired: bool = row.get("expired")?;
+        Ok(expired.then(|| {
+            Error::new(ErrorKind::SetupTokenExpired, "the setup token is too old")
+                .with_help("issue another one")
+        }))
     }
 }

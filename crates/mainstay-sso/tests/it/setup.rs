@@ -15,6 +15,7 @@ async fn a_token_makes_one_administrators_session() {
             kind(world.sso.setup_token_consume(&token, " ").await),
             ErrorKind::Invalid { field: "name" }
         );
+        world.sso.setup_token_check(&token).await.unwrap();
         let (session_token, session) = world.sso.setup_token_consume(&token, "root").await.unwrap();
         assert_eq!((session.kind, session.role), (SessionKind::Setup, Some(Role::Admin)));
         let scope = world.sso.session(&session_token).await.unwrap().unwrap().scope().unwrap();
@@ -26,6 +27,7 @@ async fn a_token_makes_one_administrators_session() {
 
         let again = world.sso.setup_token_consume(&token, "root").await;
         assert_eq!(kind(again), ErrorKind::SetupTokenConsumed);
+        assert_eq!(kind(world.sso.setup_token_check(&token).await), ErrorKind::SetupTokenConsumed);
         assert_eq!(world.count("SELECT count(*) FROM sso_sessions").await, 1);
     })
     .await;
@@ -58,8 +60,10 @@ async fn an_old_or_invented_token_opens_nothing() {
         let token = world.sso.setup_token_issue(&world.scope, &world.cause).await.unwrap();
         world.age("sso_setup_tokens", &["expires_at"], 3_601).await;
         assert_eq!(kind(world.sso.setup_token_consume(&token, "a").await), ErrorKind::SetupTokenExpired);
+        assert_eq!(kind(world.sso.setup_token_check(&token).await), ErrorKind::SetupTokenExpired);
         let invented = SetupToken::parse(&format!("setup_{}", "A".repeat(43))).unwrap();
         assert_eq!(kind(world.sso.setup_token_consume(&invented, "a").await), ErrorKind::SetupTokenInvalid);
+        assert_eq!(kind(world.sso.setup_token_check(&invented).await), ErrorKind::SetupTokenInvalid);
         assert_eq!(world.count("SELECT count(*) FROM sso_sessions").await, 0);
     })
     .await;

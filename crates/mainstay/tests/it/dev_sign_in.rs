@@ -167,6 +167,13 @@ fn the_setup_link_makes_one_administrator() {
 
     let second = form.submit(&mut Browser::default());
     assert_eq!((second.status, refusal(&second)), (403, "forbidden"));
+    // Whoever opens a link that does nothing is told before they type anything.
+    let used = Browser::default().get(&link);
+    assert_eq!((used.status, refusal(&used)), (403, "forbidden"));
+    assert!(used.body.contains("was used") && !used.body.contains("<form"), "{used:?}");
+    let wrong = Browser::default().get(&server.path(&format!("/setup/setup_{}", "A".repeat(43))));
+    assert_eq!((wrong.status, refusal(&wrong)), (403, "forbidden"));
+    assert!(wrong.body.contains("no such setup token") && !wrong.body.contains("<form"), "{wrong:?}");
     let made_up = Browser::default().get(&server.path("/setup/setup_x"));
     assert_eq!(made_up.status, 404);
 }

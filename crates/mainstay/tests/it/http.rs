@@ -2,7 +2,6 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::sync::Arc;
 
 use mainstay_server::limits;
 
@@ -10,7 +9,7 @@ use crate::cli::metadata;
 use crate::dev_sign_in::{answered, login_url, refusal, sign_in};
 use crate::support::browser::Browser;
 use crate::support::html::Form;
-use crate::support::server::{Server, free_port, json};
+use crate::support::server::{Server, json};
 
 fn dev(args: &[&str]) -> (tempfile::TempDir, Server) {
     let directory = tempfile::tempdir().unwrap();
@@ -154,7 +153,7 @@ fn over_https_cookies_belong_to_the_host_and_the_promise_is_made() {
     );
 }
 
-fn request(method: &str, path: &str, host: &str) -> String {
+pub(crate) fn request(method: &str, path: &str, host: &str) -> String {
     format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 }
 
@@ -281,6 +280,20 @@ fn the_burst_passes_and_the_next_waits() {
 }
 
 #[test]
+fn setup_links_cannot_be_tried_for_long() {
+    let (_directory, server) = dev(&[]);
+    let mut browser = Browser::default();
+    let wrong = server.path(&format!("/setup/setup_{}", "A".repeat(43)));
+    let tries = std::iter::repeat_with(|| browser.get(&wrong).status).take(2 * limits::SETUP_BURST as usize);
+    let tries: Vec<u16> = tries.collect();
+    let burst = limits::SETUP_BURST as usize;
+    assert_eq!(tries[..burst], vec![403; burst]);
+    assert!(tries[burst..].contains(&429), "{tries:?}");
+    let right = browser.get(&server.setup_link.clone().unwrap());
+    assert_eq!(right.status, 429, "nor can the right one be found among them");
+}
+
+#[test]
 fn many_connections_are_searched_and_not_listed() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
@@ -308,63 +321,4 @@ fn many_connections_are_searched_and_not_listed() {
     let none = browser.get(&server.path("/login?organization=%3Cscript%3E"));
     assert!(none.body.contains("Nothing goes by that name"), "{none:?}");
     assert!(none.body.contains("&lt;script&gt;") && !none.body.contains("<script>"), "{none:?}");
-}
-
-#[test]
-fn the_server_speaks_tls_itself() {
-    let directory = tempfile::tempdir().unwrap();
-    let key = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let path = |name: &str| directory.path().join(name).display().to_string();
-    std::fs::write(path("chain.pem"), key.cert.pem()).unwrap();
-    std::fs::write(path("key.pem"), key.signing_key.serialize_pem()).unwrap();
-    let listen = format!("127.0.0.1:{}", free_port());
-    let url = format!("https://localhost:{}", listen.split(':').nth(1).unwrap());
-    let (chain, private) = (path("chain.pem"), path("key.pem"));
-    let args = [
-        "--dev",
-        "--tls-certificate",
-        &chain,
-        "--tls-key",
-        &private,
-        "--listen",
-        &listen,
-        "--public-url",
-        &url,
-    ];
-    let server = Server::in_directory(directory.path(), &args[..5]);
-    assert!(server.url.starts_with("https://127.0.0.1:"), "without a public URL it is https all the same");
-    drop(server);
-    let data = path("data");
-    let server = Server::start(&[args.as_slice(), &["--data", &data]].concat());
-
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(key.cert.der().clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
-    let session = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
-    let mut stream = rustls::StreamOwned::new(session, TcpStream::connect(&listen).unwrap());
-    let host = url.strip_prefix("https://").unwrap();
-    stream.write_all(request("GET", "/login", host).as_bytes()).unwrap();
-    let mut answer = Vec::new();
-    // The server closes the connection; whether it says so first is its own affair.
-    let _ = stream.read_to_end(&mut answer);
-    let answer = String::from_utf8(answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("strict-transport-security"), "{answer}");
-    assert!(answer.contains("Development users"), "{answer}");
-
-    // Plain http on the port is no request, and somebody who says nothing does not keep the server from ending.
-    let mut plain = TcpStream::connect(&listen).unwrap();
-    plain.write_all(request("GET", "/login", host).as_bytes()).unwrap();
-    let mut nothing = Vec::new();
-    let _ = plain.read_to_end(&mut nothing);
-    assert!(!nothing.starts_with(b"HTTP"), "{nothing:?}");
-    let silent = TcpStream::connect(&listen).unwrap();
-    server.terminate();
-    assert!(server.wait().success());
-    drop(silent);
 }
