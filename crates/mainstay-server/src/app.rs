@@ -12,6 +12,7 @@ use crate::auth::cookie::Cookies;
 use crate::config::{Config, PublicUrl};
 use crate::dev::Dev;
 use crate::http::rate::RateLimit;
+use crate::http::tls::ServedCertificate;
 use crate::limits;
 use crate::ready::DatabaseFiles;
 
@@ -32,6 +33,7 @@ struct Inner {
     dev: Option<Dev>,
     scope: Scope,
     database_files: DatabaseFiles,
+    certificate: Option<Arc<ServedCertificate>>,
 }
 
 /// What a start makes of a configuration.
@@ -43,6 +45,7 @@ pub(crate) struct Parts {
     pub(crate) dev: Option<Dev>,
     pub(crate) actor: Actor,
     pub(crate) database_files: DatabaseFiles,
+    pub(crate) certificate: Option<Arc<ServedCertificate>>,
 }
 
 /// The rate limits of what is public and costly.
@@ -55,7 +58,7 @@ pub(crate) struct Rates {
 
 impl App {
     pub(crate) fn new(config: &Config, parts: Parts) -> Self {
-        let Parts { public_url, repo, sso, dev, actor, database_files } = parts;
+        let Parts { public_url, repo, sso, dev, actor, database_files, certificate } = parts;
         let rates = Rates {
             acs: RateLimit::new(limits::ACS_BURST, limits::ACS_EVERY),
             login: RateLimit::new(limits::LOGIN_BURST, limits::LOGIN_EVERY),
@@ -74,6 +77,7 @@ impl App {
             dev,
             scope: Scope::system(actor),
             database_files,
+            certificate,
         }))
     }
 
@@ -125,6 +129,11 @@ impl App {
 
     pub(crate) fn database_files(&self) -> &DatabaseFiles {
         &self.0.database_files
+    }
+
+    /// The certificate of our own TLS; none behind a reverse proxy.
+    pub(crate) fn certificate(&self) -> Option<&Arc<ServedCertificate>> {
+        self.0.certificate.as_ref()
     }
 
     pub(crate) fn is_draining(&self) -> bool {

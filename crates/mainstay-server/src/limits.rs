@@ -38,6 +38,8 @@ pub const SIGN_IN_LISTED: usize = 12;
 pub const CONSOLE_LISTED: u32 = 200;
 /// The largest metadata document that is fetched or read.
 pub const METADATA_BYTES: usize = 10 * 1024 * 1024;
+/// How often the files of the TLS certificate are looked at.
+pub const TLS_LOOK: Duration = Duration::from_secs(2);
 /// How often a server that shares its database says that it runs.
 pub const NODE_HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long a server counts as running after it last said so.

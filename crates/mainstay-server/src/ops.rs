@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header;
+use mainstay_core::{Clock as _, SystemClock};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::app::App;
@@ -44,8 +45,11 @@ pub(crate) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-pub(crate) async fn readyz(State(app): State<App>) -> Result<&'static str, Problem> {
-    ready::check(&app).await.map(|()| "ready\n")
+/// `ready`, and below it what does not keep users away but wants an operator.
+pub(crate) async fn readyz(State(app): State<App>) -> Result<String, Problem> {
+    ready::check(&app).await?;
+    let complaint = app.certificate().and_then(|served| served.complaint(SystemClock.now()));
+    Ok(complaint.map_or_else(|| "ready\n".to_owned(), |text| format!("ready\n{text}\n")))
 }
 
 pub(crate) async fn metrics() -> Response {

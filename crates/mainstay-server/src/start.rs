@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mainstay_core::PageSize;
@@ -15,6 +16,7 @@ use mainstay_saml::idp::IdentityProvider;
 use mainstay_sso::{Actor, Cause, ConnectionFilter, Lifetimes, Scope, Sso, SsoOptions, Status};
 use serde::Serialize;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 use crate::app::{App, Parts};
@@ -22,7 +24,7 @@ use crate::claim::{self, Claim};
 use crate::config::{Config, PublicUrl};
 use crate::dev::{self, Dev, KeyFileError};
 use crate::http::listen;
-use crate::http::tls::{self, TlsFilesError};
+use crate::http::tls::{self, ServedCertificate, TlsFilesError};
 use crate::ready::DatabaseFiles;
 use crate::{limits, ops, router, store};
 
@@ -264,8 +266,8 @@ impl Server {
         let listener = TcpListener::bind(config.listen).await;
         let listener = listener.map_err(|error| StartError::Listen(config.listen, error))?;
         let listen = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
-        let tls =
-            config.tls.as_ref().map(|files| tls::acceptor(&files.certificate, &files.key)).transpose()?;
+        let certificate = config.tls.as_ref().map(ServedCertificate::read).transpose()?;
+        let tls = certificate.as_ref().map(ServedCertificate::acceptor).transpose()?;
         let url = config.public_url.clone();
         let url = url.unwrap_or_else(|| PublicUrl::of_listener(listen, tls.is_some()));
         prepare_data(&config.data)?;
@@ -277,7 +279,7 @@ impl Server {
         repo.migrator().migrate(&store::migrations::COMPONENT, Target::Latest).await?;
         let dev_key = idp.as_ref().map(|idp| idp.certificate.fingerprint().to_string());
         let claim = claim::claim_for_server(lock, &repo, &url, dev_key.as_deref()).await?;
-        match Self::prepare(config, url, listen, &repo, idp).await {
+        match Self::prepare(config, (url, listen), &repo, idp, certificate).await {
             Ok((app, started)) => {
                 Ok(Self { app, listener, tls, drain_timeout: config.drain_timeout, started, claim })
             }
@@ -291,10 +293,10 @@ impl Server {
     /// Everything between an open database that is ours to use and the first request.
     async fn prepare(
         config: &Config,
-        url: PublicUrl,
-        listen: SocketAddr,
+        (url, listen): (PublicUrl, SocketAddr),
         repo: &Repo,
         idp: Option<IdentityProvider>,
+        certificate: Option<Arc<ServedCertificate>>,
     ) -> Result<(App, Started), StartError> {
         for component in COMPONENTS {
             repo.migrator().migrate(component, Target::Latest).await?;
@@ -323,7 +325,8 @@ impl Server {
         };
         let database_files = DatabaseFiles::of(config);
         let repo = repo.clone();
-        let app = App::new(config, Parts { public_url: url, repo, sso, dev, actor, database_files });
+        let app =
+            App::new(config, Parts { public_url: url, repo, sso, dev, actor, database_files, certificate });
         Ok((app, started))
     }
 
@@ -340,6 +343,7 @@ impl Server {
         let Self { app, listener, tls, drain_timeout, claim, .. } = self;
         let repo = app.repo().clone();
         let pruner = tokio::spawn(prune_for_ever(app.clone()));
+        let watcher = app.certificate().map(|served| tokio::spawn(tls::watch(Arc::clone(served))));
         let draining = app.clone();
         let shutdown = async move {
             shutdown.await;
@@ -348,6 +352,7 @@ impl Server {
         };
         let all_ended = listen::serve(listener, tls, router::router(app), shutdown, drain_timeout).await;
         pruner.abort();
+        watcher.inspect(JoinHandle::abort);
         claim.release().await;
         repo.close().await;
         all_ended

@@ -17,3 +17,4 @@ mod lifecycle;
 mod logs;
 mod ready;
 mod support;
+mod tls;
