@@ -15,6 +15,18 @@ pub(crate) enum Family {
     Inclusive11,
 }
 
+impl Family {
+    /// The algorithm identifier of the family without comments.
+    #[cfg(feature = "idp")]
+    pub(crate) const fn identifier(self) -> &'static str {
+        match self {
+            Self::Exclusive => "http://www.w3.org/2001/10/xml-exc-c14n#",
+            Self::Inclusive10 => "http://www.w3.org/TR/2001/REC-xml-c14n-20010315",
+            Self::Inclusive11 => "http://www.w3.org/2006/12/xml-c14n11",
+        }
+    }
+}
+
 /// A canonicalization method with its parameter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Method<'a> {
@@ -25,10 +37,11 @@ pub(crate) struct Method<'a> {
 }
 
 impl Method<'_> {
-    /// Exclusive canonicalization without comments and without a prefix list.
+    /// A family without comments and without a prefix list.
     #[cfg(feature = "idp")]
-    pub(crate) const EXCLUSIVE: Method<'static> =
-        Method { family: Family::Exclusive, comments: false, prefixes: Vec::new() };
+    pub(crate) const fn plain(family: Family) -> Method<'static> {
+        Method { family, comments: false, prefixes: Vec::new() }
+    }
 
     /// The family and comment flag that an algorithm identifier names.
     pub(crate) fn by_identifier(identifier: &str) -> Option<(Family, bool)> {

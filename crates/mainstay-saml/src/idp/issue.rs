@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mainstay_core::Timestamp;
 
-use super::{IdentityProvider, SignError, SignOptions, sign_enveloped};
+use super::{Canonicalization, IdentityProvider, SignError, SignOptions, sign_enveloped};
 use crate::algorithm::{DigestAlgorithm, SignatureAlgorithm};
 use crate::authn_request::id_from;
 use crate::response::ServiceProvider;
@@ -45,6 +45,8 @@ pub struct Grant {
     pub attributes: Vec<(String, Vec<String>)>,
     /// The session here.
     pub session_index: Option<String>,
+    /// When the session here ends and the service's has to end with it; none leaves that to the service.
+    pub session_not_on_or_after: Option<Timestamp>,
     /// How the user authenticated.
     pub authn_context: String,
     /// How long the assertion is valid.
@@ -55,6 +57,8 @@ pub struct Grant {
     pub algorithm: Option<SignatureAlgorithm>,
     /// The digest algorithm.
     pub digest: DigestAlgorithm,
+    /// How what is signed becomes octets.
+    pub canonicalization: Canonicalization,
 }
 
 impl Grant {
@@ -68,11 +72,13 @@ impl Grant {
             name_id_format: "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress".to_owned(),
             attributes: Vec::new(),
             session_index: None,
+            session_not_on_or_after: None,
             authn_context: "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport".to_owned(),
             lifetime: Duration::from_secs(300),
             signed: Signed::default(),
             algorithm: None,
             digest: DigestAlgorithm::Sha256,
+            canonicalization: Canonicalization::default(),
         }
     }
 }
@@ -104,6 +110,7 @@ impl IdentityProvider {
         let mut options = SignOptions::new(&self.key, &self.certificate);
         options.algorithm = grant.algorithm;
         options.digest = grant.digest;
+        options.canonicalization = grant.canonicalization;
         if matches!(grant.signed, Signed::Assertion | Signed::Both) {
             xml = sign_enveloped(&xml, &assertion_id, &options)?;
         }
@@ -164,6 +171,9 @@ impl IdentityProvider {
         push_attribute(xml, "AuthnInstant", &time::format(now));
         if let Some(index) = &grant.session_index {
             push_attribute(xml, "SessionIndex", index);
+        }
+        if let Some(end) = grant.session_not_on_or_after {
+            push_attribute(xml, "SessionNotOnOrAfter", &time::format(end));
         }
         xml.push_str("><saml:AuthnContext>");
         push_element(xml, "saml:AuthnContextClassRef", &grant.authn_context);

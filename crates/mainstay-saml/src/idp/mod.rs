@@ -27,7 +27,7 @@ use mainstay_core::Timestamp;
 
 pub use issue::{Grant, Signed};
 pub use request::{IncomingRequest, IncomingRequestError};
-pub use sign::{SignError, SignOptions, sign_enveloped};
+pub use sign::{Canonicalization, SignError, SignOptions, sign_enveloped};
 
 use crate::algorithm::KeyKind;
 use crate::certificate::Certificate;

@@ -6,10 +6,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::algorithm::{DigestAlgorithm, SignatureAlgorithm};
-use crate::c14n::{Method, canonicalize, escape_attribute};
+use crate::c14n::{Family, Method, canonicalize, escape_attribute};
 use crate::certificate::Certificate;
 use crate::signing_key::{KeyError, SigningKey};
-use crate::xml::{self, Limits, attribute, is, names};
+use crate::xml::{self, Limits, Node, attribute, is, names};
 
 /// Why a document was not signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,28 @@ impl fmt::Display for SignError {
 
 impl std::error::Error for SignError {}
 
+/// How what is signed becomes octets. Services refuse the inclusive ones unless their policy says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Canonicalization {
+    /// Exclusive XML Canonicalization 1.0, which SAML asks for.
+    #[default]
+    Exclusive,
+    /// Canonical XML 1.0, as old signers use it.
+    Inclusive10,
+    /// Canonical XML 1.1.
+    Inclusive11,
+}
+
+impl Canonicalization {
+    const fn family(self) -> Family {
+        match self {
+            Self::Exclusive => Family::Exclusive,
+            Self::Inclusive10 => Family::Inclusive10,
+            Self::Inclusive11 => Family::Inclusive11,
+        }
+    }
+}
+
 /// How an element is signed.
 #[derive(Debug, Clone, Copy)]
 pub struct SignOptions<'a> {
@@ -46,6 +68,8 @@ pub struct SignOptions<'a> {
     pub algorithm: Option<SignatureAlgorithm>,
     /// The digest algorithm.
     pub digest: DigestAlgorithm,
+    /// The canonicalization of the content and of the signature's own `SignedInfo`.
+    pub canonicalization: Canonicalization,
     /// The prefix list of the exclusive canonicalization of the content, separated by blanks; may be empty.
     pub prefixes: &'a str,
 }
@@ -59,6 +83,7 @@ impl<'a> SignOptions<'a> {
             certificate: Some(certificate),
             algorithm: None,
             digest: DigestAlgorithm::Sha256,
+            canonicalization: Canonicalization::Exclusive,
             prefixes: "",
         }
     }
@@ -69,61 +94,82 @@ impl<'a> SignOptions<'a> {
 /// # Errors
 /// [`SignError`], with the exact reason.
 pub fn sign_enveloped(document: &str, id: &str, options: &SignOptions<'_>) -> Result<String, SignError> {
-    let limits = Limits { bytes: 4 * Limits::MESSAGE.bytes, ..Limits::MESSAGE };
-    let text = xml::decode(document.as_bytes(), &limits).map_err(|_| SignError::NotXml)?;
-    let parsed = xml::parse(text, &limits).map_err(|_| SignError::NotXml)?;
-    let element = parsed
-        .descendants()
-        .find(|node| attribute(*node, "ID") == Some(id))
-        .ok_or(SignError::NoSuchElement)?;
-    let place = match xml::children(element).next() {
-        Some(issuer) if is(issuer, names::ASSERTION, "Issuer") => issuer.range().end,
-        _ => return Err(SignError::NoSuchElement),
-    };
-    let mut method = Method::EXCLUSIVE;
+    let text = xml::decode(document.as_bytes(), &LIMITS).map_err(|_| SignError::NotXml)?;
+    let mut method = Method::plain(options.canonicalization.family());
     method.prefixes =
         options.prefixes.split_ascii_whitespace().map(|p| if p == "#default" { "" } else { p }).collect();
-    let octets = canonicalize(element, &method, None, usize::MAX).map_err(|_| SignError::NotXml)?;
-    let signature = signature_xml(&octets, id, options).map_err(SignError::Key)?;
+    let (place, content) = in_element(text, id, |element| {
+        let issuer = xml::children(element).next().filter(|node| is(*node, names::ASSERTION, "Issuer"));
+        let place = issuer.ok_or(SignError::NoSuchElement)?.range().end;
+        Ok((place, octets(element, &method)?))
+    })?;
     let (before, after) = text.split_at_checked(place).ok_or(SignError::NoSuchElement)?;
-    Ok(format!("{before}{signature}{after}"))
+    let algorithm = options.algorithm.unwrap_or_else(|| options.key.default_algorithm());
+    let info = signed_info(&content, id, algorithm, options);
+    // `SignedInfo` is signed as it will be read, in its place: the inclusive methods take in what surrounds it.
+    let unsigned = format!("{before}{}{after}", signature(&info, "", options.certificate));
+    let signed = in_element(&unsigned, id, |element| {
+        let mut found = element.descendants().filter(|node| is(*node, names::DSIG, "SignedInfo"));
+        octets(found.next().ok_or(SignError::NotXml)?, &Method::plain(method.family))
+    })?;
+    let value = STANDARD.encode(options.key.sign(algorithm, &signed).map_err(SignError::Key)?);
+    Ok(format!("{before}{}{after}", signature(&info, &value, options.certificate)))
 }
 
-/// The signature over canonical octets. `SignedInfo` is written in its own canonical form.
-fn signature_xml(octets: &[u8], id: &str, options: &SignOptions<'_>) -> Result<String, KeyError> {
-    let algorithm = options.algorithm.unwrap_or_else(|| options.key.default_algorithm());
-    let digest = STANDARD.encode(options.digest.digest(octets).as_ref());
+/// Larger than any message that a service takes: metadata is signed as well.
+const LIMITS: Limits = Limits { bytes: 4 * Limits::MESSAGE.bytes, ..Limits::MESSAGE };
+
+/// Looks at the element with an ID.
+fn in_element<T>(
+    text: &str,
+    id: &str,
+    look: impl FnOnce(Node<'_>) -> Result<T, SignError>,
+) -> Result<T, SignError> {
+    let parsed = xml::parse(text, &LIMITS).map_err(|_| SignError::NotXml)?;
+    let element = parsed.descendants().find(|node| attribute(*node, "ID") == Some(id));
+    look(element.ok_or(SignError::NoSuchElement)?)
+}
+
+fn octets(node: Node<'_>, method: &Method<'_>) -> Result<Vec<u8>, SignError> {
+    canonicalize(node, method, None, usize::MAX).map_err(|_| SignError::NotXml)
+}
+
+/// What is said of the content, and then signed.
+fn signed_info(content: &[u8], id: &str, algorithm: SignatureAlgorithm, options: &SignOptions<'_>) -> String {
+    let digest = STANDARD.encode(options.digest.digest(content).as_ref());
     let mut uri = Vec::from(*b"#");
     escape_attribute(&mut uri, id);
     let uri = String::from_utf8_lossy(&uri);
+    let method = options.canonicalization.family().identifier();
     let transform = if options.prefixes.is_empty() {
-        format!("<ds:Transform Algorithm=\"{}\"></ds:Transform>", names::EXC_C14N)
+        format!("<ds:Transform Algorithm=\"{method}\"></ds:Transform>")
     } else {
         format!(
-            "<ds:Transform Algorithm=\"{c14n}\"><ec:InclusiveNamespaces xmlns:ec=\"{c14n}\" PrefixList=\"{}\">\
+            "<ds:Transform Algorithm=\"{method}\"><ec:InclusiveNamespaces xmlns:ec=\"{}\" PrefixList=\"{}\">\
              </ec:InclusiveNamespaces></ds:Transform>",
+            names::EXC_C14N,
             options.prefixes,
-            c14n = names::EXC_C14N
         )
     };
-    let info = format!(
-        "<ds:SignedInfo xmlns:ds=\"{dsig}\"><ds:CanonicalizationMethod Algorithm=\"{c14n}\"></ds:CanonicalizationMethod>\
+    format!(
+        "<ds:SignedInfo xmlns:ds=\"{}\"><ds:CanonicalizationMethod Algorithm=\"{method}\"></ds:CanonicalizationMethod>\
          <ds:SignatureMethod Algorithm=\"{}\"></ds:SignatureMethod><ds:Reference URI=\"{uri}\"><ds:Transforms>\
          <ds:Transform Algorithm=\"{}\"></ds:Transform>{transform}</ds:Transforms>\
          <ds:DigestMethod Algorithm=\"{}\"></ds:DigestMethod><ds:DigestValue>{digest}</ds:DigestValue></ds:Reference></ds:SignedInfo>",
+        names::DSIG,
         algorithm.identifier(),
         names::ENVELOPED,
         options.digest.identifier(),
-        dsig = names::DSIG,
-        c14n = names::EXC_C14N,
-    );
-    let value = STANDARD.encode(options.key.sign(algorithm, info.as_bytes())?);
-    let key_info = options.certificate.map_or_else(String::new, |certificate| {
+    )
+}
+
+fn signature(info: &str, value: &str, certificate: Option<&Certificate>) -> String {
+    let key_info = certificate.map_or_else(String::new, |certificate| {
         let certificate = certificate.to_base64();
         format!("<ds:KeyInfo><ds:X509Data><ds:X509Certificate>{certificate}</ds:X509Certificate></ds:X509Data></ds:KeyInfo>")
     });
-    Ok(format!(
+    format!(
         "<ds:Signature xmlns:ds=\"{}\">{info}<ds:SignatureValue>{value}</ds:SignatureValue>{key_info}</ds:Signature>",
         names::DSIG
-    ))
+    )
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use mainstay_saml::idp::{IdentityProvider, SignOptions, Signed, sign_enveloped};
+use mainstay_saml::idp::{Canonicalization, IdentityProvider, SignOptions, Signed, sign_enveloped};
 
 use crate::support::*;
 
@@ -35,14 +35,19 @@ fn xmlsec1_verifies_what_we_sign() {
         return;
     }
     for idp in [rsa(), ecdsa()] {
-        let lab = Lab::with(idp);
+        let lab = Lab::with(idp).policy(|policy| policy.allow_inclusive_c14n = true);
         let odd = "<saml:Assertion xmlns=\"urn:d\" xmlns:u=\"urn:u\" xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:schemaLocation=\"a\n\tb\" xml:lang=\"de\" ";
         let inner = ">staff&#13;&#9;\r\n<![CDATA[<&>]]> é\u{1f600} <plain u:b='\"&lt;' a=\"&#10;'\"><u:x xmlns:u=\"urn:v\"/></plain><";
         for signed in [Signed::Assertion, Signed::Response] {
             let xml = swap(&swap(&lab.message(Signed::Nothing), "<saml:Assertion ", odd), ">staff<", inner);
             let id = if signed == Signed::Assertion { ASSERTION_ID } else { RESPONSE_ID };
-            for prefixes in ["", "u #default"] {
-                let options = SignOptions { prefixes, ..SignOptions::new(&idp.key, &idp.certificate) };
+            let plain = SignOptions::new(&idp.key, &idp.certificate);
+            for options in [
+                plain,
+                SignOptions { prefixes: "u #default", ..plain },
+                SignOptions { canonicalization: Canonicalization::Inclusive10, ..plain },
+                SignOptions { canonicalization: Canonicalization::Inclusive11, ..plain },
+            ] {
                 let xml = sign_enveloped(&xml, id, &options).unwrap();
                 lab.accepts(&xml);
                 assert_eq!(xmlsec_accepts(&xml, idp), Some(true), "{xml}");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mainstay_saml::idp::Signed;
+use mainstay_saml::idp::{Canonicalization, Grant, Signed};
 use mainstay_saml::{
     CertificateValidity, DigestAlgorithm, DuplicateAttributes, Limits, Policy, Refusal as R,
     SignatureAlgorithm, SignatureRequirement as S,
@@ -148,7 +148,18 @@ fn inclusive_canonicalization() {
     });
     lab.refuses(&xml, R::InclusiveCanonicalizationNotAllowed);
     // Signed over the exclusive form, so the inclusive one does not verify; but it was looked at.
-    Lab::new().policy(|policy| policy.allow_inclusive_c14n = true).refuses(&xml, R::SignatureInvalid);
+    let open = Lab::new().policy(|policy| policy.allow_inclusive_c14n = true);
+    open.refuses(&xml, R::SignatureInvalid);
+    // Signed over the inclusive form, it is the policy alone that decides.
+    for canonicalization in [Canonicalization::Inclusive10, Canonicalization::Inclusive11] {
+        for signed in [Signed::Response, Signed::Assertion, Signed::Both] {
+            let grant = Grant { canonicalization, ..open.grant(signed) };
+            let xml = open.idp.response_xml(&grant, &random(), open.now).unwrap();
+            open.accepts(&xml);
+            open.refuses(&swap(&xml, USER, EVIL), R::DigestMismatch);
+            lab.refuses(&xml, R::InclusiveCanonicalizationNotAllowed);
+        }
+    }
 }
 
 #[test]

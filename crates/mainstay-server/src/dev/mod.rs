@@ -7,6 +7,7 @@ mod key;
 pub(crate) mod pages;
 
 use std::path::Path;
+use std::time::Duration;
 
 use mainstay_core::PageSize;
 use mainstay_saml::ServiceProvider;
@@ -40,6 +41,22 @@ pub(crate) struct User {
 pub(crate) const USERS: [User; 2] = [
     User { id: "alice", name: "Alice Example", email: "alice@example.test", groups: &["staff", "operators"] },
     User { id: "bob", name: "Bob Sample", email: "bob@example.test", groups: &["staff"] },
+];
+
+/// When the session at the provider ends, and that of the service with it (`SessionNotOnOrAfter`).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SessionLength {
+    pub(crate) id: &'static str,
+    pub(crate) name: &'static str,
+    /// None leaves it to the service.
+    pub(crate) lasts: Option<Duration>,
+}
+
+/// What can be chosen on the provider's page, the usual one first.
+pub(crate) const SESSION_LENGTHS: [SessionLength; 3] = [
+    SessionLength { id: "", name: "when this service says", lasts: None },
+    SessionLength { id: "minute", name: "in one minute", lasts: Some(Duration::from_secs(60)) },
+    SessionLength { id: "hour", name: "in one hour", lasts: Some(Duration::from_secs(60 * 60)) },
 ];
 
 /// The provider and the one service that it knows.

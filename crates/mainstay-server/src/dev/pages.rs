@@ -10,7 +10,7 @@ use mainstay_saml::idp::{Grant, IncomingRequest};
 use maud::html;
 use serde::Deserialize;
 
-use super::{Dev, USERS, User};
+use super::{Dev, SESSION_LENGTHS, USERS, User};
 use crate::app::App;
 use crate::console;
 use crate::console::layout::{Page, Width, arrow, initials};
@@ -55,6 +55,12 @@ pub(crate) async fn choose(State(app): State<App>, RawQuery(query): RawQuery) ->
                         (arrow())
                     }
                 }
+                div {
+                    label for="session" { "The provider’s session ends" }
+                    select id="session" name="session" {
+                        @for length in &SESSION_LENGTHS { option value=(length.id) { (length.name) } }
+                    }
+                }
             }
         }
     };
@@ -66,6 +72,8 @@ pub(crate) async fn choose(State(app): State<App>, RawQuery(query): RawQuery) ->
 pub(crate) struct Chosen {
     request: String,
     user: String,
+    /// One of [`SESSION_LENGTHS`]; nothing is the first.
+    session: Option<String>,
 }
 
 /// `POST /dev/idp/sso`: signs the answer and lets the browser carry it to the consumer service.
@@ -79,14 +87,19 @@ pub(crate) async fn answer(
     let request = read(dev, &chosen.request)?;
     let user = USERS.iter().find(|user| user.id == chosen.user);
     let user = user.ok_or_else(|| malformed("There is no such test user."))?;
+    let wanted = chosen.session.as_deref().unwrap_or_default();
+    let length = SESSION_LENGTHS.iter().find(|length| length.id == wanted);
+    let length = length.ok_or_else(|| malformed("There is no such length of a session."))?;
+    let now = SystemClock.now();
     let failed = |error: &dyn std::fmt::Display| {
         tracing::error!(%error, "the development provider could not sign");
         Problem::new(ProblemKind::Internal, "The operator finds the cause in the log.")
     };
     let mut random = [0; 32];
     aws_lc_rs::rand::fill(&mut random).map_err(|error| failed(&error))?;
-    let grant = grant(dev, &request, user);
-    let response = dev.idp.respond(&grant, &random, SystemClock.now()).map_err(|error| failed(&error))?;
+    let mut grant = grant(dev, &request, user);
+    grant.session_not_on_or_after = length.lasts.map(|lasts| now.saturating_add(lasts));
+    let response = dev.idp.respond(&grant, &random, now).map_err(|error| failed(&error))?;
     let mut fields = vec![("SAMLResponse", response.as_str())];
     fields.extend(request.relay_state.as_deref().map(|state| ("RelayState", state)));
     // Where the connection says, whatever the request asks for.

@@ -191,6 +191,8 @@ pub(crate) enum ConnectionCommand {
     List(List),
     /// Print a connection, its certificates and what it lacks
     Show(One),
+    /// Print what a connection accepts, or change it
+    Policy(Policy),
     /// Let people sign in through a connection
     Enable(One),
     /// Let nobody sign in through a connection
@@ -260,6 +262,15 @@ pub(crate) struct One {
     pub(crate) connection: String,
     #[command(flatten)]
     pub(crate) why: Why,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Policy {
+    #[command(flatten)]
+    pub(crate) one: One,
+    /// A field and its new value, as JSON or a text; may be repeated
+    #[arg(long, value_name = "FIELD=VALUE")]
+    pub(crate) set: Vec<String>,
 }
 
 #[derive(Debug, Args)]

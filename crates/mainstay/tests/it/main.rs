@@ -15,6 +15,7 @@ mod fetch;
 mod http;
 mod lifecycle;
 mod logs;
+mod other_provider;
 mod ready;
 mod support;
 mod tls;

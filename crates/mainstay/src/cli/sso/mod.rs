@@ -1,6 +1,7 @@
 //! `mainstay sso …`: thin over `mainstay-sso`'s commands.
 
 mod add;
+mod policy;
 mod show;
 
 use mainstay_core::PageSize;
@@ -22,6 +23,7 @@ pub(super) async fn run(command: SsoCommand, context: &Context) -> Outcome {
             ConnectionCommand::Add(args) => add::run(&args, context).await,
             ConnectionCommand::List(args) => list(&args, context).await,
             ConnectionCommand::Show(args) => show::run(&args, context).await,
+            ConnectionCommand::Policy(args) => policy::run(&args, context).await,
             ConnectionCommand::Enable(args) => enable(&args, context).await,
             ConnectionCommand::Disable(args) => disable(&args, context).await,
         },
