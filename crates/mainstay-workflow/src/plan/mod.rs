@@ -84,6 +84,24 @@ pub fn replay(flow: &Workflow, history: &[Record]) -> Result<State, Corrupt> {
     Ok(state)
 }
 
+/// The state that follows from a stored one, or from nothing, and the records after it.
+///
+/// # Errors
+/// As [`replay`]; [`Corrupt::UnknownFormat`] when the state is of another version of this crate.
+pub(crate) fn resume(flow: &Workflow, state: Option<State>, records: &[Record]) -> Result<State, Corrupt> {
+    let mut state = match state {
+        Some(state) => {
+            apply::belongs(flow, &state)?;
+            state
+        }
+        None => State::blank(flow),
+    };
+    for record in records {
+        apply::apply(flow, &mut state, record)?;
+    }
+    if state.seq == 0 { Err(Corrupt::NotStarted) } else { Ok(state) }
+}
+
 /// A transition in the making.
 struct Machine<'a> {
     flow: &'a Workflow,

@@ -1,0 +1,255 @@
+//! Claims: who works on what. A task is in one pair of hands, or in nobody's.
+
+use mainstay_repo::{Batch, Row, Sql, Statement};
+
+use super::codec::attempt;
+use super::rows::{Bulk, Rows};
+use super::types::{Claim, Claimed, Fate, TaskKey};
+use super::write::{LEASED, MAIL_FORGET, MAIL_KEEP, TASK_DONE};
+use super::{Store, codec::part_number};
+use crate::error::Result;
+use crate::id::{DefinitionId, NodeId, RunId};
+use crate::store::types::Mail;
+
+use mainstay_core::Timestamp;
+
+/// How many delayed tasks become ready with one claim at the most.
+const PROMOTE: i64 = 1_024;
+/// How often a claim looks again when all that it found belongs to workflows that are paused.
+const LOOKS: usize = 8;
+
+const PROMOTED: Sql = Sql::per_dialect(
+    "UPDATE wf_tasks SET state = 1 WHERE (run_id, step, part) IN (SELECT run_id, step, part FROM wf_tasks \
+        WHERE namespace_id = $1 AND state = 0 AND ready_at <= $2 ORDER BY ready_at LIMIT $3)",
+    "UPDATE wf_tasks t SET state = 1 FROM (SELECT run_id, step, part FROM wf_tasks WHERE namespace_id = $1 AND state = 0 \
+        AND ready_at <= $2 ORDER BY ready_at LIMIT $3 FOR UPDATE SKIP LOCKED) AS d \
+        WHERE t.run_id = d.run_id AND t.step = d.step AND t.part = d.part",
+);
+
+/// Says how many of a limited queue may be taken now: what is asked for, what concurrency and rate leave, what is there. The row's lock
+/// lets one node at a time do so. The rate is a bucket that holds one period's worth and fills evenly.
+const GRANT: Sql = Sql::per_dialect(
+    "UPDATE wf_queues SET granted = g.n, drawn_until = CASE WHEN rate IS NULL THEN drawn_until \
+        ELSE MAX(drawn_until, $4 - period) + g.n * (period / rate) END FROM (SELECT q.name AS queue, CASE WHEN q.paused THEN 0 \
+        ELSE MAX(0, MIN($3, COALESCE(q.concurrency - (SELECT count(*) FROM wf_tasks l WHERE l.namespace_id = $1 AND l.state = 2 \
+        AND l.queue = $2), $3), COALESCE(($4 - MAX(q.drawn_until, $4 - q.period)) / (q.period / q.rate), $3), \
+        (SELECT count(*) FROM (SELECT 1 FROM wf_tasks r WHERE r.namespace_id = $1 AND r.state = 1 AND r.queue = $2 LIMIT $3)))) END AS n \
+        FROM wf_queues q WHERE q.namespace_id = $1 AND q.name = $2) AS g \
+        WHERE namespace_id = $1 AND name = $2 AND (concurrency IS NOT NULL OR rate IS NOT NULL OR paused)",
+    "WITH q AS MATERIALIZED (SELECT * FROM wf_queues WHERE namespace_id = $1 AND name = $2 \
+        AND (concurrency IS NOT NULL OR rate IS NOT NULL OR paused) FOR UPDATE), \
+        g AS (SELECT CASE WHEN q.paused THEN 0 ELSE GREATEST(0, LEAST($3, \
+        COALESCE(q.concurrency - (SELECT count(*) FROM wf_tasks l WHERE l.namespace_id = $1 AND l.state = 2 AND l.queue = $2), $3), \
+        COALESCE(($4 - GREATEST(q.drawn_until, $4 - q.period)) / (q.period / q.rate), $3), \
+        (SELECT count(*) FROM (SELECT 1 FROM wf_tasks r WHERE r.namespace_id = $1 AND r.state = 1 AND r.queue = $2 LIMIT $3) AS s))) \
+        END AS n FROM q) \
+        UPDATE wf_queues u SET granted = g.n, drawn_until = CASE WHEN u.rate IS NULL THEN u.drawn_until \
+        ELSE GREATEST(u.drawn_until, $4 - u.period) + g.n * (u.period / u.rate) END FROM g \
+        WHERE u.namespace_id = $1 AND u.name = $2",
+);
+
+/// Takes the next tasks of a queue. What belongs to a paused workflow is set aside instead, so that the next claim does not meet it again.
+const CLAIM: Sql = Sql::per_dialect(
+    "UPDATE wf_tasks SET state = CASE WHEN revoked OR definition_id NOT IN (SELECT d.id FROM wf_definitions d JOIN wf_pauses p \
+        ON p.namespace_id = d.namespace_id AND p.workflow IN ('', d.name) WHERE d.namespace_id = $1) THEN 2 ELSE 3 END, \
+        node_id = CASE WHEN revoked OR definition_id NOT IN (SELECT d.id FROM wf_definitions d JOIN wf_pauses p \
+        ON p.namespace_id = d.namespace_id AND p.workflow IN ('', d.name) WHERE d.namespace_id = $1) THEN $5 END \
+        WHERE (run_id, step, part) IN (SELECT run_id, step, part FROM wf_tasks WHERE namespace_id = $1 AND queue = $2 AND state = 1 \
+        AND definition_id IN (SELECT value FROM json_each($4)) ORDER BY priority, rank LIMIT COALESCE((SELECT granted FROM wf_queues \
+        WHERE namespace_id = $1 AND name = $2 AND (concurrency IS NOT NULL OR rate IS NOT NULL OR paused)), $3)) \
+        RETURNING run_id, step, part, number, definition_id, queue, ready_at, revoked, state, priority, rank",
+    "WITH paused AS MATERIALIZED (SELECT d.id FROM wf_definitions d JOIN wf_pauses p ON p.namespace_id = d.namespace_id \
+        AND p.workflow IN ('', d.name) WHERE d.namespace_id = $1), \
+        picked AS MATERIALIZED (SELECT run_id, step, part FROM wf_tasks WHERE namespace_id = $1 AND queue = $2 AND state = 1 \
+        AND definition_id = ANY($4::bigint[]) ORDER BY priority, rank LIMIT COALESCE((SELECT granted FROM wf_queues \
+        WHERE namespace_id = $1 AND name = $2 AND (concurrency IS NOT NULL OR rate IS NOT NULL OR paused)), $3) \
+        FOR UPDATE SKIP LOCKED) \
+        UPDATE wf_tasks t SET state = CASE WHEN t.revoked OR t.definition_id NOT IN (SELECT id FROM paused) THEN 2 ELSE 3 END, \
+        node_id = CASE WHEN t.revoked OR t.definition_id NOT IN (SELECT id FROM paused) THEN $5::bigint END \
+        FROM picked p WHERE t.run_id = p.run_id AND t.step = p.step AND t.part = p.part \
+        RETURNING t.run_id, t.step, t.part, t.number, t.definition_id, t.queue, t.ready_at, t.revoked, t.state, t.priority, t.rank",
+);
+
+/// The turn that is served now moves on, so that a key that comes later does not get its past turns.
+const FAIR_SERVED: Sql = Sql::new(
+    "UPDATE wf_fairness SET last = COALESCE((SELECT max(t.rank) FROM wf_tasks t WHERE t.namespace_id = $1 AND t.state = 2 \
+        AND t.queue = $2 AND t.fairness IS NOT NULL AND t.rank > wf_fairness.last), last) \
+     WHERE namespace_id = $1 AND queue = $2 AND fairness = ''",
+);
+
+const TAKE_OVER: Sql = Sql::per_dialect(
+    "UPDATE wf_tasks SET node_id = $2 WHERE (run_id, step, part) IN (SELECT run_id, step, part FROM wf_tasks \
+        WHERE namespace_id = $1 AND state = 2 AND node_id IN (SELECT id FROM wf_nodes WHERE namespace_id = $1 \
+        AND dead_at IS NOT NULL) LIMIT $3) \
+        RETURNING run_id, step, part, number, definition_id, queue, ready_at, revoked, state, priority, rank",
+    "UPDATE wf_tasks t SET node_id = $2 FROM (SELECT run_id, step, part FROM wf_tasks WHERE namespace_id = $1 AND state = 2 \
+        AND node_id IN (SELECT id FROM wf_nodes WHERE namespace_id = $1 AND dead_at IS NOT NULL) LIMIT $3 \
+        FOR UPDATE SKIP LOCKED) AS d WHERE t.run_id = d.run_id AND t.step = d.step AND t.part = d.part \
+        RETURNING t.run_id, t.step, t.part, t.number, t.definition_id, t.queue, t.ready_at, t.revoked, t.state, t.priority, t.rank",
+);
+
+const RELEASE: Bulk = Bulk {
+    name: "workflow.release",
+    sqlite: "UPDATE wf_tasks SET state = 0, ready_at = $5, node_id = NULL \
+        WHERE run_id = $1 AND step = $2 AND part = $3 AND number = $4 AND state = 2 AND node_id = $6",
+    postgres: "UPDATE wf_tasks t SET state = 0, ready_at = $5, node_id = NULL \
+        FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) AS u (run_id, step, part, number) \
+        WHERE t.run_id = u.run_id AND t.step = u.step AND t.part = u.part AND t.number = u.number AND t.state = 2 AND t.node_id = $6",
+};
+const RELEASE_ALL: Sql = Sql::new(
+    "UPDATE wf_tasks SET state = 1, node_id = NULL WHERE namespace_id = $1 AND state = 2 AND node_id = $2",
+);
+const LEASES: Sql = Sql::new(
+    "SELECT run_id, step, part, number FROM wf_tasks WHERE namespace_id = $1 AND state = 2 AND node_id = $2",
+);
+
+impl Store {
+    /// Leases ready tasks to a node: of each queue, those of smaller priority first, then those that have been ready for longer. Delayed
+    /// tasks whose time has come become ready first.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database); after `Unknown` ask for [`Store::leased`].
+    pub async fn claim(&self, claim: &Claim<'_>) -> Result<Vec<Claimed>> {
+        let definitions: Vec<i64> = claim.definitions.iter().map(|id| id.0).collect();
+        let mut claimed = Vec::new();
+        let mut wanted: Vec<(&str, i64)> =
+            claim.queues.iter().map(|(queue, count)| (*queue, i64::from(*count))).collect();
+        for _ in 0..LOOKS {
+            let mut batch = Batch::new("workflow.claim");
+            let promote = Statement::new(PROMOTED).named("workflow.promote");
+            batch.push(promote.bind(self.namespace).bind(claim.now).bind(PROMOTE));
+            let mut places = Vec::new();
+            for (queue, count) in &wanted {
+                let grant = Statement::new(GRANT).named("workflow.grant").bind(self.namespace).bind(*queue);
+                batch.push(grant.bind(*count).bind(claim.now.as_unix_micros()));
+                let take = Statement::new(CLAIM).named("workflow.claim").bind(self.namespace).bind(*queue);
+                places.push(batch.push(take.bind(*count).bind(definitions.clone()).bind(claim.node.0)));
+                let served = Statement::new(FAIR_SERVED).named("workflow.fair_served");
+                batch.push(served.bind(self.namespace).bind(*queue));
+            }
+            let outcome = self.repo.batch(batch).await?;
+            let mut again = Vec::new();
+            for ((queue, count), place) in wanted.into_iter().zip(places) {
+                let rows = outcome.get(place).map(mainstay_repo::Written::rows).unwrap_or_default();
+                let held = take(rows, &mut claimed)?;
+                if held > 0 {
+                    again.push((queue, count.min(held)));
+                }
+            }
+            if again.is_empty() {
+                break;
+            }
+            wanted = again;
+        }
+        Ok(claimed)
+    }
+
+    /// Leases tasks of dead nodes to a live one, which has to answer that they were lost.
+    ///
+    /// # Errors
+    /// As [`Store::claim`].
+    pub async fn take_over(&self, node: NodeId, limit: u32) -> Result<Vec<Claimed>> {
+        let statement = Statement::new(TAKE_OVER).named("workflow.take_over");
+        let written = self.repo.write(statement.bind(self.namespace).bind(node.0).bind(limit)).await?;
+        let mut claimed = Vec::new();
+        take(written.rows(), &mut claimed)?;
+        claimed.iter_mut().for_each(|task| task.fate = Fate::Lost);
+        Ok(claimed)
+    }
+
+    /// Gives back tasks that were not begun, to be claimed from an instant on. They stay the same attempts.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn release(&self, node: NodeId, keys: &[TaskKey], ready_at: Timestamp) -> Result<()> {
+        for group in keys.chunks(super::MAX_GROUP) {
+            let mut rows = Rows::new();
+            group.iter().for_each(|key| rows.push(task_row(key)));
+            let mut batch = Batch::new("workflow.release");
+            let common = [ready_at.into(), node.0.into()];
+            rows.write(&mut batch, self.dialect(), &RELEASE, &common, false);
+            self.repo.batch(batch).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives back all tasks of a node. Says how many.
+    ///
+    /// # Errors
+    /// As [`Store::release`].
+    pub async fn release_all(&self, node: NodeId) -> Result<u64> {
+        let statement = Statement::new(RELEASE_ALL).named("workflow.release_all");
+        Ok(self.repo.write(statement.bind(self.namespace).bind(node.0)).await?.rows_affected())
+    }
+
+    /// What the database says is in a node's hands.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn leased(&self, node: NodeId) -> Result<Vec<TaskKey>> {
+        let statement = Statement::new(LEASES).named("workflow.leases").bind(self.namespace).bind(node.0);
+        self.repo.read(statement).await?.iter().map(key).collect()
+    }
+
+    /// Removes tasks whose answer the run refused, and letters that it refused.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn settle(&self, tasks: &[TaskKey], mail: &[Mail]) -> Result<()> {
+        let (mut done, mut forget, mut keep) = (Rows::new(), Rows::new(), Rows::new());
+        tasks.iter().for_each(|key| done.push(task_row(key)));
+        for letter in mail {
+            if letter.named {
+                keep.push([letter.id.0.into(), mainstay_repo::Value::Null]);
+            } else {
+                forget.push([letter.id.0.into()]);
+            }
+        }
+        let mut batch = Batch::new("workflow.settle");
+        done.write(&mut batch, self.dialect(), &TASK_DONE, &[], false);
+        forget.write(&mut batch, self.dialect(), &MAIL_FORGET, &[self.namespace.into()], false);
+        keep.write(&mut batch, self.dialect(), &MAIL_KEEP, &[self.namespace.into()], false);
+        self.repo.batch(batch).await?;
+        Ok(())
+    }
+}
+
+fn task_row(key: &TaskKey) -> [mainstay_repo::Value; 4] {
+    let attempt = &key.attempt;
+    [
+        key.run.get().into(),
+        attempt.step.as_str().into(),
+        part_number(attempt.part).into(),
+        attempt.number.into(),
+    ]
+}
+
+pub(super) fn key(row: &Row) -> Result<TaskKey> {
+    let attempt = attempt(row.get("step")?, row.get("part")?, row.get("number")?)?;
+    Ok(TaskKey { run: RunId::from_stored(row.get("run_id")?), attempt })
+}
+
+/// Reads the rows of a claim in the order of the queue; says how many were set aside.
+fn take(rows: &[Row], claimed: &mut Vec<Claimed>) -> Result<i64> {
+    let mut held = 0;
+    let mut found = Vec::with_capacity(rows.len());
+    for row in rows {
+        if row.get::<i64>("state")? != LEASED {
+            held += 1;
+            continue;
+        }
+        let fate = if row.get("revoked")? { Fate::Revoked } else { Fate::Run };
+        let order: (i64, i64) = (row.get("priority")?, row.get("rank")?);
+        let task = Claimed {
+            key: key(row)?,
+            definition: DefinitionId(row.get("definition_id")?),
+            queue: row.get("queue")?,
+            fate,
+            ready_at: row.get("ready_at")?,
+        };
+        found.push((order, task));
+    }
+    found.sort_by_key(|(order, _)| *order);
+    claimed.extend(found.into_iter().map(|(_, task)| task));
+    Ok(held)
+}

@@ -1,0 +1,112 @@
+//! What runs are pinned to: the canonical text of each content of each version, and its fingerprint.
+
+use mainstay_core::Timestamp;
+use mainstay_repo::{Row, Statement};
+
+use super::Store;
+use super::codec::{corrupt, decode};
+use crate::definition::Workflow;
+use crate::error::{Error, Result};
+use crate::graph::{Fingerprint, Graph};
+use crate::id::DefinitionId;
+
+/// A definition as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredDefinition {
+    /// Which.
+    pub id: DefinitionId,
+    /// The workflow's name.
+    pub name: String,
+    /// Its version.
+    pub version: u32,
+    /// What its content is told by.
+    pub fingerprint: Fingerprint,
+    /// Its content.
+    pub graph: Graph,
+    /// When it was first seen.
+    pub created_at: Timestamp,
+}
+
+const COLUMNS: &str =
+    "SELECT id, name, version, fingerprint, graph, created_at FROM wf_definitions WHERE namespace_id = $1";
+
+impl Store {
+    /// Keeps a workflow's content; does nothing when it is there.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn define(&self, flow: &Workflow, now: Timestamp) -> Result<DefinitionId> {
+        let (name, version) = (flow.graph().name.as_str(), flow.graph().version);
+        let fingerprint = flow.fingerprint().to_string();
+        let find = || {
+            Statement::new(
+                "SELECT id FROM wf_definitions WHERE namespace_id = $1 AND name = $2 AND version = $3 AND fingerprint = $4",
+            )
+            .named("workflow.definition_find")
+            .bind(self.namespace)
+            .bind(name)
+            .bind(version)
+            .bind(fingerprint.as_str())
+        };
+        let mut found: Option<Row> = self.repo.read_optional(find()).await?;
+        if found.is_none() {
+            let insert = Statement::new(
+                "INSERT INTO wf_definitions (namespace_id, name, version, fingerprint, graph, created_at) \
+                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+            )
+            .named("workflow.definition_new")
+            .bind(self.namespace)
+            .bind(name)
+            .bind(version)
+            .bind(fingerprint.as_str())
+            .bind(flow.graph().canonical())
+            .bind(now);
+            self.repo.write(insert).await?;
+            found = self.repo.read_optional(find()).await?;
+        }
+        let row = found.ok_or_else(|| Error::internal("a definition that was just kept is not there"))?;
+        Ok(DefinitionId(row.get("id")?))
+    }
+
+    /// What a run is pinned to.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database); [`Corrupt`](crate::ErrorKind::Corrupt) when the text is not that of its fingerprint.
+    pub async fn definition(&self, id: DefinitionId) -> Result<Option<StoredDefinition>> {
+        let statement = Statement::new(const_format(COLUMNS, " AND id = $2")).named("workflow.definition");
+        let row: Option<Row> = self.repo.read_optional(statement.bind(self.namespace).bind(id.0)).await?;
+        row.as_ref().map(read).transpose()
+    }
+
+    /// The contents that a workflow had, the latest first.
+    ///
+    /// # Errors
+    /// As [`Store::definition`].
+    pub async fn definitions(&self, name: &str) -> Result<Vec<StoredDefinition>> {
+        let statement =
+            Statement::new(const_format(COLUMNS, " AND name = $2 ORDER BY version DESC, id DESC"));
+        let statement = statement.named("workflow.definitions").bind(self.namespace).bind(name);
+        self.repo.read(statement).await?.iter().map(read).collect()
+    }
+}
+
+fn const_format(head: &str, tail: &str) -> mainstay_repo::Sql {
+    let text = format!("{head}{tail}");
+    mainstay_repo::Sql::dynamic(text.clone(), text)
+}
+
+fn read(row: &Row) -> Result<StoredDefinition> {
+    let graph: Graph = decode("definition", &row.get::<String>("graph")?)?;
+    let fingerprint: Fingerprint = row.parse("fingerprint")?;
+    if graph.fingerprint() != fingerprint {
+        return Err(corrupt("a stored definition is not the one that its fingerprint names"));
+    }
+    Ok(StoredDefinition {
+        id: DefinitionId(row.get("id")?),
+        name: row.get("name")?,
+        version: row.get("version")?,
+        fingerprint,
+        graph,
+        created_at: row.get("created_at")?,
+    })
+}

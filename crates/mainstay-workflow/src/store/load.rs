@@ -1,0 +1,296 @@
+//! Reading runs: for the runner as they are, with what happened since the last snapshot; for people with the whole history.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use mainstay_repo::{Row, Sql, Statement};
+use serde_json::Value;
+
+use super::Store;
+use super::codec::{Results, Slot, corrupt, decode, status};
+use super::types::{Ended, Head, Lane, Loaded, Mail, Meta, Parent};
+use crate::definition::Workflow;
+use crate::error::{Error, Result};
+use crate::id::{DefinitionId, MailId, RunId};
+use crate::plan::{Outcome, Record, State, Status, resume};
+
+const METAS: Sql = Sql::per_dialect(
+    "SELECT id, definition_id, workflow, version, business_key, queue, priority, fairness, parent_id, parent_attempt, \
+        telemetry, created_at FROM wf_runs WHERE namespace_id = $1 AND id IN (SELECT value FROM json_each($2)) \
+        AND definition_id IS NOT NULL",
+    "SELECT id, definition_id, workflow, version, business_key, queue, priority, fairness, parent_id, parent_attempt, \
+        telemetry, created_at FROM wf_runs WHERE namespace_id = $1 AND id = ANY($2::bigint[]) AND definition_id IS NOT NULL",
+);
+const SNAPSHOTS: Sql = Sql::per_dialect(
+    "SELECT run_id, state FROM wf_snapshots WHERE run_id IN (SELECT value FROM json_each($1))",
+    "SELECT run_id, state FROM wf_snapshots WHERE run_id = ANY($1::bigint[])",
+);
+const TAILS: Sql = Sql::per_dialect(
+    "SELECT h.run_id, h.records FROM json_each($1) AS u CROSS JOIN wf_history h WHERE h.run_id = u.value AND h.seq >= \
+        COALESCE((SELECT s.seq FROM wf_snapshots s WHERE s.run_id = u.value), 0) ORDER BY h.run_id, h.seq",
+    "SELECT h.run_id, h.records FROM unnest($1::bigint[]) AS u (run_id) JOIN wf_history h ON h.run_id = u.run_id AND h.seq >= \
+        COALESCE((SELECT s.seq FROM wf_snapshots s WHERE s.run_id = u.run_id), 0) ORDER BY h.run_id, h.seq",
+);
+const MAIL: Sql = Sql::per_dialect(
+    "SELECT m.id, m.run_id, m.message, m.sent_at, m.sender IS NOT NULL AS named FROM wf_mail m \
+        WHERE m.run_id IN (SELECT value FROM json_each($1)) AND m.due IS NOT NULL AND m.namespace_id = $2 \
+        ORDER BY m.run_id, m.id",
+    "SELECT m.id, m.run_id, m.message, m.sent_at, m.sender IS NOT NULL AS named FROM wf_mail m \
+        WHERE m.run_id = ANY($1::bigint[]) AND m.due IS NOT NULL AND m.namespace_id = $2 ORDER BY m.run_id, m.id",
+);
+const HISTORIES: Sql = Sql::per_dialect(
+    "SELECT h.run_id, h.records FROM wf_history h WHERE h.run_id IN (SELECT value FROM json_each($1)) \
+        ORDER BY h.run_id, h.seq",
+    "SELECT h.run_id, h.records FROM wf_history h WHERE h.run_id = ANY($1::bigint[]) ORDER BY h.run_id, h.seq",
+);
+const OUTPUTS: Sql = Sql::per_dialect(
+    "SELECT run_id, step, kind, item, value FROM wf_outputs WHERE run_id IN (SELECT value FROM json_each($1))",
+    "SELECT run_id, step, kind, item, value FROM wf_outputs WHERE run_id = ANY($1::bigint[])",
+);
+const CONTEXTS: Sql = Sql::per_dialect(
+    "SELECT run_id, context FROM wf_contexts WHERE run_id IN (SELECT value FROM json_each($1))",
+    "SELECT run_id, context::text AS context FROM wf_contexts WHERE run_id = ANY($1::bigint[])",
+);
+const OURS: Sql = Sql::per_dialect(
+    "SELECT id FROM wf_runs WHERE namespace_id = $1 AND id IN (SELECT value FROM json_each($2))",
+    "SELECT id FROM wf_runs WHERE namespace_id = $1 AND id = ANY($2::bigint[])",
+);
+
+const ENDED: Sql = Sql::new(
+    "SELECT r.status, r.reason, r.ended_at, o.value FROM wf_runs r LEFT JOIN wf_outputs o \
+        ON o.run_id = r.id AND o.step = '' AND o.kind = 4 AND o.item = 0 WHERE r.namespace_id = $1 AND r.id = $2",
+);
+
+impl Loaded {
+    /// The run as the plain core moves it, and its mail apart.
+    ///
+    /// # Errors
+    /// As [`Loaded::head`].
+    pub fn into_head(mut self, flow: &Workflow) -> Result<(Head, Vec<Mail>)> {
+        let mail = std::mem::take(&mut self.mail);
+        Ok((self.head(flow)?, mail))
+    }
+
+    /// The run as the plain core moves it.
+    ///
+    /// # Errors
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) when the history does not add up, or is that of another graph.
+    pub fn head(self, flow: &Workflow) -> Result<Head> {
+        let snapshot = self.snapshot.as_ref().map_or(0, |state| state.seq);
+        let state = resume(flow, self.snapshot, &self.records).map_err(|problem| {
+            corrupt(format!("the history of {}: {problem}", self.meta.run)).with_source(problem)
+        })?;
+        Ok(Head { meta: Arc::new(self.meta), state, snapshot })
+    }
+}
+
+impl Store {
+    /// Reads runs as they are, with their mail, on one snapshot of the database. Runs that are not there are left out.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database), [`Corrupt`](crate::ErrorKind::Corrupt).
+    pub async fn load(&self, runs: &[RunId]) -> Result<Vec<Loaded>> {
+        if runs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut results = self.repo.read_many(self.loading(&numbers(runs))).await?.into_iter();
+        loaded(&mut results)
+    }
+
+    /// The same with the whole histories, input and results included.
+    ///
+    /// # Errors
+    /// As [`Store::load`].
+    pub async fn load_with_history(&self, runs: &[RunId]) -> Result<Vec<(Loaded, Vec<Record>)>> {
+        if runs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids = numbers(runs);
+        let mut statements = self.loading(&ids);
+        statements.extend(remembering(&ids));
+        let mut results = self.repo.read_many(statements).await?.into_iter();
+        let loaded = loaded(&mut results)?;
+        let mut histories = histories(&mut results)?;
+        let history = |run: RunId| histories.remove(&run.get()).unwrap_or_default();
+        let mut history = history;
+        Ok(loaded
+            .into_iter()
+            .map(|run| (history(run.meta.run), run))
+            .map(|(past, run)| (run, past))
+            .collect())
+    }
+
+    fn loading(&self, ids: &[i64]) -> Vec<Statement> {
+        let ids = || ids.to_vec();
+        vec![
+            Statement::new(METAS).named("workflow.load").bind(self.namespace).bind(ids()),
+            Statement::new(SNAPSHOTS).named("workflow.load_snapshots").bind(ids()),
+            Statement::new(TAILS).named("workflow.load_tails").bind(ids()),
+            Statement::new(MAIL).named("workflow.load_mail").bind(ids()).bind(self.namespace),
+        ]
+    }
+
+    /// What waits in the mail of runs; those without any are left out.
+    ///
+    /// # Errors
+    /// As [`Store::load`].
+    pub async fn mail(&self, runs: &[RunId]) -> Result<Vec<(RunId, Vec<Mail>)>> {
+        let statement = Statement::new(MAIL).named("workflow.load_mail");
+        let rows = self.repo.read(statement.bind(numbers(runs)).bind(self.namespace)).await?;
+        Ok(mail_by_run(&rows)?.into_iter().map(|(run, mail)| (RunId::from_stored(run), mail)).collect())
+    }
+
+    /// The whole histories of runs, with input and results. Runs that are not there are left out.
+    ///
+    /// # Errors
+    /// As [`Store::load`].
+    pub async fn histories(&self, runs: &[RunId]) -> Result<Vec<(RunId, Vec<Record>)>> {
+        if runs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids = numbers(runs);
+        let ours = Statement::new(OURS).named("workflow.ours").bind(self.namespace).bind(ids.clone());
+        let mut statements = vec![ours];
+        statements.extend(remembering(&ids));
+        let mut results = self.repo.read_many(statements).await?.into_iter();
+        let ours = results.next().unwrap_or_default();
+        let mut histories = histories(&mut results)?;
+        let history = |row: &Row| {
+            let run: i64 = row.get("id")?;
+            Ok((RunId::from_stored(run), histories.remove(&run).unwrap_or_default()))
+        };
+        ours.iter().map(history).collect()
+    }
+
+    /// How a run ended; nothing while it goes on.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound); as [`Store::load`].
+    pub async fn ended(&self, run: RunId) -> Result<Option<Ended>> {
+        let statement = Statement::new(ENDED).named("workflow.ended").bind(self.namespace).bind(run.get());
+        let row: Option<Row> = self.repo.read_optional(statement).await?;
+        let row = row.ok_or_else(|| Error::unknown_run(run))?;
+        let outcome = match status(&row.get::<String>("status")?)? {
+            Status::Completed => Outcome::Completed,
+            Status::Failed => Outcome::Failed,
+            Status::Cancelled => Outcome::Cancelled,
+            _ => return Ok(None),
+        };
+        let result: Option<String> = row.get("value")?;
+        Ok(Some(Ended {
+            outcome,
+            reason: row.get::<Option<String>>("reason")?.unwrap_or_default(),
+            result: result.map_or(Ok(Value::Null), |text| decode("result", &text))?,
+            at: row.get("ended_at")?,
+        }))
+    }
+}
+
+type Answers<'a> = &'a mut dyn Iterator<Item = Vec<Row>>;
+
+fn loaded(answers: Answers<'_>) -> Result<Vec<Loaded>> {
+    let mut next = || answers.next().unwrap_or_default();
+    let (metas, snapshots, tails, letters) = (next(), next(), next(), next());
+    let mut states: HashMap<i64, State> = HashMap::new();
+    for row in &snapshots {
+        states.insert(row.get("run_id")?, decode("state", &row.get::<String>("state")?)?);
+    }
+    let mut tails = records_by_run(&tails)?;
+    let mut mail = mail_by_run(&letters)?;
+    let mut loaded = Vec::with_capacity(metas.len());
+    for row in &metas {
+        let meta = meta(row)?;
+        let run = meta.run.get();
+        loaded.push(Loaded {
+            meta,
+            snapshot: states.remove(&run),
+            records: tails.remove(&run).unwrap_or_default(),
+            mail: mail.remove(&run).unwrap_or_default(),
+        });
+    }
+    Ok(loaded)
+}
+
+/// The statements that read whole histories.
+fn remembering(ids: &[i64]) -> [Statement; 3] {
+    [
+        Statement::new(HISTORIES).named("workflow.histories").bind(ids.to_vec()),
+        Statement::new(OUTPUTS).named("workflow.outputs").bind(ids.to_vec()),
+        Statement::new(CONTEXTS).named("workflow.contexts").bind(ids.to_vec()),
+    ]
+}
+
+fn histories(answers: Answers<'_>) -> Result<HashMap<i64, Vec<Record>>> {
+    let mut next = || answers.next().unwrap_or_default();
+    let (histories, outputs, contexts) = (next(), next(), next());
+    let mut histories = records_by_run(&histories)?;
+    let mut results: HashMap<i64, Results> = HashMap::new();
+    for row in &outputs {
+        let results = results.entry(row.get("run_id")?).or_default();
+        let value = decode("result", &row.get::<String>("value")?)?;
+        results.insert(row.get("step")?, Slot::from_number(row.get("kind")?)?, row.get("item")?, value);
+    }
+    let mut inputs: HashMap<i64, Value> = HashMap::new();
+    for row in &contexts {
+        let mut context: Value = decode("input", &row.get::<String>("context")?)?;
+        inputs.insert(row.get("run_id")?, context.get_mut("initial").map(Value::take).unwrap_or_default());
+    }
+    for (run, records) in &mut histories {
+        let initial = inputs.remove(run).unwrap_or_default();
+        results.remove(run).unwrap_or_default().give_back(records, &initial);
+    }
+    Ok(histories)
+}
+
+pub(super) fn numbers(runs: &[RunId]) -> Vec<i64> {
+    runs.iter().map(|run| run.get()).collect()
+}
+
+fn records_by_run(rows: &[Row]) -> Result<HashMap<i64, Vec<Record>>> {
+    let mut records: HashMap<i64, Vec<Record>> = HashMap::new();
+    for row in rows {
+        let mut more: Vec<Record> = decode("history", &row.get::<String>("records")?)?;
+        records.entry(row.get("run_id")?).or_default().append(&mut more);
+    }
+    Ok(records)
+}
+
+fn mail_by_run(rows: &[Row]) -> Result<HashMap<i64, Vec<Mail>>> {
+    let mut mail: HashMap<i64, Vec<Mail>> = HashMap::new();
+    for row in rows {
+        mail.entry(row.get("run_id")?).or_default().push(Mail {
+            id: MailId(row.get("id")?),
+            message: decode("letter", &row.get::<String>("message")?)?,
+            sent_at: row.get("sent_at")?,
+            named: row.get("named")?,
+        });
+    }
+    Ok(mail)
+}
+
+fn meta(row: &Row) -> Result<Meta> {
+    let parent: Option<i64> = row.get("parent_id")?;
+    let attempt: Option<String> = row.get("parent_attempt")?;
+    let parent = match (parent, attempt) {
+        (Some(run), Some(attempt)) => {
+            Some(Parent { run: RunId::from_stored(run), attempt: decode("attempt", &attempt)? })
+        }
+        _ => None,
+    };
+    let telemetry: Option<String> = row.get("telemetry")?;
+    Ok(Meta {
+        run: RunId::from_stored(row.get("id")?),
+        definition: DefinitionId(row.get("definition_id")?),
+        workflow: row.get("workflow")?,
+        version: row.get("version")?,
+        business_key: row.get("business_key")?,
+        lane: Lane {
+            queue: row.get::<String>("queue")?.into(),
+            priority: row.get::<i64>("priority")?.try_into().unwrap_or_default(),
+            fairness: row.get::<Option<String>>("fairness")?.map(Into::into),
+        },
+        parent,
+        telemetry: telemetry.map_or(Ok(Value::Null), |text| decode("telemetry", &text))?,
+        created_at: row.get("created_at")?,
+    })
+}

@@ -1,0 +1,91 @@
+//! Letters to runs. A letter is written without knowing the run's state, so it can be part of somebody else's transaction; it waits until a
+//! commit of the run has read it.
+
+use mainstay_repo::{Batch, Row, Sql, Statement, Transaction};
+
+use super::limits::{MAX_MAILBOX, MAX_NAME_BYTES, MAX_SIGNAL_BYTES, check_name, encode};
+use super::types::{Letter, Message, Sent};
+use super::{MAX_GROUP, Store, write};
+use crate::error::Result;
+
+const SEND: Sql = Sql::new(
+    "INSERT INTO wf_mail (namespace_id, run_id, sender, message, sent_at, due) SELECT namespace_id, id, $3, $4, $5, $6 \
+     FROM wf_runs WHERE namespace_id = $1 AND id = $2 AND ended_at IS NULL AND (SELECT count(*) FROM wf_mail m \
+     WHERE m.run_id = $2 AND (m.due IS NOT NULL OR m.letter IS NOT NULL)) < $7 ON CONFLICT DO NOTHING",
+);
+const WHY_NOT: Sql = Sql::new(
+    "SELECT ended_at IS NOT NULL AS ended, EXISTS (SELECT 1 FROM wf_mail m WHERE m.run_id = $2 AND m.sender = $3) AS known \
+     FROM wf_runs WHERE namespace_id = $1 AND id = $2",
+);
+
+impl Store {
+    /// Puts letters into runs' mail. Each has its own answer.
+    ///
+    /// # Errors
+    /// A payload or a sender's identifier is too large: none was sent. [`Database`](crate::ErrorKind::Database); after `Unknown` send them
+    /// again if they carry an identifier.
+    pub async fn send(&self, letters: Vec<Letter>) -> Result<Vec<Sent>> {
+        let statements = letters.iter().map(|letter| self.statement(letter)).collect::<Result<Vec<_>>>()?;
+        let mut sent = Vec::with_capacity(letters.len());
+        let mut statements = statements.into_iter();
+        for group in letters.chunks(MAX_GROUP) {
+            let mut batch = Batch::new("workflow.send");
+            for statement in statements.by_ref().take(group.len()) {
+                batch.push(statement);
+            }
+            let outcome = self.repo.batch(batch).await?;
+            for (letter, written) in group.iter().zip(outcome.written()) {
+                if written.rows_affected() == 1 {
+                    sent.push(Sent::Accepted);
+                } else {
+                    let row: Option<Row> = self.repo.read_optional(self.why_not(letter)).await?;
+                    sent.push(reason(row.as_ref())?);
+                }
+            }
+        }
+        Ok(sent)
+    }
+
+    /// Puts a letter into a run's mail inside a transaction of the host: it is sent if and only if the host's own writes are there.
+    ///
+    /// # Errors
+    /// As [`Store::send`].
+    pub async fn send_in(&self, transaction: &mut Transaction, letter: &Letter) -> Result<Sent> {
+        if transaction.write(self.statement(letter)?).await?.rows_affected() == 1 {
+            return Ok(Sent::Accepted);
+        }
+        let row: Option<Row> = transaction.read_optional(self.why_not(letter)).await?;
+        reason(row.as_ref())
+    }
+
+    fn statement(&self, letter: &Letter) -> Result<Statement> {
+        if let Some(sender) = &letter.sender {
+            check_name("identifier of a signal", sender, MAX_NAME_BYTES)?;
+        }
+        let mut most = i64::MAX;
+        if let Message::Signal { signal, payload } = &letter.message {
+            check_name("name of a signal", signal.as_str(), MAX_NAME_BYTES)?;
+            encode("payload of a signal", payload, MAX_SIGNAL_BYTES)?;
+            most = MAX_MAILBOX.into();
+        }
+        let statement =
+            Statement::new(SEND).named("workflow.send").bind(self.namespace).bind(letter.run.get());
+        let statement = statement.bind(letter.sender.clone()).bind(write::json(&letter.message)?);
+        Ok(statement.bind(letter.now).bind(letter.due).bind(most))
+    }
+
+    fn why_not(&self, letter: &Letter) -> Statement {
+        let statement = Statement::new(WHY_NOT).named("workflow.why_not").bind(self.namespace);
+        statement.bind(letter.run.get()).bind(letter.sender.clone())
+    }
+}
+
+/// Why a letter was not taken. A repetition is a repetition even after the run's end.
+fn reason(row: Option<&Row>) -> Result<Sent> {
+    let Some(row) = row else { return Ok(Sent::NotFound) };
+    Ok(match (row.get("known")?, row.get("ended")?) {
+        (true, _) => Sent::Duplicate,
+        (_, true) => Sent::Ended,
+        _ => Sent::Full,
+    })
+}

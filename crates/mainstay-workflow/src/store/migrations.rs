@@ -1,0 +1,21 @@
+//! This crate's tables, for both databases.
+
+use mainstay_repo::{Component, Migration, Script};
+
+/// The tables of workflows. Migrate it before a [`Store`](crate::store::Store) is opened.
+///
+/// On PostgreSQL the tables lie in the schema that the repo's URL names.
+pub const COMPONENT: Component = Component { name: "workflow", migrations: &[CREATE] };
+
+const CREATE: Migration = Migration {
+    version: 1,
+    name: "create workflows",
+    sqlite: Script::reversible(
+        include_str!("migrations/up_sqlite.sql"),
+        include_str!("migrations/down_sqlite.sql"),
+    ),
+    postgres: Script::reversible(
+        include_str!("migrations/up_postgres.sql"),
+        include_str!("migrations/down_postgres.sql"),
+    ),
+};

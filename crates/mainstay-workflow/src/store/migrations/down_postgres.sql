@@ -1,0 +1,16 @@
+DROP TABLE wf_imports;
+DROP TABLE wf_schedules;
+DROP TABLE wf_pauses;
+DROP TABLE wf_fairness;
+DROP TABLE wf_queues;
+DROP TABLE wf_nodes;
+DROP TABLE wf_mail;
+DROP TABLE wf_timers;
+DROP TABLE wf_tasks;
+DROP TABLE wf_outputs;
+DROP TABLE wf_snapshots;
+DROP TABLE wf_history;
+DROP TABLE wf_contexts;
+DROP TABLE wf_runs;
+DROP TABLE wf_definitions;
+DROP TABLE wf_namespaces;

@@ -1,0 +1,238 @@
+//! Where runs live: the only SQL of this crate.
+//!
+//! | table | a row is | written |
+//! |---|---|---|
+//! | `wf_runs` | a run: what it is, and its status in one word | at its start, when the status changes |
+//! | `wf_history` | what one commit appended; its key is the fence | each commit, never changed |
+//! | `wf_outputs` | the result of a step, an item or the run | once |
+//! | `wf_contexts` | the input and attributes, to search by; `wf_terms` is SQLite's index of it | at the start |
+//! | `wf_snapshots` | a state as a whole | every so many records |
+//! | `wf_tasks` | an attempt that is out | comes and goes with commits |
+//! | `wf_timers` | when a run is to be looked at | when it changes |
+//! | `wf_mail` | a letter to a run that it has not read | by its sender; goes with the commit that read it |
+//! | `wf_nodes` | one life of one node | each beat |
+
+mod claim;
+mod codec;
+mod commit;
+mod definitions;
+mod limits;
+mod load;
+mod mail;
+mod migrations;
+mod nodes;
+mod rows;
+mod start;
+mod terms;
+mod types;
+mod wake;
+mod write;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use mainstay_core::Timestamp;
+use mainstay_repo::{Batch, Dialect, Repo, Row, Statement, Transaction};
+
+pub use self::commit::Commit;
+pub use self::definitions::StoredDefinition;
+pub use self::limits::{
+    MAX_ATTRIBUTES_BYTES, MAX_GROUP, MAX_GROUP_BYTES, MAX_INPUT_BYTES, MAX_KEY_BYTES, MAX_LIST_BYTES,
+    MAX_MAILBOX, MAX_NAME_BYTES, MAX_NAMESPACE_BYTES, MAX_OUTPUT_BYTES, MAX_REASON_BYTES, MAX_SIGNAL_BYTES,
+    MAX_TELEMETRY_BYTES,
+};
+pub use self::migrations::COMPONENT;
+pub use self::types::{
+    Beat, Claim, Claimed, Committed, Ended, Fate, Head, Lane, Letter, Loaded, Mail, Message, Meta, Parent,
+    Sent, Start, Started, Takeover, TaskKey,
+};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{RunId, RunIds};
+
+/// How often a group is written again because others came first, before it is given up as too busy.
+const ATTEMPTS: usize = 8;
+
+/// The runs of one namespace. Namespaces share the tables and nothing else: no operation of one sees a row of another.
+#[derive(Clone)]
+pub struct Store {
+    repo: Repo,
+    namespace: i64,
+    name: Arc<str>,
+    ids: Arc<RunIds>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("repo", &self.repo)
+            .field("namespace", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens a namespace, which is made if it is not there. The tables have to be: migrate [`COMPONENT`] first.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] and [`ErrorKind::TooLarge`] for the name; [`ErrorKind::Database`].
+    pub async fn open(repo: &Repo, namespace: &str) -> Result<Self> {
+        limits::check_name("namespace", namespace, MAX_NAMESPACE_BYTES)?;
+        let repo = repo.clone().for_component("workflow");
+        let find = || {
+            Statement::new("SELECT id FROM wf_namespaces WHERE name = $1")
+                .named("workflow.namespace")
+                .bind(namespace)
+        };
+        let mut found: Option<Row> = repo.read_optional(find()).await?;
+        if found.is_none() {
+            let insert =
+                Statement::new("INSERT INTO wf_namespaces (name) VALUES ($1) ON CONFLICT DO NOTHING")
+                    .bind(namespace);
+            repo.write(insert.named("workflow.namespace_new")).await?;
+            found = repo.read_optional(find()).await?;
+        }
+        let row = found.ok_or_else(|| Error::internal("a namespace that was just made is not there"))?;
+        Ok(Self { repo, namespace: row.get("id")?, name: namespace.into(), ids: Arc::default() })
+    }
+
+    /// The database.
+    #[must_use]
+    pub const fn repo(&self) -> &Repo {
+        &self.repo
+    }
+
+    /// The namespace's name.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.repo.dialect()
+    }
+
+    /// An identifier that no run has.
+    pub fn next_run_id(&self, now: Timestamp) -> RunId {
+        let random = mainstay_core::Ulid::from_datetime(std::time::UNIX_EPOCH).random();
+        self.ids.next(now, u64::try_from(random & u128::from(u64::MAX)).unwrap_or_default())
+    }
+
+    /// Writes commits of different runs. Those that lost against somebody else's change nothing and do not hold up the others.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Database`]; after `Unknown` any of them may be there: load the runs again.
+    pub async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<Committed>> {
+        let mut done = Vec::with_capacity(commits.len());
+        for group in groups(commits, Commit::size) {
+            self.commit_group(group, &mut done).await?;
+        }
+        Ok(done)
+    }
+
+    async fn commit_group(&self, group: Vec<Commit>, done: &mut Vec<Committed>) -> Result<()> {
+        let mut fresh: Vec<&Commit> = group.iter().collect();
+        for _ in 0..ATTEMPTS {
+            let mut batch = Batch::new("workflow.commit");
+            write::write(&mut batch, self.dialect(), self.namespace, &fresh)?;
+            match self.repo.batch(batch).await {
+                Ok(_) => {
+                    let won: HashSet<RunId> = fresh.iter().map(|commit| commit.run()).collect();
+                    done.extend(group.into_iter().map(|commit| {
+                        let head = if won.contains(&commit.run()) { commit.into_head() } else { None };
+                        head.map_or(Committed::Stale, Committed::Done)
+                    }));
+                    return Ok(());
+                }
+                Err(error) if is_refused(&error) => {
+                    let lost = self.repo.read(write::lost(self.dialect(), self.namespace, &fresh)).await?;
+                    let lost =
+                        lost.iter().map(|row| row.get("run_id")).collect::<Result<HashSet<i64>, _>>()?;
+                    fresh.retain(|commit| !lost.contains(&commit.run().get()));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(busy())
+    }
+
+    /// Writes a commit inside a transaction of the host.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Stale`]: somebody else moved the run; the transaction has to be rolled back.
+    pub async fn commit_in(&self, transaction: &mut Transaction, commit: Commit) -> Result<Head> {
+        let mut batch = Batch::new("workflow.commit_in");
+        self.commit_into(&mut batch, &commit)?;
+        match transaction.batch(batch).await {
+            Ok(_) => commit.into_head().ok_or_else(|| Error::internal("a commit had no transition")),
+            Err(error) if is_refused(&error) => Err(stale(commit.run())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Adds a commit to a batch of the host. The batch fails with `ConditionFailed` when somebody else moved the run.
+    ///
+    /// # Errors
+    /// A defect of this crate.
+    pub fn commit_into(&self, batch: &mut Batch, commit: &Commit) -> Result<()> {
+        write::write(batch, self.dialect(), self.namespace, &[commit])
+    }
+}
+
+/// Whether a condition of the batch was not met.
+fn is_refused(error: &mainstay_repo::Error) -> bool {
+    matches!(error.kind(), mainstay_repo::ErrorKind::ConditionFailed { .. })
+}
+
+fn busy() -> Error {
+    Error::new(
+        ErrorKind::Database(mainstay_repo::ErrorKind::Busy),
+        "others change the same runs all the time; nothing was written",
+    )
+    .with_help("try again; if it persists, fewer nodes should work on the same run")
+}
+
+pub(crate) fn stale(run: RunId) -> Error {
+    Error::new(
+        ErrorKind::Stale,
+        format!("{run} was moved by somebody else since it was read; nothing was written"),
+    )
+    .with_help("read it again and decide again")
+}
+
+/// Cuts a list into groups that are small enough for one batch.
+fn groups<T>(items: Vec<T>, size: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
+    let (mut groups, mut bytes) = (vec![Vec::new()], 0);
+    for item in items {
+        let more = size(&item);
+        let full = groups.last().is_some_and(|group: &Vec<T>| {
+            !group.is_empty() && (group.len() >= MAX_GROUP || bytes + more > MAX_GROUP_BYTES)
+        });
+        if full {
+            groups.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += more;
+        if let Some(group) = groups.last_mut() {
+            group.push(item);
+        }
+    }
+    groups.retain(|group| !group.is_empty());
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_cut_at_their_limits() {
+        let lengths =
+            |items: Vec<usize>| -> Vec<usize> { groups(items, |size| *size).iter().map(Vec::len).collect() };
+        assert_eq!(lengths(vec![0; MAX_GROUP]), [MAX_GROUP]);
+        assert_eq!(lengths(vec![0; MAX_GROUP + 1]), [MAX_GROUP, 1]);
+        assert_eq!(lengths(vec![MAX_GROUP_BYTES / 2, MAX_GROUP_BYTES / 2, 1]), [2, 1]);
+        assert_eq!(lengths(vec![MAX_GROUP_BYTES * 2, 1]), [1, 1]);
+        assert!(lengths(vec![]).is_empty());
+    }
+}

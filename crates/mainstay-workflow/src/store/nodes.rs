@@ -1,0 +1,111 @@
+//! Nodes: who lives. Leases belong to one life of one node; when it is over, so are they. The database's clock judges, so that nodes whose
+//! clocks differ agree on who is silent.
+
+use std::time::Duration;
+
+use mainstay_repo::{Batch, Sql, Statement};
+
+use super::Store;
+use super::claim::key;
+use super::limits::{MAX_NAME_BYTES, check_name};
+use super::types::{Beat, Takeover};
+use crate::error::{Error, Result};
+use crate::id::NodeId;
+
+const JOIN: Sql = Sql::per_dialect(
+    "INSERT INTO wf_nodes (namespace_id, name, started_at, seen_at) VALUES ($1, $2, \
+        CAST(unixepoch('subsec') * 1000000 AS INTEGER), CAST(unixepoch('subsec') * 1000000 AS INTEGER)) RETURNING id",
+    "INSERT INTO wf_nodes (namespace_id, name, started_at, seen_at) \
+        VALUES ($1, $2, statement_timestamp(), statement_timestamp()) RETURNING id",
+);
+const ALL_OTHERS: Sql = Sql::per_dialect(
+    "UPDATE wf_nodes SET dead_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER) \
+        WHERE namespace_id = $1 AND id <> $2 AND dead_at IS NULL",
+    "UPDATE wf_nodes SET dead_at = statement_timestamp() WHERE namespace_id = $1 AND id <> $2 AND dead_at IS NULL",
+);
+const BEAT: Sql = Sql::per_dialect(
+    "UPDATE wf_nodes SET seen_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER) \
+        WHERE namespace_id = $1 AND id = $2 AND dead_at IS NULL",
+    "UPDATE wf_nodes SET seen_at = statement_timestamp() WHERE namespace_id = $1 AND id = $2 AND dead_at IS NULL",
+);
+const REVOKED: Sql = Sql::new(
+    "SELECT run_id, step, part, number FROM wf_tasks WHERE namespace_id = $1 AND state = 2 AND node_id = $2 AND revoked",
+);
+const BURY: Sql = Sql::per_dialect(
+    "UPDATE wf_nodes SET dead_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER) WHERE namespace_id = $1 \
+        AND dead_at IS NULL AND seen_at < CAST(unixepoch('subsec') * 1000000 AS INTEGER) - $2",
+    "UPDATE wf_nodes SET dead_at = statement_timestamp() WHERE namespace_id = $1 AND dead_at IS NULL \
+        AND seen_at < statement_timestamp() - $2::bigint * interval '1 microsecond'",
+);
+/// A dead node is remembered as long as something is in its hands.
+const FORGET: Sql = Sql::new(
+    "DELETE FROM wf_nodes WHERE namespace_id = $1 AND dead_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM wf_tasks t \
+     WHERE t.namespace_id = $1 AND t.state = 2 AND t.node_id = wf_nodes.id)",
+);
+const LEAVE: Sql = Sql::new("DELETE FROM wf_nodes WHERE namespace_id = $1 AND id = $2");
+const LEAVE_TASKS: Sql = Sql::new(
+    "UPDATE wf_tasks SET state = 1, node_id = NULL WHERE namespace_id = $1 AND state = 2 AND node_id = $2",
+);
+
+impl Store {
+    /// A new life begins.
+    ///
+    /// # Errors
+    /// The name is too long; [`Database`](crate::ErrorKind::Database).
+    pub async fn join(&self, name: &str, takeover: Takeover) -> Result<NodeId> {
+        check_name("node", name, MAX_NAME_BYTES)?;
+        let mut batch = Batch::new("workflow.join");
+        let new = batch.push(Statement::new(JOIN).named("workflow.join").bind(self.namespace).bind(name));
+        if takeover == Takeover::Everyone {
+            let others = Statement::new(ALL_OTHERS).named("workflow.bury_all").bind(self.namespace);
+            batch.push(others.bind(new.column("id")));
+        }
+        let outcome = self.repo.batch(batch).await?;
+        let row = outcome.get(new).and_then(|written| written.rows().first());
+        let row = row.ok_or_else(|| Error::internal("a node that has just joined has no row"))?;
+        Ok(NodeId(row.get("id")?))
+    }
+
+    /// The node says that it lives, and learns what is not wanted any more.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn beat(&self, node: NodeId) -> Result<Beat> {
+        let mut batch = Batch::new("workflow.beat");
+        let beat = batch.push(Statement::new(BEAT).named("workflow.beat").bind(self.namespace).bind(node.0));
+        let revoked =
+            batch.push(Statement::new(REVOKED).named("workflow.revoked").bind(self.namespace).bind(node.0));
+        let outcome = self.repo.batch(batch).await?;
+        let alive = outcome.get(beat).is_some_and(|written| written.rows_affected() == 1);
+        let rows = outcome.get(revoked).map(mainstay_repo::Written::rows).unwrap_or_default();
+        Ok(Beat { alive, revoked: rows.iter().map(key).collect::<Result<_>>()? })
+    }
+
+    /// Gives up nodes that were silent for so long; [`Store::take_over`] finds what was in their hands. Says how many.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn bury(&self, silent_for: Duration) -> Result<u64> {
+        let micros = i64::try_from(silent_for.as_micros()).unwrap_or(i64::MAX / 4);
+        let mut batch = Batch::new("workflow.bury");
+        let buried =
+            batch.push(Statement::new(BURY).named("workflow.bury").bind(self.namespace).bind(micros));
+        batch.push(Statement::new(FORGET).named("workflow.forget_nodes").bind(self.namespace));
+        let outcome = self.repo.batch(batch).await?;
+        Ok(outcome.get(buried).map_or(0, mainstay_repo::Written::rows_affected))
+    }
+
+    /// The life ends in order: what is still in the node's hands is anybody's at once, as the same attempts.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn leave(&self, node: NodeId) -> Result<()> {
+        let mut batch = Batch::new("workflow.leave");
+        batch.push(
+            Statement::new(LEAVE_TASKS).named("workflow.leave_tasks").bind(self.namespace).bind(node.0),
+        );
+        batch.push(Statement::new(LEAVE).named("workflow.leave").bind(self.namespace).bind(node.0));
+        self.repo.batch(batch).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,62 @@
+//! Many rows in one batch. SQLite runs one prepared statement for each row, which costs it less than unpacking JSON; PostgreSQL gets
+//! the columns as arrays, in one statement.
+
+use mainstay_repo::{Batch, Dialect, Expect, Sql, Statement, Value};
+
+/// The two texts of a statement for many rows. Parameters are the row's columns, then the common ones; in PostgreSQL's text the row's are
+/// arrays.
+pub(super) struct Bulk {
+    /// For one row.
+    pub(super) sqlite: &'static str,
+    /// For all rows.
+    pub(super) postgres: &'static str,
+    /// For traces and plans.
+    pub(super) name: &'static str,
+}
+
+/// Rows that wait to be written.
+pub(super) struct Rows<const N: usize> {
+    rows: Vec<[Value; N]>,
+}
+
+impl<const N: usize> Rows<N> {
+    pub(super) const fn new() -> Self {
+        Self { rows: Vec::new() }
+    }
+
+    pub(super) fn push(&mut self, row: [Value; N]) {
+        self.rows.push(row);
+    }
+
+    /// Adds the statements; with `each`, every row has to be written or the batch fails.
+    pub(super) fn write(
+        self,
+        batch: &mut Batch,
+        dialect: Dialect,
+        bulk: &Bulk,
+        common: &[Value],
+        each: bool,
+    ) {
+        if self.rows.is_empty() {
+            return;
+        }
+        if dialect == Dialect::Sqlite {
+            let expect = if each { Expect::ONE } else { Expect::Any };
+            for row in self.rows {
+                let statement = Statement::new(Sql::per_dialect(bulk.sqlite, bulk.postgres)).named(bulk.name);
+                batch.expect(expect, statement.bind_all(row).bind_all(common.iter().cloned()));
+            }
+            return;
+        }
+        let count = u64::try_from(self.rows.len()).unwrap_or(u64::MAX);
+        let mut columns: [Vec<Value>; N] = std::array::from_fn(|_| Vec::with_capacity(self.rows.len()));
+        for row in self.rows {
+            for (column, value) in columns.iter_mut().zip(row) {
+                column.push(value);
+            }
+        }
+        let statement = Statement::new(Sql::per_dialect(bulk.sqlite, bulk.postgres)).named(bulk.name);
+        let statement = statement.bind_all(columns.map(Value::Array)).bind_all(common.iter().cloned());
+        batch.expect(if each { Expect::Rows(count) } else { Expect::Any }, statement);
+    }
+}

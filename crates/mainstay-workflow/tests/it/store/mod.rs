@@ -1,0 +1,10 @@
+//! The store on both databases: one list of behaviour.
+
+mod fairness;
+mod limits;
+mod mail;
+mod migrations;
+mod moves;
+mod starts;
+mod support;
+mod work;

@@ -1,0 +1,242 @@
+//! Tasks, nodes and leases.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use mainstay_testkit::for_each_database;
+use mainstay_workflow::store::*;
+use mainstay_workflow::*;
+use serde_json::{Value, json};
+
+use super::support::{SECOND, World, body, steps};
+
+#[tokio::test]
+async fn priority_goes_first_then_who_has_been_ready_for_longer() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let mut runs = Vec::new();
+        for priority in [5, 0, -5, 0] {
+            let mut start = world.start_with(Value::Null);
+            start.lane.priority = priority;
+            runs.push(world.begin_with(start).await.meta.run);
+            world.clock.advance(SECOND);
+        }
+        let claimed = world.claim(world.node, "default", 3).await;
+        let order: Vec<RunId> = claimed.iter().map(|task| task.key.run).collect();
+        assert_eq!(order, [runs[2], runs[1], runs[3]]);
+        assert!(world.claim(world.node, "other", 9).await.is_empty());
+        assert_eq!(world.claim(world.node, "default", 9).await.len(), 1);
+        assert!(world.claim(world.node, "default", 9).await.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_takes_what_it_can_run() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        world.begin().await;
+        let other = Definition::new("other", 1).node(Node::task("x", ["ok"]).on("ok", ["end"])).done("end").build().unwrap();
+        let other = world.store.define(&other, world.now()).await.unwrap();
+        let mut claim = Claim { node: world.node, now: world.now(), queues: &[("default", 9)], definitions: &[other] };
+        assert!(world.store.claim(&claim).await.unwrap().is_empty());
+        claim.definitions = &[];
+        assert!(world.store.claim(&claim).await.unwrap().is_empty());
+        assert_eq!(world.claim_steps(9).await, ["check"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn many_claim_at_once_and_nothing_is_given_out_twice() {
+    for_each_database(async |database| {
+        let world = Arc::new(World::new(database).await);
+        let starts = (0..60).map(|_| world.start_with(Value::Null)).collect();
+        world.store.start(&world.flow, starts).await.unwrap();
+        let mut nodes = Vec::new();
+        for name in ["a", "b", "c", "d"] {
+            let (world, node) = (Arc::clone(&world), world.store.join(name, Takeover::Nobody).await.unwrap());
+            nodes.push(tokio::spawn(async move {
+                let mut mine = Vec::new();
+                loop {
+                    let claimed = world.claim(node, "default", 4).await;
+                    if claimed.is_empty() && world.count("SELECT count(*) FROM wf_tasks WHERE state = 1").await == 0 {
+                        return mine;
+                    }
+                    mine.extend(claimed.into_iter().map(|task| task.key.run));
+                }
+            }));
+        }
+        let (mut all, mut count) = (BTreeSet::new(), 0);
+        for node in nodes {
+            let mine = node.await.unwrap();
+            count += mine.len();
+            all.extend(mine);
+        }
+        assert_eq!((count, all.len()), (60, 60));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_delayed_task_becomes_ready_in_time() {
+    for_each_database(async |database| {
+        let retry = graph::Retry::attempts(3);
+        let flow = Definition::new("again", 1)
+            .node(Node::task("try", ["ok"]).on("ok", ["end"]).retry(retry))
+            .done("end")
+            .build()
+            .unwrap();
+        let world = World::of(database, flow).await;
+        let head = world.begin().await;
+        let task = world.claim(world.node, "default", 1).await.remove(0);
+        let mut commit = world.commit_of(&head, Input::failed(&task.key.attempt, "not now"));
+        commit.done(task.key.attempt.clone());
+        world.commit(commit).await;
+        assert!(world.claim(world.node, "default", 1).await.is_empty());
+        let due = world.store.next_due().await.unwrap().unwrap();
+        assert!(due > world.now());
+        world.clock.advance(due.saturating_since(world.now()));
+        let again = world.claim(world.node, "default", 1).await.remove(0);
+        assert_eq!((again.key.attempt, again.fate), (body("try", 2), Fate::Run));
+        assert_eq!(world.store.next_due().await.unwrap(), None);
+    })
+    .await;
+}
+
+/// The worker that ends a step takes the next one with the same commit.
+#[tokio::test]
+async fn the_next_task_may_be_born_in_the_workers_hands() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let mut start = world.start_with(Value::Null);
+        start.lease = Some(world.node);
+        assert_eq!(start.leased(), [body("check", 1)]);
+        let head = world.begin_with(start).await;
+        assert!(world.claim(world.node, "default", 9).await.is_empty());
+        let held: Vec<Attempt> = world.store.leased(world.node).await.unwrap().into_iter().map(|key| key.attempt).collect();
+        assert_eq!(held, [body("check", 1)]);
+
+        let mut commit = Commit::new(&head, world.now());
+        commit.done(body("check", 1));
+        commit.lease(world.node);
+        commit.queue_of(body("pack", 1), "packers".into());
+        commit.push(&world.flow, world.moved(&head, Input::succeeded(&body("check", 1), "good"))).unwrap();
+        // A queue of its own may have limits: claims see to them.
+        assert_eq!(commit.leased(), [body("charge", 1)]);
+        world.commit(commit).await;
+        let held: Vec<Attempt> = world.store.leased(world.node).await.unwrap().into_iter().map(|key| key.attempt).collect();
+        assert_eq!(held, [body("charge", 1)]);
+        assert_eq!(steps(&world.claim(world.node, "packers", 9).await), ["pack"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_in_a_dead_nodes_hands_is_lost_and_found() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let head = world.begin().await;
+        let dying = world.store.join("two", Takeover::Nobody).await.unwrap();
+        let task = world.claim(dying, "default", 1).await.remove(0);
+        assert_eq!(world.store.bury(10 * SECOND).await.unwrap(), 0);
+        assert!(world.store.take_over(world.node, 9).await.unwrap().is_empty());
+        world.silence(dying, 60).await;
+        assert_eq!(world.store.bury(10 * SECOND).await.unwrap(), 1);
+        // It may come back, but its life is over.
+        assert!(!world.store.beat(dying).await.unwrap().alive);
+        assert!(world.store.beat(world.node).await.unwrap().alive);
+        let lost = world.store.take_over(world.node, 9).await.unwrap();
+        assert_eq!(lost.iter().map(|task| (task.key.clone(), task.fate)).collect::<Vec<_>>(), [(task.key.clone(), Fate::Lost)]);
+        assert!(world.store.take_over(world.node, 9).await.unwrap().is_empty());
+        let fault = plan::Fault::Lost;
+        let mut commit = world.commit_of(&head, Input::Failed { attempt: task.key.attempt.clone(), fault });
+        commit.done(task.key.attempt.clone());
+        let after = world.commit(commit).await;
+        // The dead node's result comes after all: refused by its number, and by the fence if it does not know.
+        let late = Input::succeeded(&task.key.attempt, "good");
+        assert!(matches!(transition(&world.flow, &after.state, late, world.now()), Err(Refusal::Stale { .. })));
+        let blind = world.step(&head, "check", "good", json!("late"));
+        assert!(matches!(world.store.commit(vec![blind]).await.unwrap()[0], Committed::Stale));
+        let again = world.claim(world.node, "default", 9).await.remove(0);
+        assert_eq!(again.key.attempt, body("check", 2));
+        // Nothing is in its hands any more: it is forgotten.
+        world.store.bury(10 * SECOND).await.unwrap();
+        assert_eq!(world.count("SELECT count(*) FROM wf_nodes").await, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn where_one_process_has_the_database_all_others_are_dead_at_once() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        world.begin().await;
+        assert_eq!(world.claim_steps(1).await, ["check"]);
+        let other = World::on(world.repo.clone(), "elsewhere", super::support::flow()).await;
+        let next = world.store.join("one", Takeover::Everyone).await.unwrap();
+        assert_ne!(next, world.node);
+        assert_eq!(steps(&world.store.take_over(next, 9).await.unwrap()), ["check"]);
+        assert!(!world.store.beat(world.node).await.unwrap().alive);
+        assert!(other.store.beat(other.node).await.unwrap().alive, "another namespace is not its own");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_that_leaves_or_gives_back_loses_nothing() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        world.begin().await;
+        let task = world.claim(world.node, "default", 1).await.remove(0);
+        let later = world.now().saturating_add(SECOND);
+        let stranger = world.store.join("two", Takeover::Nobody).await.unwrap();
+        world.store.release(stranger, &[task.key.clone()], world.now()).await.unwrap();
+        assert_eq!(world.store.leased(world.node).await.unwrap(), [task.key.clone()], "it was not the stranger's to give");
+        world.store.release(world.node, &[task.key.clone()], later).await.unwrap();
+        assert!(world.claim(world.node, "default", 1).await.is_empty());
+        world.clock.advance(SECOND);
+        let again = world.claim(world.node, "default", 1).await.remove(0);
+        assert_eq!((again.key.clone(), again.fate), (task.key.clone(), Fate::Run));
+        world.store.leave(world.node).await.unwrap();
+        assert_eq!(steps(&world.claim(stranger, "default", 1).await), ["check"]);
+        assert_eq!(world.store.release_all(stranger).await.unwrap(), 1);
+        assert_eq!(world.tasks().await, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_task_that_is_taken_back_is_answered_by_whoever_has_it_or_gets_it() {
+    for_each_database(async |database| {
+        let flow = Definition::new("undo", 1)
+            .node(Node::task("a", ["ok"]).on("ok", ["b", "c"]).compensate("undo_a"))
+            .node(Node::task("b", ["ok"]).on("ok", ["end"]).compensate("undo_b"))
+            .node(Node::task("c", ["ok"]).on("ok", ["end"]).compensate("undo_c"))
+            .done("end")
+            .build()
+            .unwrap();
+        let world = World::of(database, flow).await;
+        let head = world.go(&world.begin().await, "a", "ok").await;
+        let held = world.claim(world.node, "default", 1).await.remove(0);
+        let cancel = Input::Cancel { reason: "enough".into() };
+        let mut head = world.commit(world.commit_of(&head, cancel)).await;
+        // One is in a worker's hands: its node is told. The other is claimed as one that is not to be run.
+        assert_eq!(world.store.beat(world.node).await.unwrap().revoked, [held.key.clone()]);
+        let found = world.claim(world.node, "default", 9).await.remove(0);
+        assert_eq!(found.fate, Fate::Revoked);
+        for attempt in [found.key.attempt, held.key.attempt] {
+            let answer = Input::Failed { attempt: attempt.clone(), fault: plan::Fault::Withdrawn };
+            let mut commit = world.commit_of(&head, answer);
+            commit.done(attempt);
+            head = world.commit(commit).await;
+        }
+        let undo = world.claim(world.node, "default", 9).await.remove(0).key.attempt;
+        assert_eq!((undo.step.as_str(), undo.part), ("a", Part::Undo));
+        let mut commit = world.commit_of(&head, Input::Finished { attempt: undo.clone(), output: Value::Null });
+        commit.done(undo);
+        assert_eq!(world.commit(commit).await.state.status(), Status::Cancelled);
+        assert_eq!(world.tasks().await, 0);
+    })
+    .await;
+}
