@@ -41,8 +41,10 @@ mod id;
 pub mod plan;
 pub mod render;
 pub mod testing;
+pub mod typed;
 
 pub use mainstay_workflow_graph::{definition, graph};
+pub use mainstay_workflow_macros::{Events, step, versions, workflow};
 
 pub use definition::{Definition, Problem, Problems, Workflow};
 pub use engine::{StartRequest, Version, WorkflowSource};

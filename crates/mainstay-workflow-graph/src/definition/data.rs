@@ -1,6 +1,6 @@
 //! Data that may not be there yet: which steps have surely ended when a step begins.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Problem;
 use crate::graph::{Edge, EventName, Graph, Index, Join, Kind, Mode, Node, Presence};
@@ -19,10 +19,41 @@ pub(super) fn check(graph: &Graph, index: &Index, found: &mut Vec<Problem>) {
                 found.push(Problem::ReadsNothing { step, reads });
             } else if source == at || index.reach(source).get(at) != Some(&true) {
                 found.push(Problem::ReadsLater { step, reads });
-            } else if *presence == Presence::Required && !is_there(graph, index, &known, source, at) {
-                found.push(Problem::MayBeMissing { step, reads });
+            } else {
+                found.extend(wrong(graph, index, &known, (source, at), presence));
             }
         }
+    }
+}
+
+/// What is wrong with a read of a step that comes before.
+fn wrong(
+    graph: &Graph,
+    index: &Index,
+    known: &[Known],
+    (source, reader): (usize, usize),
+    presence: &Presence,
+) -> Option<Problem> {
+    let (from, at) = (graph.nodes.get(source)?, graph.nodes.get(reader)?);
+    let (step, reads) = (at.key.clone(), from.key.clone());
+    let known_here = known.get(reader)?;
+    let possible = known_here.results.get(&source).cloned().unwrap_or_else(|| from.events());
+    let silent = without_output(from);
+    let in_time = known_here.ended.contains(&source)
+        || (known_here.run.contains(&source) && is_awaited(graph, index, source, reader));
+    match presence {
+        Presence::Optional => None,
+        Presence::After(event) if !from.events().contains(event) || silent.contains(&event) => {
+            Some(Problem::ReadsUndeclared { step, reads, event: event.clone() })
+        }
+        _ if !in_time => Some(Problem::MayBeMissing { step, reads }),
+        Presence::After(event) if possible.iter().any(|other| other != event) => {
+            Some(Problem::MayEndOtherwise { step, reads, event: event.clone() })
+        }
+        Presence::Required if possible.iter().any(|event| silent.contains(&event)) => {
+            Some(Problem::MayBeMissing { step, reads })
+        }
+        Presence::After(_) | Presence::Required => None,
     }
 }
 
@@ -35,6 +66,8 @@ struct Known {
     ended: BTreeSet<usize>,
     /// Steps that run at some time.
     run: BTreeSet<usize>,
+    /// With what a step ends or has ended, where that is known: with one of these.
+    results: BTreeMap<usize, BTreeSet<EventName>>,
 }
 
 impl Known {
@@ -68,6 +101,13 @@ impl Known {
             edges: self.edges.intersection(&other.edges).copied().collect(),
             ended: self.ended.intersection(&other.ended).copied().collect(),
             run: self.run.intersection(&other.run).copied().collect(),
+            results: self
+                .results
+                .iter()
+                .filter_map(|(step, mine)| {
+                    Some((*step, mine.union(other.results.get(step)?).cloned().collect()))
+                })
+                .collect(),
         }
     }
 
@@ -77,6 +117,7 @@ impl Known {
         let mut open: Vec<usize> = self.edges.iter().copied().collect();
         while let Some(edge) = open.pop() {
             let Some(taken) = index.edges.get(edge) else { continue };
+            self.results.insert(taken.from, [taken.event.clone()].into());
             let mut more: Vec<usize> = siblings(index, taken).collect();
             if graph.nodes.get(taken.to).is_some_and(|node| !matches!(node.join, Join::AtLeast(_))) {
                 self.run.insert(taken.to);
@@ -101,18 +142,6 @@ fn only_result(graph: &Graph, index: &Index, node: usize) -> Vec<usize> {
         Some([route]) if route.mode == Mode::All => index.outgoing_ids(node).to_vec(),
         _ => Vec::new(),
     }
-}
-
-/// Whether the output of `source` is there on every path to `reader`.
-fn is_there(graph: &Graph, index: &Index, known: &[Known], source: usize, reader: usize) -> bool {
-    let (Some(known), Some(node)) = (known.get(reader), graph.nodes.get(source)) else { return false };
-    let mut taken =
-        known.edges.iter().filter_map(|edge| index.edges.get(*edge)).filter(|edge| edge.from == source);
-    let without = without_output(node);
-    let has_output = without.is_empty() || taken.any(|edge| !without.contains(&&edge.event));
-    let in_time = known.ended.contains(&source)
-        || (known.run.contains(&source) && is_awaited(graph, index, source, reader));
-    has_output && in_time
 }
 
 /// The events after which a step has no output: all attempts failed, or no signal came.

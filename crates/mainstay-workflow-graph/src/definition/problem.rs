@@ -184,6 +184,24 @@ pub enum Problem {
         /// What it reads.
         reads: StepKey,
     },
+    /// A step reads what another says with an event that it does not have, or with which it says nothing.
+    ReadsUndeclared {
+        /// The step.
+        step: StepKey,
+        /// What it reads.
+        reads: StepKey,
+        /// The event.
+        event: EventName,
+    },
+    /// A step needs what another says with an event, but that can end with another one on a path.
+    MayEndOtherwise {
+        /// The step.
+        step: StepKey,
+        /// What it reads.
+        reads: StepKey,
+        /// The event.
+        event: EventName,
+    },
     /// A step needs an output that is not there on every path.
     MayBeMissing {
         /// The step.
@@ -221,6 +239,17 @@ impl fmt::Display for Problem {
             Self::MayBeMissing { step, reads } => write!(
                 f,
                 "{step} needs the output of {reads}, which does not run on every path to {step}; read it as optional"
+            ),
+            Self::ReadsUndeclared { step, reads, event } => {
+                write!(
+                    f,
+                    "{step} reads what {reads} says with {event}, but it says nothing with such an event"
+                )
+            }
+            Self::MayEndOtherwise { step, reads, event } => write!(
+                f,
+                "{step} needs what {reads} says with {event}, but {reads} does not end so on every path to {step}; \
+                 read it as optional"
             ),
             other => other.fmt_edges(f),
         }

@@ -145,14 +145,16 @@ pub enum Mode {
     Some,
 }
 
-/// Whether an output must be there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Whether an output must be there, from the laxest to the strictest.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Presence {
-    /// On every path that leads here.
-    Required,
     /// The step copes without it.
     Optional,
+    /// On every path that leads here.
+    Required,
+    /// On every path that leads here, and the step that is read ended with this event.
+    After(EventName),
 }
 
 /// Where an event leads.
@@ -273,6 +275,24 @@ impl Node {
         self
     }
 
+    /// The event when enough items succeeded. Only maps have it.
+    #[must_use]
+    pub fn mapped(mut self, event: &str) -> Self {
+        if let Kind::Map { mapped, .. } = &mut self.kind {
+            *mapped = event.into();
+        }
+        self
+    }
+
+    /// The event when the child completed. Only children have it.
+    #[must_use]
+    pub fn completed(mut self, event: &str) -> Self {
+        if let Kind::Child { completed, .. } = &mut self.kind {
+            *completed = event.into();
+        }
+        self
+    }
+
     fn route<T: Into<StepKey>>(
         mut self,
         event: &str,
@@ -333,10 +353,23 @@ impl Node {
         Self { on_failure: Some(event.into()), ..node }
     }
 
+    /// This event stands for "all attempts failed" too; it has a route of its own.
+    #[must_use]
+    pub fn fails_with(self, event: &str) -> Self {
+        Self { on_failure: Some(event.into()), ..self }
+    }
+
     /// Reads the output of a step that has one on every path.
     #[must_use]
     pub fn reads(mut self, step: &str) -> Self {
         self.reads.insert(step.into(), Presence::Required);
+        self
+    }
+
+    /// Reads what a step says with this event, with which it ends on every path.
+    #[must_use]
+    pub fn reads_after(mut self, step: &str, event: &str) -> Self {
+        self.reads.insert(step.into(), Presence::After(event.into()));
         self
     }
 

@@ -37,18 +37,21 @@ pub struct Retry {
 
 impl Default for Retry {
     fn default() -> Self {
-        Self {
-            max_attempts: 5,
-            max_losses: 10,
-            backoff: Backoff::Exponential,
-            base_ms: 1_000,
-            max_ms: 60_000,
-            jitter_percent: 20,
-        }
+        Self::DEFAULT
     }
 }
 
 impl Retry {
+    /// Five attempts with pauses of 1 s, 2 s, 4 s… up to a minute, of which up to a fifth is taken off at random; ten losses.
+    pub const DEFAULT: Self = Self {
+        max_attempts: 5,
+        max_losses: 10,
+        backoff: Backoff::Exponential,
+        base_ms: 1_000,
+        max_ms: 60_000,
+        jitter_percent: 20,
+    };
+
     /// One attempt.
     #[must_use]
     pub fn never() -> Self {

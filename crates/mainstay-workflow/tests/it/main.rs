@@ -14,3 +14,5 @@ mod problems;
 mod properties;
 mod render;
 mod semantics;
+mod typed;
+mod ui;

@@ -1,0 +1,38 @@
+//! A join waits for more than can come.
+
+use mainstay_workflow::{Events, StepContext, StepError, step, workflow};
+
+#[derive(Events)]
+enum Picked {
+    Left,
+    Right,
+}
+
+#[derive(Events)]
+enum Made {
+    Done(u32),
+}
+
+#[step]
+fn pick(_: &StepContext) -> Result<Picked, StepError> {
+    Ok(Picked::Left)
+}
+
+#[step]
+fn left(_: &StepContext) -> Result<Made, StepError> {
+    Ok(Made::Done(1))
+}
+
+#[step]
+fn right(_: &StepContext) -> Result<Made, StepError> {
+    Ok(Made::Done(2))
+}
+
+workflow! {
+    struct Flow = "flow" version 1;
+    step pick() { Left -> left; Right -> right; }
+    step left() { Done -> both; }
+    step right() { Done -> both; }
+    timer both 1h { join 2; Passed -> end; }
+    done end;
+}
