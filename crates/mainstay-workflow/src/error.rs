@@ -32,8 +32,23 @@ pub enum ErrorKind {
     NotFound,
     /// The run is in a state that does not allow it.
     Refused(Refusal),
-    /// A value is out of its limits; the text says which.
+    /// The run has ended: nothing reaches it any more.
+    Ended,
+    /// Too many signals wait in the run's mail.
+    MailboxFull,
+    /// A value is malformed; the text says which and how.
     InvalidInput,
+    /// A value is larger than what is kept.
+    TooLarge {
+        /// Which.
+        what: &'static str,
+        /// Its size in bytes.
+        size: usize,
+        /// The largest that is kept.
+        limit: usize,
+    },
+    /// Somebody else moved the run since it was read; nothing was written.
+    Stale,
     /// The graph of the run is not the one that is registered under its version.
     OtherGraph,
     /// The engine was shut down.

@@ -40,6 +40,8 @@ mod handler;
 mod id;
 pub mod plan;
 pub mod render;
+mod runner;
+pub mod store;
 pub mod testing;
 pub mod typed;
 
@@ -47,11 +49,11 @@ pub use mainstay_workflow_graph::{definition, graph};
 pub use mainstay_workflow_macros::{Events, step, versions, workflow};
 
 pub use definition::{Definition, Problem, Problems, Workflow};
-pub use engine::{StartRequest, Version, WorkflowSource};
+pub use engine::{Engine, EngineBuilder, StartRequest, Version, WorkflowSource};
 pub use error::{Error, ErrorKind, Result};
 pub use graph::{Graph, Join, Mode, Need, Node, Retry, Scope, Unique};
 pub use handler::{BoxFuture, Done, Handler, Handlers, StepContext, StepError, StepResult, TxHandler};
-pub use id::RunId;
+pub use id::{DefinitionId, IdError, MailId, NodeId, RunId};
 pub use plan::{
     Attempt, Corrupt, Effect, Fact, Fault, Input, Outcome, Part, Record, Refusal, State, Status, StepState,
     Transition, awaited, outstanding, replay, start, transition,

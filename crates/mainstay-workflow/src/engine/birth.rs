@@ -14,7 +14,6 @@ use crate::plan::{Attempt, Input, Transition, start, transition};
 
 /// A run that is about to begin.
 pub(crate) struct Birth {
-    pub(crate) run: RunId,
     pub(crate) registered: Arc<Registered>,
     /// What goes into the unique index of active runs.
     pub(crate) token: Option<String>,
@@ -27,13 +26,8 @@ pub(crate) struct Birth {
 }
 
 impl Birth {
-    /// Resolves the version, checks the business key, and makes the first transition.
-    pub(crate) fn new(
-        registry: &Registry,
-        request: StartRequest,
-        run: RunId,
-        now: Timestamp,
-    ) -> Result<Self> {
+    /// `seed` is any number: the noise of the run's pauses comes of it. Resolves the version, checks the business key, and makes the first transition.
+    pub(crate) fn new(registry: &Registry, request: StartRequest, seed: u64, now: Timestamp) -> Result<Self> {
         let registered = Arc::clone(registry.resolve(&request)?);
         let graph = registered.flow.graph();
         for (what, value) in [("attributes", &request.attributes), ("telemetry metadata", &request.telemetry)]
@@ -63,20 +57,13 @@ impl Birth {
             "" => value.clone(),
             key => format!("{key}::{value}"),
         });
-        let mut first = start(&registered.flow, request.input.clone(), seed(run), now)?;
+        let mut first = start(&registered.flow, request.input.clone(), seed, now)?;
         if request.paused {
             let paused = transition(&registered.flow, &first.state, Input::Pause, now)?;
             first.state = paused.state;
             first.records.extend(paused.records);
             first.effects.extend(paused.effects);
         }
-        Ok(Self { run, registered, token, key, transition: first, request, parent: None })
+        Ok(Self { registered, token, key, transition: first, request, parent: None })
     }
-}
-
-/// A number of its own for each run, from its id.
-fn seed(run: RunId) -> u64 {
-    run.to_string()
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

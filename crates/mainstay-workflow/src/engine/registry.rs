@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use super::StartRequest;
+use super::{StartRequest, Version, WorkflowSource};
 use crate::definition::Workflow;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{HandlerName, Kind, Node};
 use crate::handler::{Code, Handlers};
+use crate::id::DefinitionId;
 use crate::plan::{Attempt, Part};
 
 /// Chooses a version for a start that names none; `None` leaves it to the current one.
@@ -33,6 +34,8 @@ struct Family {
 pub(crate) struct Registered {
     pub(crate) flow: Arc<Workflow>,
     handlers: Handlers,
+    /// What the store calls it, once it is known there.
+    pub(crate) definition: OnceLock<DefinitionId>,
 }
 
 impl Registry {
@@ -43,7 +46,7 @@ impl Registry {
 
     pub(crate) fn add(&mut self, flow: Workflow, handlers: Handlers) -> Result<(), String> {
         let (name, version) = (flow.graph().name.clone(), flow.graph().version);
-        let registered = Arc::new(Registered { flow: Arc::new(flow), handlers });
+        let registered = Arc::new(Registered { flow: Arc::new(flow), handlers, definition: OnceLock::new() });
         let family = self.families.entry(name.clone()).or_default();
         match family.versions.insert(version, registered) {
             Some(_) => {
@@ -51,6 +54,23 @@ impl Registry {
             }
             None => Ok(()),
         }
+    }
+
+    /// Adds all versions of a workflow that brings its own code; returns what is wrong with them.
+    pub(crate) fn add_source<W: WorkflowSource>(&mut self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for Version { workflow, handlers } in W::versions() {
+            match workflow {
+                Err(found) => problems.push(found.to_string()),
+                Ok(flow) => {
+                    if let Some(current) = W::current() {
+                        self.set_current(&flow.graph().name, current);
+                    }
+                    problems.extend(self.add(flow, handlers).err());
+                }
+            }
+        }
+        problems
     }
 
     pub(crate) fn set_current(&mut self, workflow: &str, version: u32) {
@@ -77,7 +97,7 @@ impl Registry {
         let family =
             self.families.get(name).filter(|family| !family.versions.is_empty()).ok_or_else(|| {
                 Error::new(ErrorKind::UnknownWorkflow, format!("no workflow {name:?} is registered"))
-                    .with_help("register it with EngineBuilder::register before the engine starts")
+                    .with_help("register it with EngineBuilder::workflow before the engine starts")
             })?;
         let chosen =
             request.version.or_else(|| family.resolver.as_ref().and_then(|resolver| resolver(request)));

@@ -14,7 +14,7 @@ use crate::definition::Workflow;
 use crate::engine::birth::Birth;
 use crate::engine::output::run_output;
 use crate::engine::registry::{Registry, handler_of};
-use crate::engine::{StartRequest, setup};
+use crate::engine::{StartRequest, WorkflowSource, setup};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Kind;
 use crate::handler::{
@@ -44,9 +44,16 @@ pub struct TestKitBuilder {
 }
 
 impl TestKitBuilder {
+    /// Adds all versions of a workflow that brings its own code.
+    #[must_use]
+    pub fn register<W: WorkflowSource>(mut self) -> Self {
+        self.problems.extend(self.registry.add_source::<W>());
+        self
+    }
+
     /// Adds a version of a workflow with the code of its steps.
     #[must_use]
-    pub fn register(mut self, flow: Workflow, handlers: Handlers) -> Self {
+    pub fn workflow(mut self, flow: Workflow, handlers: Handlers) -> Self {
         self.problems.extend(self.registry.add(flow, handlers).err());
         self
     }
@@ -128,7 +135,8 @@ impl TestKit {
 
     fn begin(&mut self, request: StartRequest, parent: Option<(RunId, Attempt)>) -> Result<RunId> {
         let run = self.ids.next(self.clock.now(), 0);
-        let mut birth = Birth::new(&self.registry, request, run, self.clock.now())?;
+        let seed = u64::try_from(self.runs.len()).unwrap_or_default();
+        let mut birth = Birth::new(&self.registry, request, seed, self.clock.now())?;
         birth.parent = parent;
         let holds =
             |other: &&TestRun| other.token.is_some() && other.token == birth.token && !other.state.is_ended();

@@ -15,7 +15,7 @@
 //!     .build()?;
 //! let handlers = Handlers::new().handler("mail", async |_cx| Ok(Done::event("sent")));
 //!
-//! let mut kit = TestKit::builder().register(flow, handlers).build()?;
+//! let mut kit = TestKit::builder().workflow(flow, handlers).build()?;
 //! let run = kit.start(StartRequest::new("reminder", json!({"to": "ann"})))?;
 //! kit.crash_at("mail", Crash::After); // the worker dies after the mail was sent and before anybody knows
 //! assert_eq!(kit.run_to_end(run).await?, Status::Completed); // a day passes at once

@@ -50,7 +50,7 @@ fn handlers() -> Handlers {
 }
 
 fn kit() -> TestKit {
-    TestKit::builder().register(order(), handlers()).build().unwrap()
+    TestKit::builder().workflow(order(), handlers()).build().unwrap()
 }
 
 fn good(key: &str) -> StartRequest {
@@ -155,7 +155,7 @@ fn parents_handlers() -> Handlers {
 }
 
 fn parents_kit() -> TestKit {
-    let builder = TestKit::builder().register(parent(), parents_handlers()).register(order(), handlers());
+    let builder = TestKit::builder().workflow(parent(), parents_handlers()).workflow(order(), handlers());
     builder.build().unwrap()
 }
 
@@ -190,7 +190,7 @@ async fn a_panic_fails_the_attempt_and_a_missing_event_the_run() {
         Handlers::new().handler("step", async |_cx| if true { panic!("boom") } else { Ok(Done::nothing()) });
     let silent = Handlers::new().handler("step", async |_cx| Ok(Done::nothing()));
     let mut kit =
-        TestKit::builder().register(flow("panics"), panics).register(flow("silent"), silent).build().unwrap();
+        TestKit::builder().workflow(flow("panics"), panics).workflow(flow("silent"), silent).build().unwrap();
     for (name, attempts) in [("panics", 2), ("silent", 3)] {
         let run = kit.start(StartRequest::new(name, Value::Null)).unwrap();
         assert_eq!(kit.run_to_end(run).await.unwrap(), Status::Failed);
@@ -204,7 +204,7 @@ fn what_does_not_fit_together_is_told_at_once() {
     let node = || Node::task("step", ["ok"]).compensate("undo").on("ok", ["end"]);
     let flow = || Definition::new("w", 1).node(node()).done("end").build().unwrap();
     let refused =
-        TestKit::builder().register(flow(), tx).register(flow(), Handlers::new()).build().unwrap_err();
+        TestKit::builder().workflow(flow(), tx).workflow(flow(), Handlers::new()).build().unwrap_err();
     assert_eq!(refused.kind(), &ErrorKind::Setup);
     for text in
         ["w v1 is registered twice", "\"undo\", which is not registered", "\"step\", which is not registered"]

@@ -8,11 +8,13 @@
 )]
 
 mod driver;
+mod engine;
 mod kit;
 mod probes;
 mod problems;
 mod properties;
 mod render;
 mod semantics;
+mod store;
 mod typed;
 mod ui;

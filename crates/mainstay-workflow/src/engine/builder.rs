@@ -1,0 +1,202 @@
+//! Putting an engine together.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mainstay_core::{Clock, SystemClock};
+use mainstay_repo::{Capability, Repo, Topology as _};
+
+use super::handle::Engine;
+use super::registry::Registry;
+use super::{StartRequest, WorkflowSource, setup};
+use crate::definition::Workflow;
+use crate::error::{Error, ErrorKind, Result};
+use crate::handler::{Handlers, States};
+use crate::runner::{Config, Runner, Setup};
+use crate::store::{Store, Takeover};
+
+/// Builds an [`Engine`].
+pub struct EngineBuilder {
+    repo: Repo,
+    namespace: String,
+    registry: Registry,
+    states: States,
+    problems: Vec<String>,
+    config: Config,
+    clock: Arc<dyn Clock>,
+    works: bool,
+}
+
+impl EngineBuilder {
+    pub(super) fn new(repo: Repo) -> Self {
+        Self {
+            repo,
+            namespace: "default".to_owned(),
+            registry: Registry::default(),
+            states: States::default(),
+            problems: Vec::new(),
+            config: Config::new(),
+            clock: Arc::new(SystemClock),
+            works: true,
+        }
+    }
+
+    /// Keeps runs apart from those of other namespaces in the same database.
+    #[must_use]
+    pub fn namespace(self, name: &str) -> Self {
+        Self { namespace: name.to_owned(), ..self }
+    }
+
+    /// Adds all versions of a workflow that brings its own code.
+    #[must_use]
+    pub fn register<W: WorkflowSource>(mut self) -> Self {
+        self.problems.extend(self.registry.add_source::<W>());
+        self
+    }
+
+    /// Adds a version of a workflow with the code of its steps.
+    #[must_use]
+    pub fn workflow(mut self, flow: Workflow, handlers: Handlers) -> Self {
+        self.problems.extend(self.registry.add(flow, handlers).err());
+        self
+    }
+
+    /// Adds code for every workflow that does not bring code of that name itself.
+    #[must_use]
+    pub fn handlers(mut self, handlers: Handlers) -> Self {
+        self.registry.share(handlers);
+        self
+    }
+
+    /// The version for starts that name none and for which the resolver says nothing; the highest one otherwise.
+    #[must_use]
+    pub fn current(mut self, workflow: &str, version: u32) -> Self {
+        self.registry.set_current(workflow, version);
+        self
+    }
+
+    /// Chooses the version for a start that names none.
+    #[must_use]
+    pub fn resolver(
+        mut self,
+        workflow: &str,
+        resolver: impl Fn(&StartRequest) -> Option<u32> + Send + Sync + 'static,
+    ) -> Self {
+        self.registry.set_resolver(workflow, Arc::new(resolver));
+        self
+    }
+
+    /// Gives all handlers a value, by its type.
+    #[must_use]
+    pub fn state<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.states.insert(Arc::new(value));
+        self
+    }
+
+    /// Puts the steps with these handlers into a queue of their own, whose limits can be changed while the engine runs.
+    #[must_use]
+    pub fn queue<'a>(mut self, queue: &str, handlers: impl IntoIterator<Item = &'a str>) -> Self {
+        let queue: Arc<str> = queue.into();
+        self.config.queues.extend(handlers.into_iter().map(|name| (name.to_owned(), Arc::clone(&queue))));
+        self
+    }
+
+    /// How many handlers run at a time on this node; 256 unless said.
+    #[must_use]
+    pub fn concurrency(mut self, handlers: usize) -> Self {
+        self.config.slots = handlers.max(1);
+        self.config.backlog = self.config.backlog.max(self.config.slots);
+        self
+    }
+
+    /// What this node is called in the list of nodes.
+    #[must_use]
+    pub fn node(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.config.name);
+        self
+    }
+
+    /// How often this node says that it is alive, and after how long a silence its work is taken over; 3 s and 10 s unless said. All nodes
+    /// of a namespace should agree.
+    #[must_use]
+    pub fn leases(mut self, beat: Duration, ttl: Duration) -> Self {
+        (self.config.beat, self.config.ttl) = (beat, ttl.max(beat));
+        self
+    }
+
+    /// How long a handler may take to stop once its result is not wanted any more; then it is dropped. 5 s unless said.
+    #[must_use]
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.config.grace = grace;
+        self
+    }
+
+    /// How long an ended run is kept; for ever unless said.
+    #[must_use]
+    pub fn retention(mut self, keep: Duration) -> Self {
+        self.config.retention = Some(keep);
+        self
+    }
+
+    /// Runs no steps: an engine that only starts runs and speaks to them.
+    #[must_use]
+    pub fn without_workers(self) -> Self {
+        Self { works: false, ..self }
+    }
+
+    /// Starts the engine. The tables have to be there: migrate [`COMPONENT`](crate::COMPONENT) first.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Setup`] with everything that does not fit together; [`ErrorKind::OtherGraph`] when a version is stored with another
+    /// content; [`ErrorKind::Database`].
+    pub async fn start(self) -> Result<Engine> {
+        if self.works {
+            setup(self.problems, &self.registry)?;
+        }
+        let store = Store::open(&self.repo, &self.namespace).await?;
+        let now = self.clock.now();
+        let mut definitions = Vec::new();
+        for registered in self.registry.all() {
+            let id = store.define(&registered.flow, now).await?;
+            // Nobody else sets it: the registry is not shared yet.
+            if registered.definition.set(id).is_err() {
+                return Err(Error::new(ErrorKind::Internal, "a workflow was registered with two engines"));
+            }
+            definitions.push((id, Arc::clone(registered)));
+        }
+        let registry = Arc::new(self.registry);
+        let mut config = self.config;
+        let shared = self.repo.has(Capability::ManyWriters);
+        config.flights = if shared { 4 } else { 2 };
+        let runner = if self.works {
+            let takeover = if shared { Takeover::Nobody } else { Takeover::Everyone };
+            let node = store.join(&config.name, takeover).await?;
+            tracing::info!(
+                target: "mainstay_workflow", event = "runner.init", name = %config.name, node = ?node, storage = self.repo.describe(),
+                "the workflow engine works on {}", self.repo.describe()
+            );
+            Some(Runner::start(Setup {
+                store: store.clone(),
+                registry: Arc::clone(&registry),
+                definitions,
+                states: Arc::new(self.states),
+                clock: Arc::clone(&self.clock),
+                config: config.clone(),
+                node,
+            }))
+        } else {
+            None
+        };
+        Ok(Engine::new(store, registry, config, self.clock, runner))
+    }
+}
+
+impl fmt::Debug for EngineBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineBuilder")
+            .field("repo", &self.repo)
+            .field("registry", &self.registry)
+            .finish_non_exhaustive()
+    }
+}

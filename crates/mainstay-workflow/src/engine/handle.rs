@@ -1,0 +1,269 @@
+//! The handle to a running engine.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mainstay_core::{Clock, Timestamp};
+use mainstay_repo::{Batch, Repo, Transaction};
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use super::birth::Birth;
+use super::builder::EngineBuilder;
+use super::registry::Registry;
+use super::{StartRequest, start_of};
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::SignalName;
+use crate::id::RunId;
+use crate::runner::{Command, Config, Runner, random};
+use crate::store::{Ended, Letter, Message, Sent, Start, Started, Store};
+
+/// How often the database is asked whether a run has ended on another node.
+const WAIT_POLL: Duration = Duration::from_millis(250);
+/// How long a letter is left to the node of its sender before others take it up.
+const OWN_FIRST: Duration = Duration::from_secs(2);
+
+/// A running engine: starts runs, speaks to them, and runs their steps. Cheap to clone.
+///
+/// Dropping the last handle stops it as a crash would: nothing is lost. [`stop`](Self::stop) lets what runs end first.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    registry: Arc<Registry>,
+    config: Config,
+    clock: Arc<dyn Clock>,
+    runner: Option<Runner>,
+}
+
+impl Engine {
+    /// Begins to put an engine together.
+    #[must_use]
+    pub fn builder(repo: Repo) -> EngineBuilder {
+        EngineBuilder::new(repo)
+    }
+
+    pub(super) fn new(
+        store: Store,
+        registry: Arc<Registry>,
+        config: Config,
+        clock: Arc<dyn Clock>,
+        runner: Option<Runner>,
+    ) -> Self {
+        Self(Arc::new(Inner { store, registry, config, clock, runner }))
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    fn birth(&self, request: StartRequest) -> Result<Birth> {
+        let now = self.now();
+        Birth::new(&self.0.registry, request, random(), now)
+    }
+
+    fn start_from(&self, birth: &Birth) -> Result<Start> {
+        let unset = || Error::internal("a workflow is registered without being defined");
+        start_of(birth, &self.0.config, self.now(), None).ok_or_else(unset)
+    }
+
+    /// Starts a run. When this returns, it is durable.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AlreadyRunning`] when a run with the same business key is active, decided by a unique index;
+    /// [`ErrorKind::UnknownWorkflow`], [`ErrorKind::UnknownVersion`], [`ErrorKind::BadKey`], [`ErrorKind::TooLarge`];
+    /// [`ErrorKind::Database`]: after `Unknown` it may be there or not.
+    pub async fn start(&self, request: StartRequest) -> Result<RunId> {
+        let birth = self.birth(request)?;
+        let Some(runner) = &self.0.runner else {
+            let start = self.start_from(&birth)?;
+            let mut started = self.0.store.start(&birth.registered.flow, vec![start]).await?;
+            return began(started.pop());
+        };
+        let (reply, answer) = oneshot::channel();
+        runner.tell(Command::Start { birth: Box::new(birth), reply })?;
+        answer.await.map_err(|_| Error::closed())?
+    }
+
+    /// Starts a run together with what the host writes in the same transaction: both are there, or neither.
+    ///
+    /// The run begins when a node looks for work after the commit, within half a second; [`nudge`](Self::nudge) makes that at once.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start). After [`ErrorKind::AlreadyRunning`] the transaction can go on.
+    pub async fn start_in(&self, transaction: &mut Transaction, request: StartRequest) -> Result<RunId> {
+        let birth = self.birth(request)?;
+        let start = self.start_from(&birth)?;
+        let started = self.0.store.start_in(transaction, &birth.registered.flow, start).await?;
+        began(Some(started))
+    }
+
+    /// Adds the start of a run to a batch of the host, which fails as a whole when its business key is taken.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start), except what only the database knows.
+    pub fn start_into(&self, batch: &mut Batch, request: StartRequest) -> Result<RunId> {
+        let birth = self.birth(request)?;
+        let start = self.start_from(&birth)?;
+        self.0.store.start_into(batch, &birth.registered.flow, start)
+    }
+
+    /// Looks for work now: after the commit of what [`start_in`](Self::start_in) wrote.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`].
+    pub fn nudge(&self) -> Result<()> {
+        self.tell(Command::Look)
+    }
+
+    fn tell(&self, command: Command) -> Result<()> {
+        self.0.runner.as_ref().map_or(Ok(()), |runner| runner.tell(command))
+    }
+
+    /// Sends a signal. It is kept until a step waits for it, and dropped with the run.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::Ended`] when the run has ended; [`ErrorKind::MailboxFull`]; [`ErrorKind::TooLarge`];
+    /// [`ErrorKind::Database`].
+    pub async fn signal(&self, run: RunId, signal: &str, payload: Value) -> Result<()> {
+        self.send(run, None, Message::Signal { signal: SignalName::from(signal), payload }).await.map(drop)
+    }
+
+    /// Sends a signal that counts once, however often it is sent with the same identifier. Returns whether it was new.
+    ///
+    /// # Errors
+    /// As [`signal`](Self::signal).
+    pub async fn signal_once(&self, run: RunId, sender: &str, signal: &str, payload: Value) -> Result<bool> {
+        let message = Message::Signal { signal: SignalName::from(signal), payload };
+        self.send(run, Some(sender.to_owned()), message).await
+    }
+
+    /// Sends a signal together with what the host writes in the same transaction.
+    ///
+    /// # Errors
+    /// As [`signal`](Self::signal).
+    pub async fn signal_in(
+        &self,
+        tx: &mut Transaction,
+        run: RunId,
+        signal: &str,
+        payload: Value,
+    ) -> Result<()> {
+        let message = Message::Signal { signal: SignalName::from(signal), payload };
+        let now = self.now();
+        let sent = self.0.store.send_in(tx, &Letter { run, sender: None, message, now, due: now }).await?;
+        delivered(run, sent).map(drop)
+    }
+
+    /// Cancels a run: what runs is told to stop, what was done is undone.
+    ///
+    /// # Errors
+    /// As [`signal`](Self::signal).
+    pub async fn cancel(&self, run: RunId, reason: &str) -> Result<()> {
+        self.send(run, None, Message::Cancel { reason: reason.to_owned() }).await.map(drop)
+    }
+
+    /// Lets nothing new begin in a run. What runs goes on.
+    ///
+    /// # Errors
+    /// As [`signal`](Self::signal).
+    pub async fn pause(&self, run: RunId) -> Result<()> {
+        self.send(run, None, Message::Pause).await.map(drop)
+    }
+
+    /// Lets a paused run go on.
+    ///
+    /// # Errors
+    /// As [`signal`](Self::signal).
+    pub async fn resume(&self, run: RunId) -> Result<()> {
+        self.send(run, None, Message::Resume).await.map(drop)
+    }
+
+    async fn send(&self, run: RunId, sender: Option<String>, message: Message) -> Result<bool> {
+        let now = self.now();
+        let due = if self.0.runner.is_some() { now.saturating_add(OWN_FIRST) } else { now };
+        let mut sent = self.0.store.send(vec![Letter { run, sender, message, now, due }]).await?;
+        let sent = sent.pop().ok_or_else(|| Error::internal("a letter got no answer"))?;
+        let is_new = delivered(run, sent)?;
+        self.tell(Command::Wake(run))?;
+        Ok(is_new)
+    }
+
+    /// Waits for the end of a run.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::Database`]; [`ErrorKind::Closed`] when the engine stops meanwhile.
+    pub async fn wait(&self, run: RunId) -> Result<Ended> {
+        loop {
+            let (reply, told) = oneshot::channel();
+            self.tell(Command::Watch { run, reply })?;
+            if let Ok(Some(ended)) = told.await {
+                return Ok(ended);
+            }
+            // This node does not work on it: the database knows.
+            if let Some(ended) = self.ended(run).await? {
+                return Ok(ended);
+            }
+            tokio::time::sleep(WAIT_POLL).await;
+        }
+    }
+
+    /// How a run ended, or nothing while it goes on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::Database`].
+    pub async fn ended(&self, run: RunId) -> Result<Option<Ended>> {
+        self.0.store.ended(run).await
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn repo(&self) -> &Repo {
+        self.0.store.repo()
+    }
+
+    /// Begins nothing new, lets what runs end, gives the rest back to other nodes, and stops.
+    pub async fn stop(&self) {
+        if let Some(runner) = &self.0.runner {
+            runner.stop().await;
+        }
+    }
+}
+
+fn began(started: Option<Started>) -> Result<RunId> {
+    match started {
+        Some(Started::New(head)) => Ok(head.meta.run),
+        Some(Started::AlreadyActive(run)) => {
+            let text = format!("{run} is active under the same business key");
+            Err(Error::new(ErrorKind::AlreadyRunning { run }, text)
+                .with_help("wait for its end, or cancel it"))
+        }
+        Some(Started::Withdrawn) | None => Err(Error::internal("a start got no answer")),
+    }
+}
+
+fn delivered(run: RunId, sent: Sent) -> Result<bool> {
+    match sent {
+        Sent::Accepted => Ok(true),
+        Sent::Duplicate => Ok(false),
+        Sent::NotFound => Err(Error::unknown_run(run)),
+        Sent::Ended => {
+            Err(Error::new(ErrorKind::Ended, format!("{run} has ended; nothing reaches it any more")))
+        }
+        Sent::Full => {
+            Err(Error::new(ErrorKind::MailboxFull, format!("too many signals wait in the mail of {run}"))
+                .with_help("let a step take them, or cancel the run"))
+        }
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("store", &self.0.store)
+            .field("works", &self.0.runner.is_some())
+            .finish_non_exhaustive()
+    }
+}

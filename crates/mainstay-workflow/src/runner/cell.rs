@@ -1,0 +1,116 @@
+//! One run in the cache: its head, what waits to be decided, and which of its attempts this node holds.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use mainstay_repo::Batch;
+use serde_json::Value;
+
+use crate::engine::registry::Registered;
+use crate::handler::Results;
+use crate::plan::{Attempt, Input};
+use crate::store::{Head, Mail};
+
+/// A cached run.
+pub(super) struct Cell {
+    pub(super) head: Head,
+    pub(super) registered: Arc<Registered>,
+    pub(super) results: Results,
+    /// The result of the latest step that led to an end.
+    pub(super) end: Value,
+    /// What happened and is not decided yet, oldest first.
+    pub(super) inbox: VecDeque<Item>,
+    /// A commit, a transaction or a read of its mail is under way; nothing else may be decided.
+    pub(super) busy: bool,
+    /// It stands in the list of runs to decide.
+    pub(super) queued: bool,
+    /// There may be mail, or a timer may be due.
+    pub(super) woken: bool,
+    /// The attempts that are leased to this node.
+    pub(super) held: HashMap<Attempt, Held>,
+}
+
+/// An attempt that is leased to this node.
+pub(super) enum Held {
+    /// It has not begun.
+    Ready,
+    /// Its code runs, in this worker.
+    Running(u64),
+    /// It has answered; the answer waits for its commit.
+    Answered,
+}
+
+/// Something to decide.
+pub(super) struct Item {
+    pub(super) what: What,
+    pub(super) source: Source,
+}
+
+/// What there is to decide.
+pub(super) enum What {
+    /// An input.
+    Input(Input),
+    /// The answer of a `tx` step with statements that commit with it.
+    Batch(Input, Batch),
+    /// An attempt that needs a transaction: the run is reserved while its code runs.
+    Transaction,
+}
+
+/// Where it came from: what is settled when it is refused.
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    Attempt(Attempt),
+    Mail(Mail),
+    Time,
+}
+
+impl Cell {
+    pub(super) fn new(head: Head, registered: Arc<Registered>, results: Results) -> Self {
+        Self {
+            head,
+            registered,
+            results,
+            end: Value::Null,
+            inbox: VecDeque::new(),
+            busy: false,
+            queued: false,
+            woken: false,
+            held: HashMap::new(),
+        }
+    }
+
+    /// Whether nothing would be lost by forgetting it.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.busy && !self.queued && !self.woken && self.inbox.is_empty() && self.held.is_empty()
+    }
+
+    /// The caller's metadata for telemetry.
+    pub(super) fn telemetry(&self) -> &Value {
+        &self.head.meta.telemetry
+    }
+}
+
+impl Item {
+    pub(super) fn answer(attempt: Attempt, input: Input, batch: Option<Batch>) -> Self {
+        let what = match batch {
+            Some(batch) => What::Batch(input, batch),
+            None => What::Input(input),
+        };
+        Self { what, source: Source::Attempt(attempt) }
+    }
+
+    /// Time has passed.
+    pub(super) fn tick() -> Self {
+        Self { what: What::Input(Input::Tick), source: Source::Time }
+    }
+
+    /// A letter of the run's mail.
+    pub(super) fn letter(mail: Mail) -> Self {
+        Self { what: What::Input(mail.message.clone().into_input()), source: Source::Mail(mail) }
+    }
+
+    /// Whether it is decided alone, in a commit of its own.
+    pub(super) fn is_alone(&self) -> bool {
+        !matches!(self.what, What::Input(_))
+    }
+}

@@ -1,0 +1,312 @@
+//! What happens because time passes: heartbeats, polls, timers, the end of a life and the next one.
+
+use std::cmp::Reverse;
+use std::collections::hash_map::RandomState;
+use std::collections::{BinaryHeap, HashSet};
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use mainstay_core::Timestamp;
+use tokio::time::Instant;
+
+use super::core::Core;
+use super::flight::{Beaten, Landed, Polled};
+use crate::error::Result;
+use crate::id::NodeId;
+use crate::store::{Claim, Lane, Takeover, TaskKey};
+
+/// How many runs are woken by one poll.
+pub(super) const WAKE_BATCH: u32 = 512;
+/// How many attempts of dead nodes are taken over at a time.
+const TAKE_OVER: u32 = 1_024;
+/// How long a woken run is not given to another node.
+const HOLD: Duration = Duration::from_secs(5);
+/// At least so much work is asked for, however much there is already, so that urgent work is seen.
+const LEAST_CLAIM: usize = 16;
+/// The first pause after a failure of the database, doubled with each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+/// The longest pause after failures.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How often at the most leases are compared with what is in memory.
+const COMPARE_EVERY: Duration = Duration::from_millis(500);
+/// How many times are remembered; beyond these the polls find out.
+const DUES: usize = 4_096;
+
+/// What is to be done when.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    poll_at: Instant,
+    beat_at: Instant,
+    heard_at: Instant,
+    dues: BinaryHeap<Reverse<Timestamp>>,
+    next_due: Option<Timestamp>,
+    held_until: Option<Instant>,
+    failures: u32,
+    /// What the database says may differ from what is in memory.
+    is_suspect: bool,
+    compared_at: Instant,
+    /// Leases that nobody here knew of at the last comparison.
+    strangers: HashSet<TaskKey>,
+    is_dead: bool,
+}
+
+impl Keeper {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            poll_at: now,
+            beat_at: now,
+            heard_at: now,
+            dues: BinaryHeap::new(),
+            next_due: None,
+            held_until: None,
+            failures: 0,
+            is_suspect: false,
+            compared_at: now,
+            strangers: HashSet::new(),
+            is_dead: false,
+        }
+    }
+
+    pub(super) fn look_at(&mut self, at: Instant) {
+        self.poll_at = self.poll_at.min(at);
+    }
+
+    pub(super) fn expect(&mut self, at: Timestamp) {
+        if self.dues.len() < DUES {
+            self.dues.push(Reverse(at));
+        } else {
+            self.next_due = Some(self.next_due.map_or(at, |due| due.min(at)));
+        }
+    }
+
+    pub(super) fn refill(&mut self, next_due: Option<Timestamp>) {
+        self.next_due = next_due;
+    }
+
+    pub(super) fn is_held(&self, now: Instant) -> bool {
+        self.is_dead || self.held_until.is_some_and(|until| until > now)
+    }
+
+    /// Whether others may think that this node is dead.
+    pub(super) fn is_silent(&self, now: Instant, ttl: Duration) -> bool {
+        self.is_dead || now.saturating_duration_since(self.heard_at) >= ttl
+    }
+
+    pub(super) fn was_heard(&mut self, now: Instant) {
+        self.heard_at = now;
+    }
+
+    pub(super) fn is_well(&mut self) {
+        self.failures = 0;
+    }
+
+    pub(super) fn suspect(&mut self) {
+        self.is_suspect = true;
+    }
+
+    /// The database failed: nothing is sent for a while.
+    pub(super) fn ail(&mut self, now: Instant) -> Duration {
+        let pause = FIRST_PAUSE.saturating_mul(1_u32 << self.failures.min(10)).min(LONGEST_PAUSE);
+        if self.held_until.is_none_or(|until| until <= now) {
+            self.failures = self.failures.saturating_add(1);
+            self.held_until = Some(now + pause);
+        }
+        pause
+    }
+
+    /// The next known time at which something is due.
+    fn due(&self) -> Option<Timestamp> {
+        let own = self.dues.peek().map(|Reverse(at)| *at);
+        own.into_iter().chain(self.next_due).min()
+    }
+}
+
+impl Core {
+    /// When to look up at the latest.
+    pub(super) fn next_instant(&self) -> Instant {
+        let now = Instant::now();
+        let due = self.keeper.due().map(|due| now + due.saturating_since(self.now()));
+        let alarm = self.alarms.peek().map(|Reverse((at, _))| *at);
+        let poll = (self.under_way.polls == 0 && !self.is_stopping).then_some(self.keeper.poll_at);
+        let due = due.filter(|_| poll.is_some());
+        let beat = (self.under_way.beats == 0).then_some(self.keeper.beat_at);
+        let times = [due, alarm, poll, beat, self.keeper.held_until].into_iter().flatten();
+        let next = times.min().unwrap_or(now + self.config.beat);
+        match self.keeper.held_until {
+            // Nothing is sent before, except that running handlers are looked after.
+            Some(until) if until > now => alarm.map_or(until, |alarm| alarm.min(until)),
+            _ => next,
+        }
+    }
+
+    /// Does what is due.
+    pub(super) fn on_time(&mut self) {
+        let now = Instant::now();
+        self.look_at_workers(now);
+        if self.keeper.held_until.is_some_and(|until| until <= now) {
+            self.keeper.held_until = None;
+        }
+        if self.keeper.is_held(now) {
+            if self.keeper.is_dead && self.under_way.others == 0 {
+                self.join_again();
+            }
+            return;
+        }
+        if now >= self.keeper.beat_at && self.under_way.beats == 0 {
+            self.beat(now);
+        }
+        let wall = self.now();
+        if self.keeper.due().is_some_and(|due| due <= wall) {
+            while self.keeper.dues.peek().is_some_and(|Reverse(at)| *at <= wall) {
+                self.keeper.dues.pop();
+            }
+            self.keeper.next_due = self.keeper.next_due.filter(|due| *due > wall);
+            self.keeper.look_at(now);
+        }
+        if now >= self.keeper.poll_at && self.under_way.polls == 0 && !self.is_stopping {
+            self.poll(now);
+        }
+        self.look_at_leases(now);
+    }
+
+    fn beat(&mut self, now: Instant) {
+        self.keeper.beat_at = now + self.config.beat;
+        let (store, node, ttl) = (self.store.clone(), self.node, self.config.ttl);
+        let takes_over = !self.is_stopping;
+        self.under_way.beats += 1;
+        self.flights.push(
+            async move {
+                let beat = async {
+                    let beat = store.beat(node).await?;
+                    if !beat.alive || !takes_over {
+                        return Ok(Beaten { beat, taken_over: Vec::new() });
+                    }
+                    store.bury(ttl).await?;
+                    let taken_over = store.take_over(node, TAKE_OVER).await?;
+                    Ok(Beaten { beat, taken_over })
+                };
+                Landed::Beat { result: beat.await }
+            }
+            .boxed(),
+        );
+    }
+
+    fn poll(&mut self, now: Instant) {
+        let (least, most) = self.config.poll;
+        let spread = u64::try_from(most.saturating_sub(least).as_millis()).unwrap_or(0).max(1);
+        self.keeper.poll_at = now + least + Duration::from_millis(random() % spread);
+        let room = self.config.backlog.saturating_sub(self.load()).max(LEAST_CLAIM);
+        let limit = u32::try_from(room).unwrap_or(u32::MAX);
+        let mut queues: Vec<(String, u32)> = vec![(Lane::DEFAULT_QUEUE.to_owned(), limit)];
+        let own: HashSet<&str> = self.config.queues.values().map(|queue| &**queue).collect();
+        queues.extend(own.into_iter().map(|queue| (queue.to_owned(), limit)));
+        let definitions: Vec<_> = self.definitions.keys().copied().collect();
+        let (store, node, wall) = (self.store.clone(), self.node, self.now());
+        self.under_way.polls += 1;
+        self.flights.push(
+            async move {
+                let poll = async {
+                    let queues: Vec<(&str, u32)> =
+                        queues.iter().map(|(name, limit)| (name.as_str(), *limit)).collect();
+                    let claim = Claim { node, now: wall, queues: &queues, definitions: &definitions };
+                    let claimed = store.claim(&claim).await?;
+                    let woken = store.wake(wall, HOLD, WAKE_BATCH).await?;
+                    let next_due = store.next_due().await?;
+                    Ok(Polled { claimed, woken, next_due })
+                };
+                Landed::Poll { asked: room, result: poll.await }
+            }
+            .boxed(),
+        );
+    }
+
+    /// After a failure nobody knows whether a claim or a commit is there: leases that nobody here knows of are given back.
+    fn look_at_leases(&mut self, now: Instant) {
+        let is_busy = self.under_way.others > 0 || self.under_way.polls > 0;
+        let is_due = self.keeper.is_suspect || !self.keeper.strangers.is_empty();
+        if !is_due || is_busy || now < self.keeper.compared_at + COMPARE_EVERY {
+            return;
+        }
+        self.keeper.compared_at = now;
+        self.keeper.is_suspect = false;
+        let (store, node) = (self.store.clone(), self.node);
+        self.under_way.others += 1;
+        self.flights.push(async move { Landed::Leased { result: store.leased(node).await } }.boxed());
+    }
+
+    /// Gives back what the database says is leased to this node, and was unknown here twice in a row.
+    pub(super) fn compare(&mut self, result: Result<Vec<TaskKey>>) {
+        let leased = match result {
+            Ok(leased) => leased,
+            Err(error) => return self.ail(&error),
+        };
+        let is_known = |key: &TaskKey| {
+            self.arrivals.contains_key(&key.run)
+                || self
+                    .cells
+                    .get(&key.run)
+                    .is_some_and(|cell| cell.busy || cell.held.contains_key(&key.attempt))
+                || self.under_way.starts > 0
+        };
+        let strangers: HashSet<TaskKey> = leased.into_iter().filter(|key| !is_known(key)).collect();
+        let again: Vec<TaskKey> = strangers.intersection(&self.keeper.strangers).cloned().collect();
+        self.keeper.strangers = strangers.into_iter().filter(|key| !again.contains(key)).collect();
+        if !again.is_empty() && self.under_way.settles == 0 {
+            tracing::debug!(count = again.len(), "leases that nobody knows of are given back");
+            let (store, node, now) = (self.store.clone(), self.node, self.now());
+            self.under_way.settles += 1;
+            self.flights.push(
+                async move {
+                    let released = store.release(node, &again, now).await;
+                    Landed::Settled { result: released.map(drop) }
+                }
+                .boxed(),
+            );
+            self.keeper.look_at(Instant::now() + self.config.poll.0);
+        }
+    }
+
+    /// The others have given this life up: all that is in memory is worth nothing. Begin another life.
+    pub(super) fn die(&mut self) {
+        tracing::warn!(node = ?self.node, "this workflow node was silent for too long; the others have taken over its work");
+        for worker in self.workers.drain().map(|(_, worker)| worker) {
+            worker.cancel.pull();
+            worker.abort.abort();
+        }
+        self.cells.clear();
+        self.watchers.clear();
+        self.dirty.clear();
+        self.arrivals.clear();
+        self.to_load.clear();
+        self.to_mail.clear();
+        self.ready.clear();
+        self.alarms.clear();
+        self.keeper.strangers.clear();
+        self.keeper.is_dead = true;
+        self.join_again();
+    }
+
+    fn join_again(&mut self) {
+        let (store, name) = (self.store.clone(), self.config.name.clone());
+        self.under_way.others += 1;
+        self.flights.push(
+            async move { Landed::Joined { result: store.join(&name, Takeover::Nobody).await } }.boxed(),
+        );
+    }
+
+    pub(super) fn joined(&mut self, result: Result<NodeId>) {
+        match result {
+            Err(error) => self.ail(&error),
+            Ok(node) => {
+                self.node = node;
+                self.keeper = Keeper::new(Instant::now());
+            }
+        }
+    }
+}
+
+/// Any number: only to spread things out.
+pub(crate) fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}

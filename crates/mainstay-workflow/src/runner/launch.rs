@@ -1,0 +1,282 @@
+//! What is sent to the database, and how much of it at a time.
+
+use futures_util::FutureExt as _;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::cell::{Source, What};
+use super::core::Core;
+use super::decide::{Around, Decision, decide};
+use super::flight::{BatchResult, Begun, Decided, Landed};
+use crate::engine::StartRequest;
+use crate::engine::birth::Birth;
+use crate::error::{Error, Result};
+use crate::handler::StepError;
+use crate::id::RunId;
+use crate::plan::Attempt;
+use crate::store::{Start, TaskKey};
+
+/// How many runs are read at a time.
+const LOAD_BATCH: usize = 256;
+/// How many commits with statements of a step are on their way at a time; the database's own queue groups them.
+const BATCHES: usize = 512;
+/// How many starts share a commit.
+const START_BATCH: usize = 512;
+
+impl Core {
+    /// Sends what there is to send.
+    pub(super) fn launch(&mut self) {
+        if self.keeper.is_held(Instant::now()) {
+            return;
+        }
+        self.launch_loads();
+        self.launch_starts();
+        while self.under_way.commits < self.config.flights && !self.dirty.is_empty() {
+            if !self.launch_commits() {
+                break;
+            }
+        }
+        self.launch_mail();
+        self.launch_settles();
+    }
+
+    fn launch_loads(&mut self) {
+        while !self.to_load.is_empty() && self.under_way.loads < self.config.flights {
+            let count = self.to_load.len().min(LOAD_BATCH);
+            let runs: Vec<RunId> = self.to_load.drain(..count).collect();
+            let store = self.store.clone();
+            self.under_way.loads += 1;
+            self.flights.push(
+                async move {
+                    let result = store.load_with_history(&runs).await;
+                    Landed::Loads { runs, result }
+                }
+                .boxed(),
+            );
+        }
+    }
+
+    /// Decides what waits, and sends it in one commit. Returns whether anything was sent.
+    fn launch_commits(&mut self) -> bool {
+        let mut all = Vec::new();
+        let now = self.now();
+        for _ in 0..self.dirty.len() {
+            if all.len() >= self.config.batch || self.under_way.batches >= BATCHES {
+                break;
+            }
+            let Some(run) = self.dirty.pop_front() else { break };
+            if let Some(decided) = self.decide_run(run, now) {
+                all.push(decided);
+            }
+        }
+        if all.is_empty() {
+            return false;
+        }
+        let commits = all.iter_mut().filter_map(|decided| decided.commit.take()).collect();
+        let store = self.store.clone();
+        self.under_way.commits += 1;
+        self.flights.push(
+            async move {
+                let result = store.commit(commits).await;
+                Landed::Commits { decided: all, result }
+            }
+            .boxed(),
+        );
+        true
+    }
+
+    /// Decides what waits in one run; what goes alone is sent alone.
+    fn decide_run(&mut self, run: RunId, now: mainstay_core::Timestamp) -> Option<Decided> {
+        let leases = !self.is_stopping && self.load() < self.config.backlog;
+        let cell = self.cells.get_mut(&run)?;
+        cell.queued = false;
+        if cell.busy {
+            // It is marked again when that is done.
+            return None;
+        }
+        if cell.woken {
+            cell.woken = false;
+            cell.busy = true;
+            self.to_mail.push(run);
+            return None;
+        }
+        let mut refused = Vec::new();
+        let around = Around { now, node: self.node, leases, config: &self.config };
+        let decision = decide(cell, run, &around, &mut refused);
+        let has_more = !cell.inbox.is_empty();
+        self.settle(run, refused);
+        match decision {
+            Decision::Nothing => {
+                if has_more {
+                    self.mark(run);
+                }
+                None
+            }
+            Decision::Transaction(attempt) => {
+                self.transact(run, attempt);
+                None
+            }
+            Decision::Broken(refusal) => {
+                tracing::error!(%run, %refusal, "a run cannot be moved; it is left as it is");
+                // Its attempts stay leased and are not run: another node, or this one with the right graph, can have them.
+                self.cells.remove(&run);
+                None
+            }
+            Decision::Move(decided) => {
+                if let Some(cell) = self.cells.get_mut(&run) {
+                    cell.busy = true;
+                }
+                if decided.with_batch {
+                    self.launch_batch(decided);
+                    return None;
+                }
+                Some(decided)
+            }
+        }
+    }
+
+    /// Sends a step's statements and the run's move as one batch.
+    fn launch_batch(&mut self, mut decided: Decided) {
+        let host = decided.taken.iter().find_map(|item| match &item.what {
+            What::Batch(_, batch) => Some(batch.clone()),
+            What::Input(_) | What::Transaction => None,
+        });
+        let (Some(mut batch), Some(commit)) = (host, decided.commit.take()) else { return };
+        let own = batch.steps().len();
+        let store = self.store.clone();
+        self.under_way.batches += 1;
+        self.flights.push(
+            async move {
+                let result = match store.commit_into(&mut batch, &commit) {
+                    Err(error) => BatchResult::Again(Some(error)),
+                    Ok(()) => match store.repo().batch(batch).await {
+                        Ok(_) => commit.into_head().map_or(BatchResult::Again(None), BatchResult::Done),
+                        Err(error) => judged(error, own),
+                    },
+                };
+                Landed::Batch { decided: Box::new(decided), result }
+            }
+            .boxed(),
+        );
+    }
+
+    fn launch_mail(&mut self) {
+        if self.to_mail.is_empty() || self.under_way.others >= self.config.flights {
+            return;
+        }
+        let runs = std::mem::take(&mut self.to_mail);
+        let store = self.store.clone();
+        self.under_way.others += 1;
+        self.flights.push(
+            async move {
+                let result = store.mail(&runs).await;
+                Landed::Mail { runs, result }
+            }
+            .boxed(),
+        );
+    }
+
+    fn launch_settles(&mut self) {
+        let (tasks, mail) = &self.settles;
+        if (tasks.is_empty() && mail.is_empty()) || self.under_way.settles > 0 {
+            return;
+        }
+        let (tasks, mail) = std::mem::take(&mut self.settles);
+        let store = self.store.clone();
+        self.under_way.settles += 1;
+        self.flights
+            .push(async move { Landed::Settled { result: store.settle(&tasks, &mail).await } }.boxed());
+    }
+
+    /// Answers and letters that changed nothing: their rows are not needed any more.
+    pub(super) fn settle(&mut self, run: RunId, refused: Vec<Source>) {
+        for source in refused {
+            match source {
+                Source::Attempt(attempt) => {
+                    if let Some(cell) = self.cells.get_mut(&run) {
+                        cell.held.remove(&attempt);
+                    }
+                    self.settles.0.push(TaskKey { run, attempt });
+                }
+                Source::Mail(mail) => self.settles.1.push(mail),
+                Source::Time => {}
+            }
+        }
+    }
+
+    /// A run is to be started.
+    pub(super) fn begin(&mut self, birth: Birth, reply: Option<oneshot::Sender<Result<RunId>>>) {
+        if self.is_stopping {
+            if let Some(reply) = reply {
+                // Who has left does not need to know.
+                let _ = reply.send(Err(Error::closed()));
+            }
+            return;
+        }
+        self.births.push(Begun { birth, leased: Vec::new(), reply });
+    }
+
+    fn launch_starts(&mut self) {
+        while !self.births.is_empty() && self.under_way.starts < self.config.flights {
+            let count = self.births.len().min(START_BATCH);
+            let births: Vec<Begun> = self.births.drain(..count).collect();
+            self.launch_start(births);
+        }
+    }
+
+    pub(super) fn launch_start(&mut self, mut births: Vec<Begun>) {
+        let starts: Vec<Start> = births.iter_mut().filter_map(|begun| self.start_of(begun)).collect();
+        let store = self.store.clone();
+        self.under_way.starts += 1;
+        self.flights.push(
+            async move {
+                let pairs = births.iter().map(|begun| &*begun.birth.registered.flow).zip(starts);
+                let result = store.start_all(pairs.collect()).await;
+                Landed::Starts { births, result }
+            }
+            .boxed(),
+        );
+    }
+
+    fn start_of(&self, begun: &mut Begun) -> Option<Start> {
+        let leases = self.load() < self.config.backlog;
+        let start =
+            crate::engine::start_of(&begun.birth, &self.config, self.now(), leases.then_some(self.node))?;
+        begun.leased = start.leased();
+        Some(start)
+    }
+
+    /// An attempt starts a child.
+    pub(super) fn beget(&mut self, run: RunId, attempt: Attempt, request: StartRequest) {
+        let birth = Birth::new(&self.registry, request, super::random(), self.now());
+        match birth {
+            Ok(mut birth) => {
+                birth.parent = Some((run, attempt));
+                self.begin(birth, None);
+            }
+            Err(error) => self.answered(run, attempt, Err(StepError::retry(error.to_string()))),
+        }
+    }
+
+    /// Reads a run anew before anything more is decided in it.
+    pub(super) fn reload(&mut self, run: RunId) {
+        if let Some(cell) = self.cells.get_mut(&run) {
+            cell.busy = true;
+        }
+        if !self.arrivals.contains_key(&run) {
+            self.arrivals.entry(run).or_default();
+            self.to_load.push(run);
+        }
+    }
+}
+
+/// What an error of a batch means: the first `own` statements are the step's.
+fn judged(error: mainstay_repo::Error, own: usize) -> BatchResult {
+    use mainstay_repo::ErrorKind as Kind;
+    match error.kind() {
+        Kind::ConditionFailed { index } if *index >= own => BatchResult::Again(None),
+        Kind::Conflict { constraint } if constraint.contains("wf_") => BatchResult::Again(None),
+        _ if super::flight::is_unsure(&error) => BatchResult::Again(Some(error.into())),
+        _ => BatchResult::Refused(StepError::from(error)),
+    }
+}

@@ -1,0 +1,186 @@
+//! Attempts that work in a transaction of their own: the run is reserved, the code runs, and what it did commits with the run's next move.
+
+use std::sync::Arc;
+
+use mainstay_repo::Transaction;
+
+use super::Command;
+use super::cell::{Cell, Held, Item, Source, What};
+use super::command::Told;
+use super::core::Core;
+use super::decide::Around;
+use super::flight::{Decided, Reserved, is_stale, is_unsure};
+use crate::engine::registry::{Registered, handler_of};
+use crate::error::{Error, ErrorKind};
+use crate::handler::{Code, StepContext, StepError, TxHandler, answer, guarded};
+use crate::id::{NodeId, RunId};
+use crate::plan::{Attempt, Refusal, transition};
+use crate::store::{Commit, Head, Store};
+
+/// All that an attempt in a transaction takes with it.
+struct Errand {
+    store: Store,
+    head: Head,
+    registered: Arc<Registered>,
+    end: serde_json::Value,
+    config: super::Config,
+    node: NodeId,
+    leases: bool,
+    clock: Arc<dyn mainstay_core::Clock>,
+    run: RunId,
+    attempt: Attempt,
+}
+
+impl Core {
+    /// Reserves a run and runs an attempt in a transaction.
+    pub(super) fn transact(&mut self, run: RunId, attempt: Attempt) {
+        let number = self.number();
+        let leases = self.load() < self.config.backlog;
+        let Some(cell) = self.cells.get(&run) else { return };
+        if !matches!(cell.held.get(&attempt), Some(Held::Ready)) {
+            self.mark(run);
+            return;
+        }
+        let code = handler_of(&cell.registered.flow, &attempt)
+            .and_then(|(name, _)| self.registry.code(&cell.registered, name.as_str()));
+        let Some(Code::Tx(code)) = code else { return };
+        let (context, cancel) = self.context(cell, run, &attempt, number);
+        let errand = Errand {
+            store: self.store.clone(),
+            head: cell.head.clone(),
+            registered: Arc::clone(&cell.registered),
+            end: cell.end.clone(),
+            config: self.config.clone(),
+            node: self.node,
+            leases,
+            clock: Arc::clone(&self.clock),
+            run,
+            attempt: attempt.clone(),
+        };
+        let commands = self.commands.clone();
+        let task = tokio::spawn(async move {
+            let reserved = errand.go(&*code, context).await;
+            // A runner that is gone does not need the answer: it reads what is there.
+            let _ =
+                commands.send(Command::Told { worker: number, told: Told::Transaction(Box::new(reserved)) });
+        });
+        if let Some(cell) = self.cells.get_mut(&run) {
+            cell.busy = true;
+        }
+        self.employ(number, (run, attempt), cancel, task.abort_handle(), true);
+    }
+
+    /// An attempt in a transaction ended.
+    pub(super) fn reserved(&mut self, run: RunId, attempt: Attempt, reserved: Reserved) {
+        match reserved {
+            Reserved::Done { head, decided } => self.moved(*decided, *head),
+            Reserved::Again(error) => {
+                if let Some(error) = error {
+                    self.ail(&error);
+                }
+                if let Some(cell) = self.cells.get_mut(&run) {
+                    // It runs again on the run as it is now, unless it timed out meanwhile.
+                    if matches!(cell.held.get(&attempt), Some(Held::Running(_))) {
+                        cell.held.insert(attempt.clone(), Held::Ready);
+                        cell.inbox
+                            .push_front(Item { what: What::Transaction, source: Source::Attempt(attempt) });
+                    }
+                }
+                self.reload(run);
+            }
+            Reserved::Failed(error) => {
+                if let Some(cell) = self.cells.get_mut(&run) {
+                    cell.busy = false;
+                    if matches!(cell.held.get(&attempt), Some(Held::Running(_))) {
+                        self.answered(run, attempt, Err(error));
+                    }
+                }
+                self.mark(run);
+            }
+        }
+    }
+}
+
+impl Errand {
+    async fn go(self, code: &dyn TxHandler, context: StepContext) -> Reserved {
+        let mut tx = match self.store.repo().begin().await {
+            Ok(tx) => tx,
+            Err(error) if is_unsure(&error) => return Reserved::Again(Some(error.into())),
+            Err(error) => return Reserved::Failed(error.into()),
+        };
+        let result = guarded(code.run(context, &mut tx)).await;
+        let reserved = match result {
+            Ok(done) if done.batch.is_some() => Err(Reserved::Failed(StepError::fatal(
+                "a handler with a transaction writes in it and returns no batch",
+            ))),
+            Ok(done) => self.keep(&mut tx, done).await,
+            Err(error) => Err(Reserved::Failed(error)),
+        };
+        match reserved {
+            Ok((head, decided)) => match tx.commit().await {
+                Ok(()) => Reserved::Done { head: Box::new(head), decided: Box::new(decided) },
+                Err(error) if is_unsure(&error) => Reserved::Again(Some(error.into())),
+                Err(error) => Reserved::Failed(error.into()),
+            },
+            Err(reserved) => {
+                if let Err(error) = tx.rollback().await {
+                    // It is rolled back all the same.
+                    tracing::debug!(run = %self.run, %error, "rollback");
+                }
+                reserved
+            }
+        }
+    }
+
+    /// Adds the run's move to the transaction.
+    async fn keep(
+        &self,
+        tx: &mut Transaction,
+        done: crate::handler::Done,
+    ) -> Result<(Head, Decided), Reserved> {
+        let now = self.clock.now();
+        let flow = &self.registered.flow;
+        let around = Around { now, node: self.node, leases: self.leases, config: &self.config };
+        let input = answer(self.attempt.clone(), Ok(done));
+        let next = match transition(flow, &self.head.state, input, now) {
+            Ok(next) => next,
+            Err(Refusal::Corrupt(corrupt)) => {
+                return Err(Reserved::Failed(StepError::fatal(corrupt.to_string())));
+            }
+            // Its run has moved on without it: nothing of it is wanted.
+            Err(_) => return Err(Reserved::Again(None)),
+        };
+        let mut decided = Decided::new(self.run, Commit::new(&self.head, now));
+        let source = Source::Attempt(self.attempt.clone());
+        let mut shadow =
+            Cell::new(self.head.clone(), Arc::clone(&self.registered), crate::handler::Results::default());
+        shadow.end = self.end.clone();
+        let failed = decided.keep(&mut shadow, flow, &source, next, &around);
+        let failed = failed.map_err(|error| Reserved::Failed(StepError::fatal(error.to_string())))?;
+        if failed {
+            let text = "it ended with an event or a choice that the graph does not allow";
+            return Err(Reserved::Failed(StepError::fatal(text)));
+        }
+        let Some(commit) = decided.commit.take() else {
+            return Err(Reserved::Failed(StepError::fatal("the commit is gone")));
+        };
+        decided.leased = commit.leased();
+        decided.taken.push(Item { what: What::Transaction, source });
+        match self.store.commit_in(tx, commit).await {
+            Ok(head) => Ok((head, decided)),
+            Err(error) if is_stale(&error) => Err(Reserved::Again(None)),
+            Err(error) => Err(again_or_failed(error)),
+        }
+    }
+}
+
+/// Whether an error of the run's own statements passes.
+fn again_or_failed(error: Error) -> Reserved {
+    match error.kind() {
+        ErrorKind::Database(mainstay_repo::ErrorKind::InvalidInput) => {
+            // A statement of the handler failed and it went on: the transaction can only be rolled back.
+            Reserved::Failed(StepError::retry(error.to_string()))
+        }
+        _ => Reserved::Again(Some(error)),
+    }
+}
