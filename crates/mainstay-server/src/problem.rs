@@ -50,6 +50,7 @@ kinds! {
     NotSignedIn "not-signed-in" UNAUTHORIZED "Nobody is signed in";
     Forbidden "forbidden" FORBIDDEN "This is not allowed";
     ForeignOrigin "foreign-origin" FORBIDDEN "The form was sent by another site";
+    SetupLink "setup-link" FORBIDDEN "The setup link cannot be used";
     StaleForm "stale-form" FORBIDDEN "The form is no longer valid";
     NotFound "not-found" NOT_FOUND "There is no such thing";
     MethodNotAllowed "method-not-allowed" METHOD_NOT_ALLOWED "The path exists, the method does not";
@@ -155,9 +156,10 @@ impl From<mainstay_sso::Error> for Problem {
         use mainstay_sso::ErrorKind as Sso;
         let kind = match error.kind() {
             Sso::NotFound => ProblemKind::NotFound,
-            Sso::Forbidden | Sso::SetupTokenInvalid | Sso::SetupTokenExpired | Sso::SetupTokenConsumed => {
-                ProblemKind::Forbidden
+            Sso::SetupTokenInvalid | Sso::SetupTokenExpired | Sso::SetupTokenConsumed => {
+                return Self::new(ProblemKind::SetupLink, setup_link(error.kind()));
             }
+            Sso::Forbidden => ProblemKind::Forbidden,
             Sso::Invalid { .. } | Sso::Metadata => ProblemKind::Unacceptable,
             Sso::Busy | Sso::Unavailable => ProblemKind::Unavailable,
             Sso::Unknown => ProblemKind::OutcomeUnknown,
@@ -173,8 +175,32 @@ impl From<mainstay_sso::Error> for Problem {
             };
             return Self::new(kind, detail);
         }
-        Self::new(kind, error.to_string())
+        Self::new(kind, sentence(&error.to_string()))
     }
+}
+
+/// What whoever opened a setup link can do.
+const fn setup_link(kind: &mainstay_sso::ErrorKind) -> &'static str {
+    use mainstay_sso::ErrorKind as Sso;
+    match kind {
+        Sso::SetupTokenConsumed => {
+            "It was used before, and it makes one administrator only. If that was not you, an operator looks at the audit."
+        }
+        Sso::SetupTokenExpired => {
+            "It is too old. While nobody administrates, each start of the server prints a new one."
+        }
+        _ => {
+            "It was never issued, or long ago. Copy the whole link that the last start of the server printed."
+        }
+    }
+}
+
+/// An error's text, which begins in the middle of a sentence, for people.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    let end = if text.ends_with(['.', '?', '!']) { "" } else { "." };
+    format!("{first}{}{end}", letters.as_str())
 }
 
 fn of_kind(kind: &ErrorKind) -> (ProblemKind, String) {
@@ -216,6 +242,17 @@ mod tests {
         let problem = Problem::from(RepoError::new(ErrorKind::Internal, "password of table users"));
         assert!(!problem.detail().contains("users"));
         assert_eq!(problem.kind(), ProblemKind::Internal);
+    }
+
+    #[test]
+    fn texts_for_people_are_sentences() {
+        for (text, expected) in [
+            ("the name is blank; write one", "The name is blank; write one."),
+            ("élan", "Élan."),
+            ("Done!", "Done!"),
+        ] {
+            assert_eq!(sentence(text), expected);
+        }
     }
 
     #[test]

@@ -166,14 +166,14 @@ fn the_setup_link_makes_one_administrator() {
     assert_eq!((me["kind"].as_str(), me["role"].as_str()), (Some("setup"), Some("admin")));
 
     let second = form.submit(&mut Browser::default());
-    assert_eq!((second.status, refusal(&second)), (403, "forbidden"));
+    assert_eq!((second.status, refusal(&second)), (403, "setup-link"));
     // Whoever opens a link that does nothing is told before they type anything.
     let used = Browser::default().get(&link);
-    assert_eq!((used.status, refusal(&used)), (403, "forbidden"));
-    assert!(used.body.contains("was used") && !used.body.contains("<form"), "{used:?}");
+    assert_eq!((used.status, refusal(&used)), (403, "setup-link"));
+    assert!(used.body.contains("It was used before") && !used.body.contains("<form"), "{used:?}");
     let wrong = Browser::default().get(&server.path(&format!("/setup/setup_{}", "A".repeat(43))));
-    assert_eq!((wrong.status, refusal(&wrong)), (403, "forbidden"));
-    assert!(wrong.body.contains("no such setup token") && !wrong.body.contains("<form"), "{wrong:?}");
+    assert_eq!((wrong.status, refusal(&wrong)), (403, "setup-link"));
+    assert!(wrong.body.contains("It was never issued") && !wrong.body.contains("<form"), "{wrong:?}");
     let made_up = Browser::default().get(&server.path("/setup/setup_x"));
     assert_eq!(made_up.status, 404);
 }

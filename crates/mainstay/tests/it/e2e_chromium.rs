@@ -55,6 +55,80 @@ fn e2e_chromium_signs_alice_in_through_the_development_provider() {
     browser.wait_until("location.pathname === '/login'");
 }
 
+/// What is wrong with how a page lies in its window, as texts.
+const MISPLACED: &str = r"(() => {
+  const wrong = [], wide = document.documentElement.clientWidth;
+  if (document.documentElement.scrollWidth > wide) wrong.push('the page scrolls sideways');
+  for (const box of document.querySelectorAll('.scroll'))
+    if (box.scrollWidth > box.clientWidth) wrong.push('a table scrolls sideways');
+  for (const one of document.querySelectorAll('a.button, a.choice, button, input:not([type=hidden]), select')) {
+    const { width, height } = one.getBoundingClientRect();
+    if (width < 24 || height < 24) wrong.push('too small to be touched: ' + one.outerHTML.slice(0, 80));
+  }
+  for (const cell of document.querySelectorAll('td, dd, h1, .name'))
+    if (cell.scrollWidth > cell.clientWidth + 1 && getComputedStyle(cell).display !== 'inline')
+      wrong.push('cut off: ' + cell.innerText.slice(0, 40));
+  return JSON.stringify(wrong);
+})()";
+
+#[track_caller]
+fn fits(browser: &mut Chromium) {
+    for theme in ["light", "dark"] {
+        for (width, height) in [(360, 740), (1180, 760)] {
+            browser.look(width, height, theme);
+            let wrong = browser.evaluate(MISPLACED);
+            let page = browser.evaluate("location.pathname");
+            assert_eq!(wrong, "[]", "{page} at {width} pixels, {theme}");
+        }
+    }
+}
+
+#[test]
+fn e2e_chromium_shows_every_page_on_a_telephone_and_on_a_desk() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let data = ["--data", data.to_str().unwrap()];
+    let file = crate::cli::metadata(directory.path());
+    json(&[["migrate", "up"].as_slice(), &data].concat());
+    let long = format!("{} und Söhne", "Donaudampfschifffahrtsgesellschaft".repeat(3));
+    for (name, organization) in [(long.as_str(), "o".repeat(60).as_str()), ("Acme", "acme")] {
+        let add = ["sso", "connection", "add", "--enable", "--name", name, "--organization", organization];
+        json(&[add.as_slice(), &["--metadata", file.to_str().unwrap()], &data].concat());
+    }
+    let server = Server::start(&[["--dev", "--listen", "127.0.0.1:0"].as_slice(), &data].concat());
+    let mut browser = Chromium::start();
+    for path in ["/login", "/nothing", "/setup/setup_x"] {
+        browser.open(&server.path(path));
+        browser.wait_until("document.querySelector('.foot') !== null");
+        fits(&mut browser);
+    }
+    let link = server.setup_link.clone().unwrap();
+    browser.open(&link);
+    browser.wait_until("document.querySelector('#name') !== null");
+    fits(&mut browser);
+    browser.evaluate(&format!("document.querySelector('#name').value = {:?}; 1", "Ada".repeat(40)));
+    browser.click("form button");
+    browser.wait_until(SIGNED_IN);
+    fits(&mut browser);
+    let rows = "document.querySelectorAll('[role=table] [role=row]').length";
+    assert_eq!(browser.evaluate(rows), 4, "a head and three connections");
+    browser.open(&link);
+    browser.wait_until("document.body.innerText.includes('It was used before')");
+    fits(&mut browser);
+
+    browser.open(&server.path("/login"));
+    browser.click("li:last-child a.choice");
+    browser.wait_until("location.pathname === '/dev/idp/sso'");
+    fits(&mut browser);
+    browser.click("#alice");
+    browser.wait_until(SIGNED_IN);
+    fits(&mut browser);
+    // That a page has another status than 200 is what was asked for.
+    let complaints = browser.complaints();
+    let blocked: Vec<&String> = complaints.iter().filter(|it| !it.contains("with a status of 40")).collect();
+    assert_eq!(blocked, Vec::<&String>::new());
+}
+
 #[test]
 fn e2e_chromium_signs_bob_in_with_the_keyboard_alone() {
     let directory = tempfile::tempdir().unwrap();
