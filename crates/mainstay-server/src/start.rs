@@ -29,7 +29,8 @@ use crate::ready::DatabaseFiles;
 use crate::{limits, ops, router, store};
 
 /// Every component that this program keeps in its database, in the order in which commands tell of them.
-pub const COMPONENTS: &[Component] = &[mainstay_sso::COMPONENT, store::migrations::COMPONENT];
+pub const COMPONENTS: &[Component] =
+    &[mainstay_sso::COMPONENT, mainstay_workflow::store::COMPONENT, store::migrations::COMPONENT];
 
 /// Only its owner enters.
 const OWNER_ONLY: u32 = 0o700;

@@ -39,3 +39,5 @@ pub use mainstay_saml as saml;
 pub use mainstay_server as server;
 #[doc(inline)]
 pub use mainstay_sso as sso;
+#[doc(inline)]
+pub use mainstay_workflow as workflow;
