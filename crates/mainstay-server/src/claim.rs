@@ -217,3 +217,35 @@ fn lock_file(database: &Path) -> PathBuf {
     name.push(SUFFIX);
     PathBuf::from(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Loaded, Sources};
+    use mainstay_repo::Target;
+    use mainstay_testkit::TestDatabase;
+
+    /// How often a server and a command come at the same moment.
+    const ROUNDS: usize = 40;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_server_and_a_command_that_come_at_once_never_both_enter() {
+        let database = TestDatabase::postgres();
+        let flags = vec![("database", database.url().to_owned())];
+        let config = Loaded::from_sources(&Sources { flags, ..Sources::default() }).into_config().unwrap();
+        let url = PublicUrl::parse("https://id.example.com").unwrap();
+        // Two processes have two pools.
+        let (one, two) = (database.repo().await, database.repo().await);
+        one.migrator().migrate(&COMPONENT, Target::Latest).await.unwrap();
+        for round in 0..ROUNDS {
+            let (server, command) =
+                tokio::join!(claim_for_server(None, &one, &url, None), claim(&config, &two));
+            assert!(server.is_err() || command.is_err(), "both entered in round {round}");
+            match (server, command) {
+                (Ok(server), Err(StartError::Nodes(_))) => server.release().await,
+                (Err(StartError::Undoing(_)), Ok(command)) => command.release().await,
+                other => panic!("neither entered in round {round}: {other:?}"),
+            }
+        }
+    }
+}
