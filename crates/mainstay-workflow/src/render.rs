@@ -2,7 +2,8 @@
 //!
 //! Pure functions of their arguments; equal arguments give equal texts, so that a picture can be a golden file.
 
-use mainstay_workflow_graph::render::{self, Overlay, Passage};
+use mainstay_workflow_graph::render;
+pub use mainstay_workflow_graph::render::{Overlay, Passage, STYLE};
 
 use crate::definition::Workflow;
 use crate::plan::{EdgeState, State, StepState};
@@ -17,6 +18,12 @@ pub fn dot(flow: &Workflow, state: Option<&State>) -> String {
 #[must_use]
 pub fn svg(flow: &Workflow, state: Option<&State>) -> String {
     render::svg(flow, &overlay(flow, state))
+}
+
+/// The same picture without its [`STYLE`], for a page that has it already.
+#[must_use]
+pub fn svg_unstyled(flow: &Workflow, state: Option<&State>) -> String {
+    render::svg_unstyled(flow, &overlay(flow, state))
 }
 
 /// The steps in an order in which they can run, each with where its events lead: `&` is "and", `|` is "one of", `+` is "some of".

@@ -8,11 +8,13 @@ mod svg;
 mod text;
 
 pub use dot::dot;
-pub use svg::svg;
+pub use svg::{STYLE, svg, svg_unstyled};
 pub use text::text;
 
+use std::fmt::Write as _;
+
 use crate::definition::Workflow;
-use crate::graph::{Edge, Kind, Node};
+use crate::graph::{Edge, Join, Kind, Node};
 
 /// How far a run is. Without entries, only the workflow is drawn.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,7 +69,39 @@ fn kind_word(node: &Node) -> &'static str {
     }
 }
 
+/// The kind of a step with what it waits for: a time, some of its edges.
+fn detail(node: &Node) -> String {
+    let mut words = kind_word(node).to_owned();
+    match &node.kind {
+        Kind::Timer { expiry } => words = format!("{words}, {}", time(expiry.after_ms)),
+        Kind::Wait { timeout: Some(expiry), .. } => {
+            words = format!("{words}, up to {}", time(expiry.after_ms))
+        }
+        Kind::Child { workflow, .. } => words = format!("{words}: {workflow}"),
+        _ => {}
+    }
+    match node.join {
+        Join::All => {}
+        Join::Any => words.push_str(", joins any"),
+        Join::AtLeast(edges) => {
+            let _ = write!(words, ", joins {edges}");
+        }
+    }
+    if node.compensate.is_some() {
+        words.push_str(", can be undone");
+    }
+    words
+}
+
+/// A time in the largest unit in which it is whole.
+fn time(ms: u64) -> String {
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"), (1, "ms")];
+    let unit = units.into_iter().find(|(length, _)| ms != 0 && ms.is_multiple_of(*length));
+    unit.map_or_else(|| "0 ms".to_owned(), |(length, name)| format!("{} {name}", ms / length))
+}
+
 /// Edges between the same two steps, drawn as one line with all their events.
+#[derive(Debug, Clone)]
 struct Line {
     from: usize,
     to: usize,

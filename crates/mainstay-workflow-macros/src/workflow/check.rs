@@ -149,11 +149,10 @@ fn place(flow: &Flow, problem: &Problem) -> Span {
         Problem::UnknownTarget { step: from, event: name, target }
         | Problem::RepeatedTarget { step: from, event: name, target } => {
             let routes = step(from).into_iter().flat_map(|step| &step.routes);
-            let targets =
+            let mut targets =
                 routes.filter(|route| text(&route.event) == name.as_str()).flat_map(|route| &route.targets);
             targets
-                .filter(|ident| text(ident) == target.as_str())
-                .next_back()
+                .rfind(|ident| text(ident) == target.as_str())
                 .map_or_else(|| event(from, name), Ident::span)
         }
         Problem::NoTargets { step, event: name }
