@@ -38,6 +38,11 @@ pub enum ErrorKind {
     MailboxFull,
     /// A value is malformed; the text says which and how.
     InvalidInput,
+    /// There is no condition of that name to search runs by.
+    UnknownFilter {
+        /// The name, cut to 64 characters.
+        name: String,
+    },
     /// A value is larger than what is kept.
     TooLarge {
         /// Which.
@@ -47,6 +52,10 @@ pub enum ErrorKind {
         /// The largest that is kept.
         limit: usize,
     },
+    /// The run has not ended, and this needs one that has.
+    Active,
+    /// The engine moves the run, so it is not to be written from outside.
+    Managed,
     /// Somebody else moved the run since it was read; nothing was written.
     Stale,
     /// The graph of the run is not the one that is registered under its version.

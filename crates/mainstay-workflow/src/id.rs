@@ -52,12 +52,12 @@ impl RunId {
     const EPOCH_MS: i64 = 1_735_689_600_000;
 
     /// The number that is stored.
-    pub(crate) const fn get(self) -> i64 {
+    pub const fn get(self) -> i64 {
         self.0
     }
 
     /// From a stored number.
-    pub(crate) const fn from_stored(number: i64) -> Self {
+    pub const fn from_stored(number: i64) -> Self {
         Self(number)
     }
 

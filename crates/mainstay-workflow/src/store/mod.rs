@@ -16,12 +16,17 @@ mod claim;
 mod codec;
 mod commit;
 mod definitions;
+mod filter;
 mod limits;
 mod load;
 mod mail;
 mod migrations;
 mod nodes;
+mod pauses;
+mod query;
+mod queues;
 mod rows;
+mod runs;
 mod start;
 mod terms;
 mod types;
@@ -36,12 +41,17 @@ use mainstay_repo::{Batch, Dialect, Repo, Row, Statement, Transaction};
 
 pub use self::commit::Commit;
 pub use self::definitions::StoredDefinition;
+pub use self::filter::{Filter, Order};
 pub use self::limits::{
     MAX_ATTRIBUTES_BYTES, MAX_GROUP, MAX_GROUP_BYTES, MAX_INPUT_BYTES, MAX_KEY_BYTES, MAX_LIST_BYTES,
     MAX_MAILBOX, MAX_NAME_BYTES, MAX_NAMESPACE_BYTES, MAX_OUTPUT_BYTES, MAX_REASON_BYTES, MAX_SIGNAL_BYTES,
     MAX_TELEMETRY_BYTES,
 };
 pub use self::migrations::COMPONENT;
+pub use self::pauses::Pause;
+pub use self::query::RunSummary;
+pub use self::queues::{MAX_RATE_PERIOD, Queue, QueueLimits, Rate};
+pub use self::runs::{MAX_PRUNE, StoredRun};
 pub use self::types::{
     Beat, Claim, Claimed, Committed, Ended, Fate, Head, Lane, Letter, Loaded, Mail, Message, Meta, Parent,
     Sent, Start, Started, Takeover, TaskKey,

@@ -1,6 +1,6 @@
 //! Starts. The unique index over the tokens of active runs decides them, never a look beforehand.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mainstay_repo::{Batch, Dialect, Expect, Json, Row, Sql, Statement, Transaction, Value};
 use serde_json::{Map, Value as JsonValue};
@@ -92,23 +92,30 @@ impl Store {
 
     async fn start_group(&self, mut group: Vec<Birth>, answers: &mut [Option<Started>]) -> Result<()> {
         for _ in 0..ATTEMPTS {
-            // Of two with the same token the later one has to see the first.
+            // Of two with the same token the later one is told of the first.
             let mut tokens = BTreeSet::new();
-            let (now, later): (Vec<Birth>, Vec<Birth>) = group
-                .into_iter()
-                .partition(|birth| birth.token.clone().is_none_or(|token| tokens.insert(token)));
+            let (now, later): (Vec<Birth>, Vec<Birth>) =
+                group.into_iter().partition(|birth| birth.token.clone().is_none_or(|token| tokens.insert(token)));
             let mut batch = Batch::new("workflow.start");
             self.write_births(&mut batch, &now)?;
-            match self.repo.batch(batch).await {
+            let mut active = BTreeMap::new();
+            group = match self.repo.batch(batch).await {
                 Ok(_) => {
                     for birth in now {
                         let head = birth.commit.into_head().ok_or_else(empty)?;
+                        active.extend(birth.token.map(|token| (token, head.meta.run)));
                         set(answers, birth.place, Started::New(head));
                     }
-                    group = later;
+                    Vec::new()
                 }
-                Err(error) if is_refused(&error) => group = self.refused(now, later, answers).await?,
+                Err(error) if is_refused(&error) => self.refused(now, &mut active, answers).await?,
                 Err(error) => return Err(error.into()),
+            };
+            for birth in later {
+                match birth.token.as_ref().and_then(|token| active.get(token)) {
+                    Some(run) => set(answers, birth.place, Started::AlreadyActive(*run)),
+                    None => group.push(birth),
+                }
             }
             if group.is_empty() {
                 return Ok(());
@@ -117,17 +124,18 @@ impl Store {
         Err(busy())
     }
 
-    /// Answers those that cannot start; the others are tried again, under other identifiers.
+    /// Answers those that cannot start, and notes who is active instead; the others are tried again, under other identifiers.
     async fn refused(
         &self,
-        now: Vec<Birth>,
-        later: Vec<Birth>,
+        births: Vec<Birth>,
+        active: &mut BTreeMap<String, RunId>,
         answers: &mut [Option<Started>],
     ) -> Result<Vec<Birth>> {
         let mut again = Vec::new();
-        for mut birth in now {
-            if let Some(run) = self.active(birth.token.as_deref()).await? {
-                set(answers, birth.place, Started::AlreadyActive(run));
+        *active = self.active(births.iter().filter_map(|birth| birth.token.clone()).collect()).await?;
+        for mut birth in births {
+            if let Some(run) = birth.token.as_ref().and_then(|token| active.get(token)) {
+                set(answers, birth.place, Started::AlreadyActive(*run));
             } else if self.is_withdrawn(birth.consumes.as_ref()).await? {
                 set(answers, birth.place, Started::Withdrawn);
             } else {
@@ -136,22 +144,28 @@ impl Store {
                 again.push(birth);
             }
         }
-        again.extend(later);
         Ok(again)
     }
 
-    /// The active run that has a token.
-    pub async fn active(&self, token: Option<&str>) -> Result<Option<RunId>> {
-        let Some(token) = token else { return Ok(None) };
-        let row: Option<Row> = self.repo.read_optional(self.find_active(token)).await?;
-        Ok(row.map(|row| row.get("id")).transpose()?.map(RunId::from_stored))
+    /// The active runs that have these tokens.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn active(&self, tokens: Vec<String>) -> Result<BTreeMap<String, RunId>> {
+        if tokens.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let rows = self.repo.read(self.find_active(tokens)).await?;
+        rows.iter().map(|row| Ok((row.get("token")?, RunId::from_stored(row.get("id")?)))).collect()
     }
 
-    fn find_active(&self, token: &str) -> Statement {
-        Statement::new("SELECT id FROM wf_runs WHERE namespace_id = $1 AND token = $2 AND ended_at IS NULL")
-            .named("workflow.active")
-            .bind(self.namespace)
-            .bind(token)
+    fn find_active(&self, tokens: Vec<String>) -> Statement {
+        const ACTIVE: Sql = Sql::per_dialect(
+            "SELECT token, id FROM wf_runs WHERE namespace_id = $1 AND ended_at IS NULL AND token IS NOT NULL \
+                AND token IN (SELECT value FROM json_each($2))",
+            "SELECT token, id FROM wf_runs WHERE namespace_id = $1 AND ended_at IS NULL AND token = ANY($2::text[])",
+        );
+        Statement::new(ACTIVE).named("workflow.active").bind(self.namespace).bind(tokens)
     }
 
     async fn is_withdrawn(&self, task: Option<&TaskKey>) -> Result<bool> {
@@ -185,8 +199,8 @@ impl Store {
             transaction.batch(rest).await?;
             return birth.commit.into_head().map(Started::New).ok_or_else(empty);
         }
-        let token = birth.token.as_deref().unwrap_or_default();
-        let row: Option<Row> = transaction.read_optional(self.find_active(token)).await?;
+        let tokens = birth.token.into_iter().collect();
+        let row: Option<Row> = transaction.read_optional(self.find_active(tokens)).await?;
         let run: Option<i64> = row.map(|row| row.get("id")).transpose()?;
         run.map(|run| Started::AlreadyActive(RunId::from_stored(run))).ok_or_else(busy)
     }

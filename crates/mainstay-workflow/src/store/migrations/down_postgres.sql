@@ -1,4 +1,3 @@
-DROP TABLE wf_imports;
 DROP TABLE wf_schedules;
 DROP TABLE wf_pauses;
 DROP TABLE wf_fairness;

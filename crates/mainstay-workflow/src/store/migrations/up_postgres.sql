@@ -168,11 +168,3 @@ CREATE TABLE wf_schedules (
   PRIMARY KEY (namespace_id, name)
 );
 CREATE INDEX wf_schedules_next_idx ON wf_schedules (namespace_id, next_at) WHERE NOT paused AND next_at IS NOT NULL;
-
-CREATE TABLE wf_imports (
-  namespace_id bigint NOT NULL REFERENCES wf_namespaces (id) ON DELETE CASCADE,
-  source_id text COLLATE "C" NOT NULL,
-  run_id bigint NOT NULL,
-  imported_at timestamptz NOT NULL,
-  PRIMARY KEY (namespace_id, source_id)
-);

@@ -173,11 +173,3 @@ CREATE TABLE wf_schedules (
   PRIMARY KEY (namespace_id, name)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX wf_schedules_next_idx ON wf_schedules (namespace_id, next_at) WHERE paused = 0 AND next_at IS NOT NULL;
-
-CREATE TABLE wf_imports (
-  namespace_id INTEGER NOT NULL REFERENCES wf_namespaces (id) ON DELETE CASCADE,
-  source_id TEXT NOT NULL,
-  run_id INTEGER NOT NULL,
-  imported_at INTEGER NOT NULL,
-  PRIMARY KEY (namespace_id, source_id)
-) STRICT, WITHOUT ROWID;

@@ -40,7 +40,10 @@ async fn starts_are_kept_at_their_limits_and_refused_beyond() {
         let refuse = async |change: &dyn Fn(&mut Start), limit: usize| {
             let mut start = full.clone();
             change(&mut start);
-            too_large(world.store.start(&world.flow, vec![world.start_with(Value::Null), start]).await, limit);
+            too_large(
+                world.store.start(&world.flow, vec![world.start_with(Value::Null), start]).await,
+                limit,
+            );
         };
         refuse(&|start| start.attributes = text(MAX_ATTRIBUTES_BYTES + 1), MAX_ATTRIBUTES_BYTES).await;
         refuse(&|start| start.telemetry = text(MAX_TELEMETRY_BYTES + 1), MAX_TELEMETRY_BYTES).await;

@@ -65,12 +65,20 @@ async fn a_senders_repetition_changes_nothing() {
         assert_eq!(world.send(world.signal(other, Some("a"), json!(1))).await, Sent::Accepted);
         let mut head = world.read_mail(run).await;
         assert_eq!(head.state.mailbox().len(), 2);
-        assert_eq!(world.send(world.signal(run, Some("a"), json!(1))).await, Sent::Duplicate, "though it was read");
+        assert_eq!(
+            world.send(world.signal(run, Some("a"), json!(1))).await,
+            Sent::Duplicate,
+            "though it was read"
+        );
         for (step, event) in [("check", "good"), ("charge", "paid"), ("pack", "packed"), ("meet", "met")] {
             head = world.go(&head, step, event).await;
         }
         assert_eq!(head.state.status(), Status::Completed);
-        assert_eq!(world.send(world.signal(run, Some("a"), json!(1))).await, Sent::Duplicate, "though it was taken");
+        assert_eq!(
+            world.send(world.signal(run, Some("a"), json!(1))).await,
+            Sent::Duplicate,
+            "though it was taken"
+        );
         assert_eq!(world.send(world.signal(run, Some("c"), json!(1))).await, Sent::Ended);
     })
     .await;

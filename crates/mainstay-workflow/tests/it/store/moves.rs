@@ -48,10 +48,8 @@ async fn of_two_moves_from_one_state_one_is_written() {
     for_each_database(async |database| {
         let world = World::new(database).await;
         let head = world.go(&world.begin().await, "check", "good").await;
-        let (charge, pack) = (
-            world.step(&head, "charge", "paid", json!(1)),
-            world.step(&head, "pack", "packed", json!(2)),
-        );
+        let (charge, pack) =
+            (world.step(&head, "charge", "paid", json!(1)), world.step(&head, "pack", "packed", json!(2)));
         let after = world.commit(charge.clone()).await;
         for late in [pack, charge] {
             assert!(matches!(world.store.commit(vec![late]).await.unwrap()[0], Committed::Stale));
@@ -96,9 +94,8 @@ async fn many_at_once_on_one_run_are_written_one_after_the_other() {
     for_each_database(async |database| {
         let flow = Definition::new("wide", 1)
             .node(Node::task("fan", ["ok"]).on("ok", (0..16).map(|at| format!("w{at:02}"))));
-        let flow = (0..16).fold(flow, |flow, at| {
-            flow.node(Node::task(&format!("w{at:02}"), ["ok"]).on("ok", ["end"]))
-        });
+        let flow = (0..16)
+            .fold(flow, |flow, at| flow.node(Node::task(&format!("w{at:02}"), ["ok"]).on("ok", ["end"])));
         let world = Arc::new(World::of(database, flow.done("end").build().unwrap()).await);
         let head = world.go(&world.begin().await, "fan", "ok").await;
         let mut workers = Vec::new();
@@ -117,7 +114,7 @@ async fn many_at_once_on_one_run_are_written_one_after_the_other() {
         for worker in workers {
             worker.await.unwrap();
         }
-        let end = world.load(head.meta.run).await;
+        let end = world.go(&world.load(head.meta.run).await, "meet", "ok").await;
         assert_eq!(end.state.status(), Status::Completed);
         assert_eq!(world.count("SELECT count(*) FROM wf_outputs").await, 16);
         assert_eq!(world.tasks().await, 0);
@@ -167,7 +164,8 @@ async fn several_transitions_go_into_one_commit() {
         let head = world.go(&world.begin().await, "check", "good").await;
         let mut commit = world.step(&head, "charge", "paid", json!(1));
         let state = commit.state().unwrap().clone();
-        let next = transition(&world.flow, &state, Input::succeeded(&body("pack", 1), "packed"), world.now()).unwrap();
+        let next = transition(&world.flow, &state, Input::succeeded(&body("pack", 1), "packed"), world.now())
+            .unwrap();
         commit.done(body("pack", 1));
         commit.push(&world.flow, next.clone()).unwrap();
         let after = world.commit(commit).await;
@@ -255,7 +253,8 @@ async fn a_commit_inside_a_transaction_shares_its_fate() {
         tx.rollback().await.unwrap();
         assert_eq!(world.load(head.meta.run).await.state, head.state);
         let mut tx = world.repo.begin().await.unwrap();
-        let after = world.store.commit_in(&mut tx, world.step(&head, "check", "good", json!(1))).await.unwrap();
+        let after =
+            world.store.commit_in(&mut tx, world.step(&head, "check", "good", json!(1))).await.unwrap();
         tx.commit().await.unwrap();
         assert_eq!(world.load(head.meta.run).await.state, after.state);
         let mut tx = world.repo.begin().await.unwrap();
@@ -284,7 +283,8 @@ async fn timers_follow_the_state() {
         assert!(world.wake().await.is_empty());
         world.clock.advance(30 * SECOND);
         assert_eq!(world.wake().await, [head.meta.run]);
-        let end = done(world.store.commit(vec![world.commit_of(&head, Input::Tick)]).await.unwrap().remove(0));
+        let end =
+            done(world.store.commit(vec![world.commit_of(&head, Input::Tick)]).await.unwrap().remove(0));
         assert_eq!(end.state.status(), Status::Completed);
         assert_eq!(world.store.next_due().await.unwrap(), None);
     })

@@ -43,7 +43,13 @@ async fn in_one_group_each_start_has_its_own_answer() {
     for_each_database(async |database| {
         let world = World::new(database).await;
         let first = world.begin_with(world.keyed("a")).await;
-        let starts = vec![world.keyed("b"), world.keyed("a"), world.keyed("b"), world.start_with(json!(1)), world.keyed("c")];
+        let starts = vec![
+            world.keyed("b"),
+            world.keyed("a"),
+            world.keyed("b"),
+            world.start_with(json!(1)),
+            world.keyed("c"),
+        ];
         let answers = world.store.start(&world.flow, starts).await.unwrap();
         let b = match &answers[0] {
             Started::New(head) => head.meta.run,
@@ -55,6 +61,9 @@ async fn in_one_group_each_start_has_its_own_answer() {
         assert_eq!(world.count("SELECT count(*) FROM wf_runs").await, 4);
         assert_eq!(world.count("SELECT count(*) FROM wf_history").await, 4);
         assert_eq!(world.count("SELECT count(*) FROM wf_contexts").await, 4);
+        let many = (0..50).map(|_| world.keyed("d")).collect();
+        let answers = world.store.start(&world.flow, many).await.unwrap();
+        assert_eq!(answers.iter().filter(|answer| matches!(answer, Started::New(_))).count(), 1);
     })
     .await;
 }
@@ -72,7 +81,10 @@ async fn p17_a_second_run_of_a_key_leaves_the_first_alone() {
         assert_eq!(world.load(first.meta.run).await.state, ended.state);
         assert_eq!(world.load(second.meta.run).await.state.status(), Status::Running);
         let end = world.store.ended(first.meta.run).await.unwrap().unwrap();
-        assert_eq!((end.outcome, end.reason.as_str()), (mainstay_workflow::plan::Outcome::Cancelled, "enough"));
+        assert_eq!(
+            (end.outcome, end.reason.as_str()),
+            (mainstay_workflow::plan::Outcome::Cancelled, "enough")
+        );
         assert!(world.store.ended(second.meta.run).await.unwrap().is_none());
     })
     .await;

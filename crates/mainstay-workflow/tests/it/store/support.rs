@@ -1,5 +1,7 @@
 //! A namespace in a database, a clock that stands still, and a run's moves in a word.
 
+#![allow(unreachable_pub, missing_debug_implementations, reason = "tests")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +32,11 @@ pub fn flow() -> Workflow {
         .node(Node::task("pack", ["packed"]).on("packed", ["meet"]))
         .node(Node::task("meet", ["met"]).on("met", ["hear"]))
         .node(
-            Node::wait("hear").signal("answer", "got").expires(60 * SECOND, "late").on("got", ["end"]).on("late", ["end"]),
+            Node::wait("hear")
+                .signal("answer", "got")
+                .expires(60 * SECOND, "late")
+                .on("got", ["end"])
+                .on("late", ["end"]),
         )
         .done("end")
         .build()
@@ -178,7 +184,8 @@ impl World {
         let mut commit = Commit::new(&head, self.now());
         let mut state = head.state.clone();
         for letter in mail {
-            let moved = transition(&self.flow, &state, letter.message.clone().into_input(), self.now()).unwrap();
+            let moved =
+                transition(&self.flow, &state, letter.message.clone().into_input(), self.now()).unwrap();
             state = moved.state.clone();
             commit.read(&letter);
             commit.push(&self.flow, moved).unwrap();
@@ -203,7 +210,9 @@ impl World {
     pub async fn silence(&self, node: NodeId, seconds: i64) {
         let id = format!("{node:?}").replace("NodeId(", "").replace(')', "");
         let sqlite = format!("UPDATE wf_nodes SET seen_at = seen_at - {seconds} * 1000000 WHERE id = {id}");
-        let postgres = format!("UPDATE wf_nodes SET seen_at = seen_at - {seconds} * interval '1 second' WHERE id = {id}");
+        let postgres = format!(
+            "UPDATE wf_nodes SET seen_at = seen_at - {seconds} * interval '1 second' WHERE id = {id}"
+        );
         self.repo.write(Statement::new(Sql::dynamic(sqlite, postgres))).await.unwrap();
     }
 }

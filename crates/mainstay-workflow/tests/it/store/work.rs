@@ -36,9 +36,14 @@ async fn a_node_takes_what_it_can_run() {
     for_each_database(async |database| {
         let world = World::new(database).await;
         world.begin().await;
-        let other = Definition::new("other", 1).node(Node::task("x", ["ok"]).on("ok", ["end"])).done("end").build().unwrap();
+        let other = Definition::new("other", 1)
+            .node(Node::task("x", ["ok"]).on("ok", ["end"]))
+            .done("end")
+            .build()
+            .unwrap();
         let other = world.store.define(&other, world.now()).await.unwrap();
-        let mut claim = Claim { node: world.node, now: world.now(), queues: &[("default", 9)], definitions: &[other] };
+        let mut claim =
+            Claim { node: world.node, now: world.now(), queues: &[("default", 9)], definitions: &[other] };
         assert!(world.store.claim(&claim).await.unwrap().is_empty());
         claim.definitions = &[];
         assert!(world.store.claim(&claim).await.unwrap().is_empty());
@@ -60,7 +65,9 @@ async fn many_claim_at_once_and_nothing_is_given_out_twice() {
                 let mut mine = Vec::new();
                 loop {
                     let claimed = world.claim(node, "default", 4).await;
-                    if claimed.is_empty() && world.count("SELECT count(*) FROM wf_tasks WHERE state = 1").await == 0 {
+                    if claimed.is_empty()
+                        && world.count("SELECT count(*) FROM wf_tasks WHERE state = 1").await == 0
+                    {
                         return mine;
                     }
                     mine.extend(claimed.into_iter().map(|task| task.key.run));
@@ -114,7 +121,8 @@ async fn the_next_task_may_be_born_in_the_workers_hands() {
         assert_eq!(start.leased(), [body("check", 1)]);
         let head = world.begin_with(start).await;
         assert!(world.claim(world.node, "default", 9).await.is_empty());
-        let held: Vec<Attempt> = world.store.leased(world.node).await.unwrap().into_iter().map(|key| key.attempt).collect();
+        let held: Vec<Attempt> =
+            world.store.leased(world.node).await.unwrap().into_iter().map(|key| key.attempt).collect();
         assert_eq!(held, [body("check", 1)]);
 
         let mut commit = Commit::new(&head, world.now());
@@ -125,7 +133,8 @@ async fn the_next_task_may_be_born_in_the_workers_hands() {
         // A queue of its own may have limits: claims see to them.
         assert_eq!(commit.leased(), [body("charge", 1)]);
         world.commit(commit).await;
-        let held: Vec<Attempt> = world.store.leased(world.node).await.unwrap().into_iter().map(|key| key.attempt).collect();
+        let held: Vec<Attempt> =
+            world.store.leased(world.node).await.unwrap().into_iter().map(|key| key.attempt).collect();
         assert_eq!(held, [body("charge", 1)]);
         assert_eq!(steps(&world.claim(world.node, "packers", 9).await), ["pack"]);
     })
@@ -147,7 +156,10 @@ async fn what_was_in_a_dead_nodes_hands_is_lost_and_found() {
         assert!(!world.store.beat(dying).await.unwrap().alive);
         assert!(world.store.beat(world.node).await.unwrap().alive);
         let lost = world.store.take_over(world.node, 9).await.unwrap();
-        assert_eq!(lost.iter().map(|task| (task.key.clone(), task.fate)).collect::<Vec<_>>(), [(task.key.clone(), Fate::Lost)]);
+        assert_eq!(
+            lost.iter().map(|task| (task.key.clone(), task.fate)).collect::<Vec<_>>(),
+            [(task.key.clone(), Fate::Lost)]
+        );
         assert!(world.store.take_over(world.node, 9).await.unwrap().is_empty());
         let fault = plan::Fault::Lost;
         let mut commit = world.commit_of(&head, Input::Failed { attempt: task.key.attempt.clone(), fault });
@@ -155,7 +167,10 @@ async fn what_was_in_a_dead_nodes_hands_is_lost_and_found() {
         let after = world.commit(commit).await;
         // The dead node's result comes after all: refused by its number, and by the fence if it does not know.
         let late = Input::succeeded(&task.key.attempt, "good");
-        assert!(matches!(transition(&world.flow, &after.state, late, world.now()), Err(Refusal::Stale { .. })));
+        assert!(matches!(
+            transition(&world.flow, &after.state, late, world.now()),
+            Err(Refusal::Stale { .. })
+        ));
         let blind = world.step(&head, "check", "good", json!("late"));
         assert!(matches!(world.store.commit(vec![blind]).await.unwrap()[0], Committed::Stale));
         let again = world.claim(world.node, "default", 9).await.remove(0);
@@ -192,7 +207,11 @@ async fn a_node_that_leaves_or_gives_back_loses_nothing() {
         let later = world.now().saturating_add(SECOND);
         let stranger = world.store.join("two", Takeover::Nobody).await.unwrap();
         world.store.release(stranger, &[task.key.clone()], world.now()).await.unwrap();
-        assert_eq!(world.store.leased(world.node).await.unwrap(), [task.key.clone()], "it was not the stranger's to give");
+        assert_eq!(
+            world.store.leased(world.node).await.unwrap(),
+            [task.key.clone()],
+            "it was not the stranger's to give"
+        );
         world.store.release(world.node, &[task.key.clone()], later).await.unwrap();
         assert!(world.claim(world.node, "default", 1).await.is_empty());
         world.clock.advance(SECOND);
@@ -211,8 +230,9 @@ async fn a_task_that_is_taken_back_is_answered_by_whoever_has_it_or_gets_it() {
     for_each_database(async |database| {
         let flow = Definition::new("undo", 1)
             .node(Node::task("a", ["ok"]).on("ok", ["b", "c"]).compensate("undo_a"))
-            .node(Node::task("b", ["ok"]).on("ok", ["end"]).compensate("undo_b"))
-            .node(Node::task("c", ["ok"]).on("ok", ["end"]).compensate("undo_c"))
+            .node(Node::task("b", ["ok"]).on("ok", ["meet"]).compensate("undo_b"))
+            .node(Node::task("c", ["ok"]).on("ok", ["meet"]).compensate("undo_c"))
+            .node(Node::task("meet", ["ok"]).on("ok", ["end"]))
             .done("end")
             .build()
             .unwrap();
@@ -233,7 +253,8 @@ async fn a_task_that_is_taken_back_is_answered_by_whoever_has_it_or_gets_it() {
         }
         let undo = world.claim(world.node, "default", 9).await.remove(0).key.attempt;
         assert_eq!((undo.step.as_str(), undo.part), ("a", Part::Undo));
-        let mut commit = world.commit_of(&head, Input::Finished { attempt: undo.clone(), output: Value::Null });
+        let mut commit =
+            world.commit_of(&head, Input::Finished { attempt: undo.clone(), output: Value::Null });
         commit.done(undo);
         assert_eq!(world.commit(commit).await.state.status(), Status::Cancelled);
         assert_eq!(world.tasks().await, 0);

@@ -1,0 +1,87 @@
+//! Flags that hold back whole workflows, or everything. What is out goes on; nothing new is claimed.
+
+use mainstay_core::Timestamp;
+use mainstay_repo::{Batch, Sql, Statement};
+
+use super::Store;
+use super::limits::{MAX_NAME_BYTES, check_name};
+use crate::error::Result;
+
+/// What is held back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pause {
+    /// The workflow; none for everything.
+    pub workflow: Option<String>,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// How many tasks come back with one statement.
+const PORTION: i64 = 1_000;
+
+/// Tasks that were set aside and need not be any more.
+const COME_BACK: Sql = Sql::per_dialect(
+    "UPDATE wf_tasks SET state = 1 WHERE (run_id, step, part) IN (SELECT run_id, step, part FROM wf_tasks \
+        WHERE namespace_id = $1 AND state = 3 AND definition_id NOT IN (SELECT d.id FROM wf_definitions d JOIN wf_pauses p \
+        ON p.namespace_id = d.namespace_id AND p.workflow IN ('', d.name) WHERE d.namespace_id = $1) LIMIT $2)",
+    "UPDATE wf_tasks t SET state = 1 FROM (SELECT run_id, step, part FROM wf_tasks WHERE namespace_id = $1 AND state = 3 \
+        AND definition_id NOT IN (SELECT d.id FROM wf_definitions d JOIN wf_pauses p ON p.namespace_id = d.namespace_id \
+        AND p.workflow IN ('', d.name) WHERE d.namespace_id = $1) LIMIT $2 FOR UPDATE SKIP LOCKED) AS h \
+        WHERE t.run_id = h.run_id AND t.step = h.step AND t.part = h.part",
+);
+
+impl Store {
+    /// Holds back a workflow, or everything. Holding back twice is holding back.
+    ///
+    /// # Errors
+    /// The name is malformed; [`Database`](crate::ErrorKind::Database).
+    pub async fn pause_workflow(&self, workflow: Option<&str>, now: Timestamp) -> Result<()> {
+        if let Some(name) = workflow {
+            check_name("name of a workflow", name, MAX_NAME_BYTES)?;
+        }
+        let statement = Statement::new(
+            "INSERT INTO wf_pauses (namespace_id, workflow, since) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        );
+        let statement = statement.named("workflow.pause").bind(self.namespace).bind(workflow.unwrap_or_default());
+        self.repo.write(statement.bind(now)).await?;
+        Ok(())
+    }
+
+    /// Lets a workflow, or everything, go on. What is held back by another flag stays so. Says whether it was held back.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn resume_workflow(&self, workflow: Option<&str>) -> Result<bool> {
+        let flag = Statement::new("DELETE FROM wf_pauses WHERE namespace_id = $1 AND workflow = $2");
+        let flag = flag.named("workflow.resume").bind(self.namespace).bind(workflow.unwrap_or_default());
+        let was_held = self.repo.write(flag).await?.rows_affected() > 0;
+        // Also when it was not: who resumed it may have died on the way.
+        loop {
+            let mut batch = Batch::new("workflow.come_back");
+            let back = Statement::new(COME_BACK).named("workflow.come_back").bind(self.namespace).bind(PORTION);
+            let back = batch.push(back);
+            let outcome = self.repo.batch(batch).await?;
+            let came = outcome.get(back).map_or(0, mainstay_repo::Written::rows_affected);
+            if came < PORTION.unsigned_abs() {
+                return Ok(was_held);
+            }
+        }
+    }
+
+    /// What is held back.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn pauses(&self) -> Result<Vec<Pause>> {
+        let statement =
+            Statement::new("SELECT workflow, since FROM wf_pauses WHERE namespace_id = $1 ORDER BY workflow");
+        let rows = self.repo.read(statement.named("workflow.pauses").bind(self.namespace)).await?;
+        rows.iter()
+            .map(|row| {
+                let workflow: String = row.get("workflow")?;
+                let workflow = Some(workflow).filter(|name| !name.is_empty());
+                Ok(Pause { workflow, since: row.get("since")? })
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,186 @@
+//! Runs as people and programs look for them: one, or a page of many.
+
+use mainstay_core::{Cursor, Page, PageSize, Timestamp};
+use mainstay_repo::json::JsonField;
+use mainstay_repo::{Dialect, Row, Sql, Statement, Value as Column};
+
+use super::Store;
+use super::codec::{decode, status, status_text};
+use super::filter::{Filter, Order, scalar};
+use super::terms::{UNINDEXED, term};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::RunId;
+use crate::plan::{Attempt, Status};
+
+/// A run in a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunSummary {
+    /// Which.
+    pub run: RunId,
+    /// The workflow's name.
+    pub workflow: String,
+    /// Its version.
+    pub version: u32,
+    /// The business key, `key::value`.
+    pub key: Option<String>,
+    /// What is with it, in one word.
+    pub status: Status,
+    /// Why it ended so.
+    pub reason: Option<String>,
+    /// Smaller numbers go first.
+    pub priority: i16,
+    /// The run that it is a child of, and the attempt that it is there.
+    pub parent: Option<(RunId, Attempt)>,
+    /// Whether the engine moves it; a run that came from elsewhere is only kept.
+    pub managed: bool,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When its status changed last.
+    pub updated_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+pub(super) const COLUMNS: &str = "r.id, r.workflow, r.version, r.business_key, r.status, r.reason, r.priority, r.parent_id, \
+    r.parent_attempt, r.definition_id IS NOT NULL AS managed, r.created_at, r.updated_at, r.ended_at";
+
+pub(super) fn summary(row: &Row) -> Result<RunSummary> {
+    let parent: Option<i64> = row.get("parent_id")?;
+    let attempt: Option<String> = row.get("parent_attempt")?;
+    let parent = match (parent, attempt) {
+        (Some(run), Some(attempt)) => Some((RunId::from_stored(run), decode("attempt", &attempt)?)),
+        _ => None,
+    };
+    Ok(RunSummary {
+        run: RunId::from_stored(row.get("id")?),
+        workflow: row.get("workflow")?,
+        version: row.get("version")?,
+        key: row.get("business_key")?,
+        status: status(&row.get::<String>("status")?)?,
+        reason: row.get("reason")?,
+        priority: row.get::<i64>("priority")?.try_into().unwrap_or_default(),
+        parent,
+        managed: row.get("managed")?,
+        created_at: row.get("created_at")?,
+        updated_at: row.get("updated_at")?,
+        ended_at: row.get("ended_at")?,
+    })
+}
+
+/// A text in both dialects and its parameters.
+struct Building {
+    sqlite: String,
+    postgres: String,
+    params: Vec<Column>,
+}
+
+impl Building {
+    /// Adds a condition; `?` is its value's place.
+    fn and(&mut self, condition: &str, value: impl Into<Column>) {
+        let place = self.place(value);
+        let text = format!(" AND {}", condition.replace('?', &place));
+        self.both(&text);
+    }
+
+    fn place(&mut self, value: impl Into<Column>) -> String {
+        self.params.push(value.into());
+        format!("${}", self.params.len())
+    }
+
+    fn both(&mut self, text: &str) {
+        self.sqlite.push_str(text);
+        self.postgres.push_str(text);
+    }
+}
+
+impl Store {
+    /// A page of the runs that meet all conditions. The cost of a page does not depend on how many come before it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for a cursor of something else; [`ErrorKind::Database`].
+    pub async fn list(
+        &self,
+        filter: &Filter,
+        order: Order,
+        size: PageSize,
+        after: Option<&Cursor>,
+    ) -> Result<Page<RunSummary>> {
+        let after = after.map(|cursor| cursor.as_str().parse::<RunId>()).transpose().map_err(|error| {
+            Error::new(ErrorKind::InvalidInput, "the cursor is not one of a list of runs").with_source(error)
+        })?;
+        if filter.statuses.as_ref().is_some_and(std::collections::BTreeSet::is_empty) {
+            return Ok(Page { items: Vec::new(), next: None });
+        }
+        let statement = self.search(filter, order, size, after)?;
+        let runs = self.repo.read(statement).await?.iter().map(summary).collect::<Result<Vec<_>>>()?;
+        Ok(Page::from_surplus(runs, size, |run| Cursor::new(run.run.to_string())))
+    }
+
+    fn search(&self, filter: &Filter, order: Order, size: PageSize, after: Option<RunId>) -> Result<Statement> {
+        let head = format!("SELECT {COLUMNS} FROM wf_runs r WHERE r.namespace_id = $1");
+        let mut text = Building { sqlite: head.clone(), postgres: head, params: vec![self.namespace.into()] };
+        match filter.id.as_deref().map(|id| (id, id.parse::<RunId>())) {
+            Some((_, Ok(run))) => text.and("r.id = ?", run.get()),
+            Some((key, Err(_))) => text.and("r.business_key = ?", key),
+            None => {}
+        }
+        if let Some(statuses) = &filter.statuses {
+            let words: Vec<Column> = statuses.iter().map(|status| status_text(*status).into()).collect();
+            let places: Vec<String> = words.into_iter().map(|word| text.place(word)).collect();
+            text.both(&format!(" AND r.status IN ({})", places.join(", ")));
+        }
+        if let Some(name) = &filter.workflow {
+            text.and("r.workflow = ?", name.as_str());
+        }
+        if let Some(version) = filter.version {
+            text.and("r.version = ?", version);
+        }
+        if let Some(prefix) = &filter.family {
+            // A range of the index, so that no sign in the prefix has a meaning. No text is after the last of all characters.
+            text.and("r.workflow >= ?", prefix.as_str());
+            text.and("r.workflow < ?", format!("{prefix}\u{10ffff}"));
+        }
+        if let Some(parent) = filter.parent {
+            text.and("r.parent_id = ?", parent.get());
+        }
+        if let Some(since) = filter.since {
+            text.and("r.created_at >= ?", since);
+            text.and("r.id >= ?", RunId::first_at(since).get());
+        }
+        if let Some(until) = filter.until {
+            text.and("r.created_at < ?", until);
+        }
+        for (path, value) in &filter.context {
+            self.context_condition(&mut text, path, value)?;
+        }
+        if let Some(after) = after {
+            text.and(if order == Order::Newest { "r.id < ?" } else { "r.id > ?" }, after.get());
+        }
+        let direction = if order == Order::Newest { "DESC" } else { "ASC" };
+        let limit = text.place(size.get() + 1);
+        text.both(&format!(" ORDER BY r.id {direction} LIMIT {limit}"));
+        let statement = Statement::new(Sql::dynamic(text.sqlite, text.postgres)).named("workflow.list");
+        Ok(statement.bind_all(text.params))
+    }
+
+    /// The index gives candidates, the document decides.
+    fn context_condition(&self, text: &mut Building, path: &[String], value: &serde_json::Value) -> Result<()> {
+        let keys: Vec<&str> = path.iter().map(String::as_str).collect();
+        let place = text.params.len() + 1;
+        let condition = JsonField::new("context", &keys)?.equals(scalar(value)?, place)?;
+        text.params.push(condition.value);
+        text.postgres
+            .push_str(&format!(" AND r.id IN (SELECT run_id FROM wf_contexts WHERE {})", condition.postgres));
+        text.sqlite.push_str(&format!(
+            " AND EXISTS (SELECT 1 FROM wf_contexts c WHERE c.run_id = r.id AND {})",
+            condition.sqlite
+        ));
+        if self.dialect() == Dialect::Sqlite {
+            let term = text.place(term(&keys, value).unwrap_or(UNINDEXED));
+            text.sqlite.push_str(&format!(
+                " AND r.id IN (SELECT run_id FROM wf_terms WHERE namespace_id = $1 AND term IN ({term}, {UNINDEXED}))"
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,116 @@
+//! Queues and their limits, which hold across all nodes and can be changed at any time. A queue that nobody limited has no row.
+
+use std::time::Duration;
+
+use mainstay_repo::{Row, Statement};
+
+use super::Store;
+use super::limits::{MAX_NAME_BYTES, check_name};
+use crate::error::{Error, ErrorKind, Result};
+
+/// What holds for a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct QueueLimits {
+    /// How many of its tasks may be in workers' hands at a time; any number when none.
+    pub concurrency: Option<u32>,
+    /// How fast its tasks may be claimed; as fast as they can when none.
+    pub rate: Option<Rate>,
+    /// Whether none is claimed.
+    pub paused: bool,
+}
+
+/// So many in such a time. Up to so many may come at once after a quiet time; then they are spread evenly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// How many.
+    pub count: u32,
+    /// In which time; at most a day, and at least a microsecond for each.
+    pub per: Duration,
+}
+
+/// A queue with limits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queue {
+    /// Its name.
+    pub name: String,
+    /// What holds for it.
+    pub limits: QueueLimits,
+    /// How many of its tasks can be claimed.
+    pub ready: u64,
+    /// How many are in workers' hands.
+    pub leased: u64,
+}
+
+/// The longest time of a [`Rate`].
+pub const MAX_RATE_PERIOD: Duration = Duration::from_secs(86_400);
+
+impl Store {
+    /// Sets what holds for a queue, from the next claim on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`], [`ErrorKind::TooLarge`]; [`ErrorKind::Database`].
+    pub async fn queue_set(&self, name: &str, limits: QueueLimits) -> Result<()> {
+        check_name("queue", name, MAX_NAME_BYTES)?;
+        let (rate, period) = match limits.rate {
+            Some(Rate { count, per }) => {
+                let micros = i64::try_from(per.as_micros()).unwrap_or(i64::MAX);
+                if count == 0 || per > MAX_RATE_PERIOD || micros < i64::from(count) {
+                    let text = format!("a rate of {count} in {per:?} is not possible");
+                    return Err(Error::new(ErrorKind::InvalidInput, text)
+                        .with_help("it has at least one in at most a day, and at most one a microsecond; pause the queue for none"));
+                }
+                (Some(i64::from(count)), Some(micros))
+            }
+            None => (None, None),
+        };
+        let statement = Statement::new(
+            "INSERT INTO wf_queues (namespace_id, name, concurrency, rate, period, paused) VALUES ($1, $2, $3, $4, $5, $6) \
+             ON CONFLICT (namespace_id, name) DO UPDATE SET concurrency = excluded.concurrency, rate = excluded.rate, \
+             period = excluded.period, paused = excluded.paused",
+        );
+        let statement = statement.named("workflow.queue_set").bind(self.namespace).bind(name);
+        let statement = statement.bind(limits.concurrency).bind(rate).bind(period).bind(limits.paused);
+        self.repo.write(statement).await?;
+        Ok(())
+    }
+
+    /// Takes all limits from a queue. Says whether it had any.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Database`].
+    pub async fn queue_remove(&self, name: &str) -> Result<bool> {
+        let statement = Statement::new("DELETE FROM wf_queues WHERE namespace_id = $1 AND name = $2");
+        let statement = statement.named("workflow.queue_remove").bind(self.namespace).bind(name);
+        Ok(self.repo.write(statement).await?.rows_affected() > 0)
+    }
+
+    /// The queues that have limits, or tasks.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Database`].
+    pub async fn queues(&self) -> Result<Vec<Queue>> {
+        let statement = Statement::new(
+            "SELECT n.name, q.concurrency, q.rate, q.period, COALESCE(q.paused, false) AS paused, \
+                COALESCE(t.ready, 0) AS ready, COALESCE(t.leased, 0) AS leased \
+             FROM (SELECT name FROM wf_queues WHERE namespace_id = $1 UNION SELECT queue FROM wf_tasks WHERE namespace_id = $1) AS n \
+             LEFT JOIN wf_queues q ON q.namespace_id = $1 AND q.name = n.name \
+             LEFT JOIN (SELECT queue, count(CASE WHEN state = 1 THEN 1 END) AS ready, count(CASE WHEN state = 2 THEN 1 END) AS leased \
+                FROM wf_tasks WHERE namespace_id = $1 GROUP BY queue) AS t ON t.queue = n.name ORDER BY n.name",
+        );
+        let rows = self.repo.read(statement.named("workflow.queues").bind(self.namespace)).await?;
+        rows.iter().map(read).collect()
+    }
+}
+
+fn read(row: &Row) -> Result<Queue> {
+    let rate = match (row.get::<Option<u32>>("rate")?, row.get::<Option<u64>>("period")?) {
+        (Some(count), Some(micros)) => Some(Rate { count, per: Duration::from_micros(micros) }),
+        _ => None,
+    };
+    Ok(Queue {
+        name: row.get("name")?,
+        limits: QueueLimits { concurrency: row.get("concurrency")?, rate, paused: row.get("paused")? },
+        ready: row.get("ready")?,
+        leased: row.get("leased")?,
+    })
+}
