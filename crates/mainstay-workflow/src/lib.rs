@@ -34,6 +34,7 @@
 
 #![deny(missing_docs)]
 
+mod control;
 mod engine;
 mod error;
 mod handler;
@@ -48,6 +49,7 @@ pub mod typed;
 pub use mainstay_workflow_graph::{definition, graph};
 pub use mainstay_workflow_macros::{Events, step, versions, workflow};
 
+pub use control::{Control, Picture, RunView, WorkflowSummary};
 pub use definition::{Definition, Problem, Problems, Workflow};
 pub use engine::{Engine, EngineBuilder, StartRequest, Version, WorkflowSource};
 pub use error::{Error, ErrorKind, Result};

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::StartRequest;
 use super::registry::{Registered, Registry};
+use crate::definition::Workflow;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Scope;
 use crate::id::RunId;
@@ -29,41 +30,53 @@ impl Birth {
     /// `seed` is any number: the noise of the run's pauses comes of it. Resolves the version, checks the business key, and makes the first transition.
     pub(crate) fn new(registry: &Registry, request: StartRequest, seed: u64, now: Timestamp) -> Result<Self> {
         let registered = Arc::clone(registry.resolve(&request)?);
-        let graph = registered.flow.graph();
-        for (what, value) in [("attributes", &request.attributes), ("telemetry metadata", &request.telemetry)]
-        {
-            if !matches!(value, Value::Null | Value::Object(_)) {
-                return Err(Error::new(
-                    ErrorKind::InvalidInput,
-                    format!("the {what} of a run are an object, or nothing"),
-                ));
-            }
-        }
-        let unique = &graph.unique;
-        let token = match &request.key {
-            Some(value) => unique
-                .token(&graph.name, graph.version, value)
-                .map_err(|error| Error::new(ErrorKind::BadKey, error.to_string()).with_source(error))?,
-            None if unique.scope == Scope::None => None,
-            None => {
-                let text = format!(
-                    "{} has the business key {:?}, and the start gives no value for it",
-                    graph.name, unique.key
-                );
-                return Err(Error::new(ErrorKind::BadKey, text).with_help("say it with StartRequest::key"));
-            }
-        };
-        let key = request.key.as_ref().map(|value| match unique.key.as_str() {
-            "" => value.clone(),
-            key => format!("{key}::{value}"),
-        });
-        let mut first = start(&registered.flow, request.input.clone(), seed, now)?;
-        if request.paused {
-            let paused = transition(&registered.flow, &first.state, Input::Pause, now)?;
-            first.state = paused.state;
-            first.records.extend(paused.records);
-            first.effects.extend(paused.effects);
-        }
-        Ok(Self { registered, token, key, transition: first, request, parent: None })
+        let Prepared { token, key, transition } = prepare(&registered.flow, &request, seed, now)?;
+        Ok(Self { registered, token, key, transition, request, parent: None })
     }
+}
+
+/// What a request makes of a workflow.
+pub(crate) struct Prepared {
+    pub(crate) token: Option<String>,
+    pub(crate) key: Option<String>,
+    pub(crate) transition: Transition,
+}
+
+/// Checks the request and the business key, and makes the first transition.
+pub(crate) fn prepare(flow: &Workflow, request: &StartRequest, seed: u64, now: Timestamp) -> Result<Prepared> {
+    let graph = flow.graph();
+    for (what, value) in [("attributes", &request.attributes), ("telemetry metadata", &request.telemetry)] {
+        if !matches!(value, Value::Null | Value::Object(_)) {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("the {what} of a run are an object, or nothing"),
+            ));
+        }
+    }
+    let unique = &graph.unique;
+    let token = match &request.key {
+        Some(value) => unique
+            .token(&graph.name, graph.version, value)
+            .map_err(|error| Error::new(ErrorKind::BadKey, error.to_string()).with_source(error))?,
+        None if unique.scope == Scope::None => None,
+        None => {
+            let text = format!(
+                "{} has the business key {:?}, and the start gives no value for it",
+                graph.name, unique.key
+            );
+            return Err(Error::new(ErrorKind::BadKey, text).with_help("say it with StartRequest::key"));
+        }
+    };
+    let key = request.key.as_ref().map(|value| match unique.key.as_str() {
+        "" => value.clone(),
+        key => format!("{key}::{value}"),
+    });
+    let mut first = start(flow, request.input.clone(), seed, now)?;
+    if request.paused {
+        let paused = transition(flow, &first.state, Input::Pause, now)?;
+        first.state = paused.state;
+        first.records.extend(paused.records);
+        first.effects.extend(paused.effects);
+    }
+    Ok(Prepared { token, key, transition: first })
 }

@@ -4,11 +4,12 @@ use mainstay_core::Timestamp;
 use mainstay_repo::{Row, Statement};
 
 use super::Store;
-use super::codec::{corrupt, decode};
+use super::codec::{corrupt, decode, status};
 use crate::definition::Workflow;
 use crate::error::{Error, Result};
 use crate::graph::{Fingerprint, Graph};
 use crate::id::DefinitionId;
+use crate::plan::Status;
 
 /// A definition as it is stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,6 +88,33 @@ impl Store {
             Statement::new(const_format(COLUMNS, " AND name = $2 ORDER BY version DESC, id DESC"));
         let statement = statement.named("workflow.definitions").bind(self.namespace).bind(name);
         self.repo.read(statement).await?.iter().map(read).collect()
+    }
+}
+
+impl Store {
+    /// The names and versions of all definitions, each once, the highest version first.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn versions(&self) -> Result<Vec<(String, u32)>> {
+        let statement = Statement::new(
+            "SELECT DISTINCT name, version FROM wf_definitions WHERE namespace_id = $1 ORDER BY name, version DESC",
+        );
+        let rows = self.repo.read(statement.named("workflow.versions").bind(self.namespace)).await?;
+        rows.iter().map(|row| Ok((row.get("name")?, row.get("version")?))).collect()
+    }
+
+    /// How many runs each workflow has of each status. Counts the index, so its cost grows with the number of runs.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn counts(&self) -> Result<Vec<(String, Status, u64)>> {
+        let statement = Statement::new(
+            "SELECT workflow, status, count(*) AS runs FROM wf_runs WHERE namespace_id = $1 GROUP BY workflow, status",
+        );
+        let rows = self.repo.read(statement.named("workflow.counts").bind(self.namespace)).await?;
+        let read = |row: &Row| Ok((row.get("workflow")?, status(&row.get::<String>("status")?)?, row.get("runs")?));
+        rows.iter().map(read).collect()
     }
 }
 

@@ -127,12 +127,14 @@ impl Filter {
             return Err(refused(format!("{path:?} is no path in the context of runs"))
                 .with_help("it begins with context.initial. or context.attributes."));
         }
-        let field = JsonField::new("context", &keys).map_err(|error| refused(error.to_string()).with_source(error))?;
-        field
-            .equals(scalar(&value)?, 1)
+        let field = JsonField::new("context", &keys)
             .map_err(|error| refused(error.to_string()).with_source(error))?;
+        field.equals(scalar(&value)?, 1).map_err(|error| refused(error.to_string()).with_source(error))?;
         if self.context.len() >= Self::MAX_CONTEXT {
-            return Err(refused(format!("a search has at most {} conditions on the context", Self::MAX_CONTEXT)));
+            return Err(refused(format!(
+                "a search has at most {} conditions on the context",
+                Self::MAX_CONTEXT
+            )));
         }
         self.context.push((keys.into_iter().map(str::to_owned).collect(), value));
         Ok(self)
@@ -153,7 +155,9 @@ impl Filter {
                 "id" => filter.id(value),
                 "status" => filter.status(status(value).map_err(|_| wrong("a status"))?),
                 "status_in" => {
-                    let all = value.split(',').map(|word| status(word.trim()).map_err(|_| wrong("a list of statuses")));
+                    let all = value
+                        .split(',')
+                        .map(|word| status(word.trim()).map_err(|_| wrong("a list of statuses")));
                     filter.status_in(all.collect::<Result<Vec<_>>>()?)
                 }
                 "workflow" => filter.workflow(value),
@@ -182,7 +186,9 @@ fn unknown(name: &str) -> Error {
 
 /// A scalar as a parameter.
 pub(super) fn scalar(value: &Value) -> Result<Column> {
-    let refused = || Error::new(ErrorKind::InvalidInput, "the context is searched for a text, a number or a truth value");
+    let refused = || {
+        Error::new(ErrorKind::InvalidInput, "the context is searched for a text, a number or a truth value")
+    };
     Ok(match value {
         Value::Bool(value) => (*value).into(),
         Value::String(text) => text.as_str().into(),
@@ -228,7 +234,11 @@ mod tests {
             ("context.initial", "1"),
             ("context.initial.a'b", "1"),
         ] {
-            assert_eq!(*Filter::parse([(name, value)]).unwrap_err().kind(), ErrorKind::InvalidInput, "{name}");
+            assert_eq!(
+                *Filter::parse([(name, value)]).unwrap_err().kind(),
+                ErrorKind::InvalidInput,
+                "{name}"
+            );
         }
         assert!(Filter::new().context("initial.a", json!(null)).is_err());
         assert!(Filter::new().context("initial.a", json!([1])).is_err());
@@ -237,13 +247,10 @@ mod tests {
     #[test]
     fn words_become_values_of_their_kind() {
         let of = |text| Filter::parse([("context.initial.a", text)]).unwrap().context.remove(0).1;
-        assert_eq!([of("123"), of("\"123\""), of("true"), of("abc"), of("null")], [
-            json!(123),
-            json!("123"),
-            json!(true),
-            json!("abc"),
-            json!("null")
-        ]);
+        assert_eq!(
+            [of("123"), of("\"123\""), of("true"), of("abc"), of("null")],
+            [json!(123), json!("123"), json!(true), json!("abc"), json!("null")]
+        );
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Reading runs: for the runner as they are, with what happened since the last snapshot; for people with the whole history.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use mainstay_core::{Cursor, Page, PageSize};
 use mainstay_repo::{Row, Sql, Statement};
 use serde_json::Value;
 
@@ -12,7 +13,7 @@ use super::types::{Ended, Head, Lane, Loaded, Mail, Meta, Parent};
 use crate::definition::Workflow;
 use crate::error::{Error, Result};
 use crate::id::{DefinitionId, MailId, RunId};
-use crate::plan::{Outcome, Record, State, Status, resume};
+use crate::plan::{Fact, Outcome, Record, State, Status, resume};
 
 const METAS: Sql = Sql::per_dialect(
     "SELECT id, definition_id, workflow, version, business_key, queue, priority, fairness, parent_id, parent_attempt, \
@@ -56,6 +57,15 @@ const OURS: Sql = Sql::per_dialect(
     "SELECT id FROM wf_runs WHERE namespace_id = $1 AND id = ANY($2::bigint[])",
 );
 
+/// A commit may have left several records in one row: the page begins with the row that has the record after the last one.
+const PAGE: Sql = Sql::new(
+    "SELECT h.run_id, h.records FROM wf_history h WHERE h.run_id = $1 AND h.seq >= COALESCE((SELECT max(b.seq) FROM wf_history b \
+        WHERE b.run_id = $1 AND b.seq <= $2), 0) ORDER BY h.seq LIMIT $3",
+);
+const OUTPUTS_OF: Sql = Sql::per_dialect(
+    "SELECT run_id, step, kind, item, value FROM wf_outputs WHERE run_id = $1 AND step IN (SELECT value FROM json_each($2))",
+    "SELECT run_id, step, kind, item, value FROM wf_outputs WHERE run_id = $1 AND step = ANY($2::text[])",
+);
 const ENDED: Sql = Sql::new(
     "SELECT r.status, r.reason, r.ended_at, o.value FROM wf_runs r LEFT JOIN wf_outputs o \
         ON o.run_id = r.id AND o.step = '' AND o.kind = 4 AND o.item = 0 WHERE r.namespace_id = $1 AND r.id = $2",
@@ -162,6 +172,39 @@ impl Store {
         ours.iter().map(history).collect()
     }
 
+    /// A page of a run's history, from the beginning; `after` is the place of the last record of the page before.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound); as [`Store::load`].
+    pub async fn history(&self, run: RunId, size: PageSize, after: Option<u64>) -> Result<Page<Record>> {
+        let place = after.map_or(-1, |after| i64::try_from(after).unwrap_or(i64::MAX));
+        let surplus = i64::from(size.get()) + 2;
+        let results = self
+            .repo
+            .read_many(vec![
+                Statement::new(OURS).named("workflow.ours").bind(self.namespace).bind(vec![run.get()]),
+                Statement::new(PAGE).named("workflow.history_page").bind(run.get()).bind(place).bind(surplus),
+                Statement::new(CONTEXTS).named("workflow.contexts").bind(vec![run.get()]),
+            ])
+            .await?;
+        let mut results = results.into_iter();
+        let mut next = || results.next().unwrap_or_default();
+        let (ours, rows, contexts) = (next(), next(), next());
+        if ours.is_empty() {
+            return Err(Error::unknown_run(run));
+        }
+        let mut records = records_by_run(&rows)?.remove(&run.get()).unwrap_or_default();
+        records.retain(|record| after.is_none_or(|after| record.seq > after));
+        records.truncate(usize::try_from(size.get()).unwrap_or(usize::MAX).saturating_add(1));
+        let steps: BTreeSet<String> = records.iter().filter_map(|record| step_of(&record.fact)).collect();
+        let outputs = Statement::new(OUTPUTS_OF).named("workflow.outputs_of").bind(run.get());
+        let outputs = self.repo.read(outputs.bind(steps.into_iter().collect::<Vec<_>>())).await?;
+        let mut outputs = results_by_run(&outputs)?.remove(&run.get()).unwrap_or_default();
+        let mut inputs = inputs_by_run(&contexts)?;
+        outputs.give_back(&mut records, &inputs.remove(&run.get()).unwrap_or_default());
+        Ok(Page::from_surplus(records, size, |record| Cursor::new(record.seq.to_string())))
+    }
+
     /// How a run ended; nothing while it goes on.
     ///
     /// # Errors
@@ -224,22 +267,42 @@ fn histories(answers: Answers<'_>) -> Result<HashMap<i64, Vec<Record>>> {
     let mut next = || answers.next().unwrap_or_default();
     let (histories, outputs, contexts) = (next(), next(), next());
     let mut histories = records_by_run(&histories)?;
-    let mut results: HashMap<i64, Results> = HashMap::new();
-    for row in &outputs {
-        let results = results.entry(row.get("run_id")?).or_default();
-        let value = decode("result", &row.get::<String>("value")?)?;
-        results.insert(row.get("step")?, Slot::from_number(row.get("kind")?)?, row.get("item")?, value);
-    }
-    let mut inputs: HashMap<i64, Value> = HashMap::new();
-    for row in &contexts {
-        let mut context: Value = decode("input", &row.get::<String>("context")?)?;
-        inputs.insert(row.get("run_id")?, context.get_mut("initial").map(Value::take).unwrap_or_default());
-    }
+    let mut results = results_by_run(&outputs)?;
+    let mut inputs = inputs_by_run(&contexts)?;
     for (run, records) in &mut histories {
         let initial = inputs.remove(run).unwrap_or_default();
         results.remove(run).unwrap_or_default().give_back(records, &initial);
     }
     Ok(histories)
+}
+
+fn results_by_run(rows: &[Row]) -> Result<HashMap<i64, Results>> {
+    let mut results: HashMap<i64, Results> = HashMap::new();
+    for row in rows {
+        let results = results.entry(row.get("run_id")?).or_default();
+        let value = decode("result", &row.get::<String>("value")?)?;
+        results.insert(row.get("step")?, Slot::from_number(row.get("kind")?)?, row.get("item")?, value);
+    }
+    Ok(results)
+}
+
+fn inputs_by_run(rows: &[Row]) -> Result<HashMap<i64, Value>> {
+    let mut inputs: HashMap<i64, Value> = HashMap::new();
+    for row in rows {
+        let mut context: Value = decode("input", &row.get::<String>("context")?)?;
+        inputs.insert(row.get("run_id")?, context.get_mut("initial").map(Value::take).unwrap_or_default());
+    }
+    Ok(inputs)
+}
+
+/// The step whose result a record had.
+fn step_of(fact: &Fact) -> Option<String> {
+    match fact {
+        Fact::Ended { step, .. } | Fact::ItemSucceeded { step, .. } | Fact::Listed { step, .. } => {
+            Some(step.to_string())
+        }
+        _ => None,
+    }
 }
 
 pub(super) fn numbers(runs: &[RunId]) -> Vec<i64> {

@@ -48,6 +48,7 @@ pub use self::limits::{
     MAX_TELEMETRY_BYTES,
 };
 pub use self::migrations::COMPONENT;
+pub use self::nodes::NodeView;
 pub use self::pauses::Pause;
 pub use self::query::RunSummary;
 pub use self::queues::{MAX_RATE_PERIOD, Queue, QueueLimits, Rate};

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use mainstay_repo::{Batch, Sql, Statement};
+use mainstay_core::Timestamp;
+use mainstay_repo::{Batch, Row, Sql, Statement};
 
 use super::Store;
 use super::claim::key;
@@ -47,7 +48,47 @@ const LEAVE_TASKS: Sql = Sql::new(
     "UPDATE wf_tasks SET state = 1, node_id = NULL WHERE namespace_id = $1 AND state = 2 AND node_id = $2",
 );
 
+/// A node in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeView {
+    /// Which life.
+    pub node: NodeId,
+    /// Its name.
+    pub name: String,
+    /// When it began, by the database's clock.
+    pub started_at: Timestamp,
+    /// When it was heard of last.
+    pub seen_at: Timestamp,
+    /// Since when it is given up; such a node is listed while something is left in its hands.
+    pub dead_at: Option<Timestamp>,
+    /// How many tasks are in its hands.
+    pub tasks: u64,
+}
+
 impl Store {
+    /// The nodes that work on this namespace.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn nodes(&self) -> Result<Vec<NodeView>> {
+        let statement = Statement::new(
+            "SELECT id, name, started_at, seen_at, dead_at, (SELECT count(*) FROM wf_tasks t WHERE t.namespace_id = $1 \
+                AND t.state = 2 AND t.node_id = n.id) AS tasks FROM wf_nodes n WHERE namespace_id = $1 ORDER BY id",
+        );
+        let rows = self.repo.read(statement.named("workflow.nodes").bind(self.namespace)).await?;
+        let read = |row: &Row| {
+            Ok(NodeView {
+                node: NodeId(row.get("id")?),
+                name: row.get("name")?,
+                started_at: row.get("started_at")?,
+                seen_at: row.get("seen_at")?,
+                dead_at: row.get("dead_at")?,
+                tasks: row.get("tasks")?,
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
     /// A new life begins.
     ///
     /// # Errors

@@ -42,7 +42,8 @@ impl Store {
         let statement = Statement::new(
             "INSERT INTO wf_pauses (namespace_id, workflow, since) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
         );
-        let statement = statement.named("workflow.pause").bind(self.namespace).bind(workflow.unwrap_or_default());
+        let statement =
+            statement.named("workflow.pause").bind(self.namespace).bind(workflow.unwrap_or_default());
         self.repo.write(statement.bind(now)).await?;
         Ok(())
     }
@@ -58,7 +59,8 @@ impl Store {
         // Also when it was not: who resumed it may have died on the way.
         loop {
             let mut batch = Batch::new("workflow.come_back");
-            let back = Statement::new(COME_BACK).named("workflow.come_back").bind(self.namespace).bind(PORTION);
+            let back =
+                Statement::new(COME_BACK).named("workflow.come_back").bind(self.namespace).bind(PORTION);
             let back = batch.push(back);
             let outcome = self.repo.batch(batch).await?;
             let came = outcome.get(back).map_or(0, mainstay_repo::Written::rows_affected);

@@ -116,7 +116,13 @@ impl Store {
         Ok(Page::from_surplus(runs, size, |run| Cursor::new(run.run.to_string())))
     }
 
-    fn search(&self, filter: &Filter, order: Order, size: PageSize, after: Option<RunId>) -> Result<Statement> {
+    fn search(
+        &self,
+        filter: &Filter,
+        order: Order,
+        size: PageSize,
+        after: Option<RunId>,
+    ) -> Result<Statement> {
         let head = format!("SELECT {COLUMNS} FROM wf_runs r WHERE r.namespace_id = $1");
         let mut text = Building { sqlite: head.clone(), postgres: head, params: vec![self.namespace.into()] };
         match filter.id.as_deref().map(|id| (id, id.parse::<RunId>())) {
@@ -164,7 +170,12 @@ impl Store {
     }
 
     /// The index gives candidates, the document decides.
-    fn context_condition(&self, text: &mut Building, path: &[String], value: &serde_json::Value) -> Result<()> {
+    fn context_condition(
+        &self,
+        text: &mut Building,
+        path: &[String],
+        value: &serde_json::Value,
+    ) -> Result<()> {
         let keys: Vec<&str> = path.iter().map(String::as_str).collect();
         let place = text.params.len() + 1;
         let condition = JsonField::new("context", &keys)?.equals(scalar(value)?, place)?;

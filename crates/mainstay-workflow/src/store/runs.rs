@@ -9,8 +9,8 @@ use super::Store;
 use super::codec::{Slot, decode, status_text};
 use super::filter::document;
 use super::limits::{
-    MAX_ATTRIBUTES_BYTES, MAX_INPUT_BYTES, MAX_KEY_BYTES, MAX_NAME_BYTES, MAX_OUTPUT_BYTES, MAX_REASON_BYTES, check_name, cut,
-    encode,
+    MAX_ATTRIBUTES_BYTES, MAX_INPUT_BYTES, MAX_KEY_BYTES, MAX_NAME_BYTES, MAX_OUTPUT_BYTES, MAX_REASON_BYTES,
+    check_name, cut, encode,
 };
 use super::query::{COLUMNS, RunSummary, summary};
 use super::terms::terms;
@@ -31,7 +31,8 @@ pub struct StoredRun {
 /// The most runs that one portion of pruning removes.
 pub const MAX_PRUNE: u32 = 1_000;
 
-const OUTPUTS: Sql = Sql::new("SELECT step, kind, item, value FROM wf_outputs WHERE run_id = $1 AND kind <> 1");
+const OUTPUTS: Sql =
+    Sql::new("SELECT step, kind, item, value FROM wf_outputs WHERE run_id = $1 AND kind <> 1");
 const CONTEXT: Sql = Sql::per_dialect(
     "SELECT context FROM wf_contexts WHERE run_id = $1",
     "SELECT context::text AS context FROM wf_contexts WHERE run_id = $1",
@@ -102,8 +103,10 @@ impl Store {
         let parts = Parts::of(&run.context)?;
         let mut batch = Batch::new("workflow.put");
         let statement = Statement::new(PUT).named("workflow.put").bind(self.namespace).bind(id);
-        let statement = statement.bind(summary.workflow.as_str()).bind(summary.version).bind(summary.key.clone());
-        let statement = statement.bind(status_text(summary.status)).bind(Lane::DEFAULT_QUEUE).bind(summary.priority);
+        let statement =
+            statement.bind(summary.workflow.as_str()).bind(summary.version).bind(summary.key.clone());
+        let statement =
+            statement.bind(status_text(summary.status)).bind(Lane::DEFAULT_QUEUE).bind(summary.priority);
         let reason = summary.reason.as_deref().map(|reason| cut(reason, MAX_REASON_BYTES));
         let statement = statement.bind(reason).bind(summary.created_at).bind(summary.updated_at);
         batch.expect(Expect::ONE, statement.bind(summary.ended_at));
@@ -178,9 +181,7 @@ impl Store {
         if self.dialect() == Dialect::Sqlite {
             self.forget_terms(&mut batch, &runs).await?;
         }
-        for table in
-            ["wf_history", "wf_snapshots", "wf_outputs", "wf_contexts", "wf_tasks", "wf_timers"]
-        {
+        for table in ["wf_history", "wf_snapshots", "wf_outputs", "wf_contexts", "wf_tasks", "wf_timers"] {
             batch.push(by_run(table).bind(runs.clone()));
         }
         // Letters are found by two indexes: those that are unread or untaken, and those that their sender named.
@@ -200,10 +201,14 @@ impl Store {
 
     /// SQLite's index of the contexts has no order by run: what a run has there is computed again from its context.
     async fn forget_terms(&self, batch: &mut Batch, runs: &[i64]) -> Result<()> {
-        const CONTEXTS: &str = "SELECT run_id, context FROM wf_contexts WHERE run_id IN (SELECT value FROM json_each($1))";
+        const CONTEXTS: &str =
+            "SELECT run_id, context FROM wf_contexts WHERE run_id IN (SELECT value FROM json_each($1))";
         const FORGET: &str = "DELETE FROM wf_terms WHERE namespace_id = $1 AND run_id = $2 \
             AND term IN (SELECT value FROM json_each($3))";
-        let rows = self.repo.read(Statement::new(CONTEXTS).named("workflow.old_contexts").bind(runs.to_vec())).await?;
+        let rows = self
+            .repo
+            .read(Statement::new(CONTEXTS).named("workflow.old_contexts").bind(runs.to_vec()))
+            .await?;
         for row in rows {
             let context: Value = decode("context", &row.get::<String>("context")?)?;
             let statement = Statement::new(FORGET).named("workflow.forget_terms").bind(self.namespace);
@@ -228,7 +233,10 @@ struct Parts {
 impl Parts {
     fn of(context: &Value) -> Result<Self> {
         let wrong = || {
-            Error::new(ErrorKind::InvalidInput, "a context is an object with initial, attributes, steps and result, each of which may be missing")
+            Error::new(
+                ErrorKind::InvalidInput,
+                "a context is an object with initial, attributes, steps and result, each of which may be missing",
+            )
         };
         let members = context.as_object().ok_or_else(wrong)?;
         let (mut searched, mut outputs) = (Map::new(), Vec::new());
@@ -242,11 +250,19 @@ impl Parts {
                     encode("attributes", value, MAX_ATTRIBUTES_BYTES)?;
                     searched.insert(name.clone(), value.clone());
                 }
-                "result" => outputs.push((String::new(), Slot::Run, encode("result of a run", value, MAX_OUTPUT_BYTES)?)),
+                "result" => outputs.push((
+                    String::new(),
+                    Slot::Run,
+                    encode("result of a run", value, MAX_OUTPUT_BYTES)?,
+                )),
                 "steps" => {
                     for (step, value) in value.as_object().ok_or_else(wrong)? {
                         check_name("key of a step", step, MAX_NAME_BYTES * 2)?;
-                        outputs.push((step.clone(), Slot::Step, encode("result of a step", value, MAX_OUTPUT_BYTES)?));
+                        outputs.push((
+                            step.clone(),
+                            Slot::Step,
+                            encode("result of a step", value, MAX_OUTPUT_BYTES)?,
+                        ));
                     }
                 }
                 _ => return Err(wrong()),
@@ -270,7 +286,9 @@ fn with_outputs(mut context: Value, rows: &[Row]) -> Result<Value> {
                     items.insert(row.get::<i64>("item")?.to_string(), value);
                 }
             }
-            Slot::Run => drop(context.as_object_mut().map(|members| members.insert("result".to_owned(), value))),
+            Slot::Run => {
+                drop(context.as_object_mut().map(|members| members.insert("result".to_owned(), value)))
+            }
             Slot::Element | Slot::List => {}
         }
     }

@@ -94,8 +94,9 @@ impl Store {
         for _ in 0..ATTEMPTS {
             // Of two with the same token the later one is told of the first.
             let mut tokens = BTreeSet::new();
-            let (now, later): (Vec<Birth>, Vec<Birth>) =
-                group.into_iter().partition(|birth| birth.token.clone().is_none_or(|token| tokens.insert(token)));
+            let (now, later): (Vec<Birth>, Vec<Birth>) = group
+                .into_iter()
+                .partition(|birth| birth.token.clone().is_none_or(|token| tokens.insert(token)));
             let mut batch = Batch::new("workflow.start");
             self.write_births(&mut batch, &now)?;
             let mut active = BTreeMap::new();

@@ -95,7 +95,8 @@ async fn many_at_once_on_one_run_are_written_one_after_the_other() {
         let flow = Definition::new("wide", 1)
             .node(Node::task("fan", ["ok"]).on("ok", (0..16).map(|at| format!("w{at:02}"))));
         let flow = (0..16)
-            .fold(flow, |flow, at| flow.node(Node::task(&format!("w{at:02}"), ["ok"]).on("ok", ["end"])));
+            .fold(flow, |flow, at| flow.node(Node::task(&format!("w{at:02}"), ["ok"]).on("ok", ["meet"])))
+            .node(Node::task("meet", ["ok"]).on("ok", ["end"]));
         let world = Arc::new(World::of(database, flow.done("end").build().unwrap()).await);
         let head = world.go(&world.begin().await, "fan", "ok").await;
         let mut workers = Vec::new();

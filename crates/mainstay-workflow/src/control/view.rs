@@ -1,0 +1,94 @@
+//! What operators see.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::definition::Workflow;
+use crate::graph::StepKey;
+use crate::plan::{Awaited, Effect, State, Status, awaited, outstanding};
+use crate::store::{RunSummary, StoredRun};
+
+/// A workflow in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkflowSummary {
+    /// Its name.
+    pub name: String,
+    /// Its versions, the highest first.
+    pub versions: Vec<u32>,
+    /// Whether it is held back.
+    pub paused: bool,
+    /// How many runs it has, by status.
+    pub runs: BTreeMap<Status, u64>,
+}
+
+/// A run with all that is to be seen of it.
+#[derive(Debug, Clone)]
+pub struct RunView {
+    /// What it is and how far it came.
+    pub summary: RunSummary,
+    /// The workflow that it is pinned to; none for a run that came from elsewhere.
+    pub workflow: Option<Workflow>,
+    /// Its state; none for a run that came from elsewhere.
+    pub state: Option<State>,
+    /// What is under way: tasks, children, timers.
+    pub outstanding: Vec<Effect>,
+    /// The signals that would wake it.
+    pub awaited: Vec<Awaited>,
+    /// Steps whose compensation failed: somebody has to look at these.
+    pub not_undone: Vec<StepKey>,
+    /// Input, attributes, results; as in [`StoredRun::context`].
+    pub context: Value,
+    /// What the host wants on each telemetry event.
+    pub telemetry: Value,
+    /// Words to find the workflow by.
+    pub tags: BTreeSet<String>,
+    /// What the host remembers with the workflow.
+    pub metadata: BTreeMap<String, Value>,
+    /// The runs that it started, the earliest first; at most a page of the largest size.
+    pub children: Vec<RunSummary>,
+    /// How many letters it has not read.
+    pub unread: usize,
+}
+
+impl RunView {
+    /// A run that is kept, as far as every run is.
+    pub(super) fn kept(stored: StoredRun, children: Vec<RunSummary>) -> Self {
+        Self {
+            summary: stored.summary,
+            workflow: None,
+            state: None,
+            outstanding: Vec::new(),
+            awaited: Vec::new(),
+            not_undone: Vec::new(),
+            context: stored.context,
+            telemetry: Value::Null,
+            tags: BTreeSet::new(),
+            metadata: BTreeMap::new(),
+            children,
+            unread: 0,
+        }
+    }
+
+    /// Adds what only a run that the engine moves has.
+    pub(super) fn move_in(&mut self, flow: Workflow, state: State) {
+        self.outstanding = outstanding(&flow, &state);
+        self.awaited = awaited(&flow, &state);
+        self.not_undone = state.not_undone(&flow);
+        self.tags.clone_from(&flow.graph().tags);
+        self.metadata.clone_from(&flow.graph().metadata);
+        self.workflow = Some(flow);
+        self.state = Some(state);
+    }
+}
+
+/// How to draw a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Picture {
+    /// A static picture with words.
+    Svg,
+    /// For Graphviz.
+    Dot,
+    /// For a terminal.
+    Text,
+}
