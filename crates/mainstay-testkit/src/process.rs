@@ -73,6 +73,15 @@ impl Victim {
         }
     }
 
+    /// Sends it a signal by its name, such as `STOP` or `CONT`.
+    ///
+    /// # Panics
+    /// When the signal cannot be sent.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "SIG{name} cannot be sent");
+    }
+
     /// Kills it (SIGKILL) and returns every whole line that it wrote.
     ///
     /// # Panics

@@ -37,3 +37,4 @@ mod tls;
 mod topology;
 mod transactions;
 mod values;
+mod workflows;

@@ -35,9 +35,18 @@ impl Core {
     pub(super) fn claimed(&mut self, claimed: Vec<Claimed>) {
         for claimed in claimed {
             let run = claimed.key.run;
-            if self.cells.contains_key(&run) {
+            // A task that another node gave out says that the run has moved since it was read here.
+            if self.cells.get(&run).is_some_and(|cell| cell.knows(&claimed.key.attempt)) {
                 self.hold(claimed);
                 continue;
+            }
+            if let Some(cell) = self.cells.get_mut(&run) {
+                if cell.busy && !self.arrivals.contains_key(&run) {
+                    // What is under way may well have given it out; it is looked at again afterwards.
+                    cell.later.push(claimed);
+                    continue;
+                }
+                cell.busy = true;
             }
             let is_new = !self.arrivals.contains_key(&run);
             self.arrivals.entry(run).or_default().claimed.push(claimed);
@@ -98,6 +107,7 @@ impl Core {
                     cell.head = head;
                     cell.results = results;
                     cell.busy = false;
+                    cell.fresh = true;
                 }
                 None => {
                     let mut cell = Cell::new(head, Arc::clone(registered), results);
@@ -119,6 +129,9 @@ impl Core {
                 self.watchers.remove(run);
             }
             arrivals.claimed.into_iter().for_each(|claimed| self.hold(claimed));
+            let later =
+                self.cells.get_mut(run).map(|cell| std::mem::take(&mut cell.later)).unwrap_or_default();
+            later.into_iter().for_each(|claimed| self.hold(claimed));
             self.put(*run, Item::tick());
         }
         self.forget();

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::engine::registry::Registered;
 use crate::handler::Results;
-use crate::plan::{Attempt, Input};
-use crate::store::{Head, Mail};
+use crate::plan::{Attempt, Effect, Input, outstanding};
+use crate::store::{Claimed, Head, Mail};
 
 /// A cached run.
 pub(super) struct Cell {
@@ -24,8 +24,12 @@ pub(super) struct Cell {
     pub(super) busy: bool,
     /// It stands in the list of runs to decide.
     pub(super) queued: bool,
+    /// Nobody can have moved it since it was read: what it refuses is refused.
+    pub(super) fresh: bool,
     /// There may be mail, or a timer may be due.
     pub(super) woken: bool,
+    /// Attempts that were claimed while something was under way.
+    pub(super) later: Vec<Claimed>,
     /// The attempts that are leased to this node.
     pub(super) held: HashMap<Attempt, Held>,
 }
@@ -74,14 +78,29 @@ impl Cell {
             inbox: VecDeque::new(),
             busy: false,
             queued: false,
+            fresh: true,
             woken: false,
+            later: Vec::new(),
             held: HashMap::new(),
         }
     }
 
+    /// Whether the run as it is known here has given this attempt out. If not, somebody else has moved it.
+    pub(super) fn knows(&self, attempt: &Attempt) -> bool {
+        outstanding(&self.registered.flow, &self.head.state).iter().any(|effect| match effect {
+            Effect::Run { attempt: out, .. } | Effect::StartChild { attempt: out, .. } => out == attempt,
+            _ => false,
+        })
+    }
+
     /// Whether nothing would be lost by forgetting it.
     pub(super) fn is_idle(&self) -> bool {
-        !self.busy && !self.queued && !self.woken && self.inbox.is_empty() && self.held.is_empty()
+        !self.busy
+            && !self.queued
+            && !self.woken
+            && self.inbox.is_empty()
+            && self.held.is_empty()
+            && self.later.is_empty()
     }
 
     /// The caller's metadata for telemetry.

@@ -31,6 +31,8 @@ pub(super) enum Decision {
     Move(Decided),
     /// An attempt wants a transaction.
     Transaction(Attempt),
+    /// It refuses something, perhaps only because it was moved elsewhere: it is to be read again.
+    Doubt,
     /// What it was asked cannot be decided with the graph that is registered.
     Broken(Refusal),
 }
@@ -58,7 +60,15 @@ pub(super) fn decide(
         let is_alone = item.is_alone();
         match decided.take(cell, &flow, item, around) {
             Took::Moved => {}
-            Took::Refused(source) => refused.push(source),
+            Took::Refused(item) if cell.fresh => refused.push(item.source),
+            Took::Refused(item) => {
+                cell.inbox.push_front(item);
+                if decided.taken.is_empty() {
+                    return Decision::Doubt;
+                }
+                // First what is not in doubt.
+                break;
+            }
             Took::TooLarge(item, error) => return again(cell, run, around, refused, decided, item, &error),
             Took::Broken(item, refusal) => {
                 cell.inbox.push_front(item);
@@ -105,7 +115,7 @@ pub(super) fn put_back(cell: &mut Cell, taken: Vec<Item>) {
 /// What became of an item.
 enum Took {
     Moved,
-    Refused(Source),
+    Refused(Item),
     TooLarge(Item, Error),
     Broken(Item, Refusal),
 }
@@ -128,15 +138,15 @@ impl Decided {
         let (input, has_batch) = match &item.what {
             What::Input(input) => (input.clone(), false),
             What::Batch(input, _) => (input.clone(), true),
-            What::Transaction => return Took::Refused(item.source),
+            What::Transaction => return Took::Refused(item),
         };
-        let Some(commit) = self.commit.as_mut() else { return Took::Refused(item.source) };
+        let Some(commit) = self.commit.as_mut() else { return Took::Refused(item) };
         let state = commit.state().unwrap_or(&cell.head.state);
         match transition(flow, state, input, around.now) {
             Err(Refusal::Corrupt(corrupt)) => Took::Broken(item, Refusal::Corrupt(corrupt)),
             Err(refusal) => {
                 tracing::debug!(run = %self.run, source = ?item.source, %refusal, "refused");
-                Took::Refused(item.source)
+                Took::Refused(item)
             }
             Ok(next) => match self.keep(cell, flow, &item.source, next, around) {
                 Err(error) => Took::TooLarge(item, error),

@@ -97,6 +97,8 @@ pub(crate) enum Reserved {
     },
     /// The run has moved, or it is not known whether it is there: read it and decide again.
     Again(Option<Error>),
+    /// The run refuses its answer, as far as this node knows; nothing of it is there.
+    Refused,
     /// The attempt failed; nothing of it is there.
     Failed(crate::handler::StepError),
 }

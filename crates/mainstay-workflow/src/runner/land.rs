@@ -123,6 +123,7 @@ impl Core {
         for attempt in leased {
             self.lease(run, attempt);
         }
+        self.look_again(run);
         if is_ended {
             self.announce(run);
             if let Some(parent) = parent {
@@ -136,6 +137,12 @@ impl Core {
         } else {
             self.forget();
         }
+    }
+
+    /// What was claimed while something was under way.
+    pub(super) fn look_again(&mut self, run: RunId) {
+        let later = self.cells.get_mut(&run).map(|cell| std::mem::take(&mut cell.later)).unwrap_or_default();
+        self.claimed(later);
     }
 
     /// An attempt is not wanted any more: if it runs here it is told to stop, if it has not begun it is answered.
@@ -196,6 +203,7 @@ impl Core {
                     put_back(cell, decided.taken);
                 }
                 self.mark(run);
+                self.look_again(run);
             }
         }
     }
@@ -311,6 +319,7 @@ impl Core {
                     if let Some(cell) = self.cells.get_mut(&run) {
                         (cell.busy, cell.woken) = (false, true);
                         self.mark(run);
+                        self.look_again(run);
                     }
                 }
             }
@@ -320,6 +329,7 @@ impl Core {
                         cell.busy = false;
                         cell.inbox.push_back(Item::tick());
                         self.mark(run);
+                        self.look_again(run);
                     }
                 }
                 delivered.into_iter().for_each(|(run, mail)| self.delivered(run, mail));

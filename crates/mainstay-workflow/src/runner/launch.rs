@@ -103,6 +103,7 @@ impl Core {
         let mut refused = Vec::new();
         let around = Around { now, node: self.node, leases, config: &self.config };
         let decision = decide(cell, run, &around, &mut refused);
+        cell.fresh = false;
         let has_more = !cell.inbox.is_empty();
         self.settle(run, refused);
         match decision {
@@ -114,6 +115,10 @@ impl Core {
             }
             Decision::Transaction(attempt) => {
                 self.transact(run, attempt);
+                None
+            }
+            Decision::Doubt => {
+                self.reload(run);
                 None
             }
             Decision::Broken(refusal) => {

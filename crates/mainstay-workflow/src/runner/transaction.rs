@@ -88,6 +88,17 @@ impl Core {
                 }
                 self.reload(run);
             }
+            Reserved::Refused => {
+                // If the run has moved on, this answer is refused too. If not, another attempt begins.
+                if self
+                    .cells
+                    .get(&run)
+                    .is_some_and(|cell| matches!(cell.held.get(&attempt), Some(Held::Running(_))))
+                {
+                    self.put_withdrawn(run, attempt);
+                }
+                self.reload(run);
+            }
             Reserved::Failed(error) => {
                 if let Some(cell) = self.cells.get_mut(&run) {
                     cell.busy = false;
@@ -96,6 +107,7 @@ impl Core {
                     }
                 }
                 self.mark(run);
+                self.look_again(run);
             }
         }
     }
@@ -148,7 +160,7 @@ impl Errand {
                 return Err(Reserved::Failed(StepError::fatal(corrupt.to_string())));
             }
             // Its run has moved on without it: nothing of it is wanted.
-            Err(_) => return Err(Reserved::Again(None)),
+            Err(_) => return Err(Reserved::Refused),
         };
         let mut decided = Decided::new(self.run, Commit::new(&self.head, now));
         let source = Source::Attempt(self.attempt.clone());

@@ -1,0 +1,288 @@
+//! Workers of workflows that are killed, stopped and cut off: no run is stuck, none is lost, each `tx` step took effect exactly once, each
+//! ordinary step at least once.
+//!
+//! `MAINSTAY_SOAK=1` kills for long; `MAINSTAY_SEED` repeats the choices of a run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+use std::time::Duration;
+
+use mainstay_conformance::trips;
+use mainstay_repo::{Repo, Row, Statement, Target};
+use mainstay_testkit::{PostgresDatabase, PrivateCluster, Random, SqliteFile, Victim, environment, pause};
+use mainstay_workflow::store::{COMPONENT, Store};
+use mainstay_workflow::{Fact, Fault, RunId};
+
+use crate::support::soon;
+
+fn kills(usual: u32, soak: u32) -> u32 {
+    if environment::soaks() { soak } else { usual }
+}
+
+async fn prepare(url: &str) {
+    let repo = Repo::connect(url).await.unwrap();
+    repo.migrator().migrate(&COMPONENT, Target::Latest).await.unwrap();
+    repo.migrator().migrate(&trips::COMPONENT, Target::Latest).await.unwrap();
+    soon(repo.close()).await;
+}
+
+fn worker(url: &str, runs: u32, pause_ms: u32) -> Victim {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crash-worker"));
+    command.args([url, &runs.to_string(), &pause_ms.to_string()]);
+    let victim = Victim::spawn(command);
+    victim.wait_until("a running engine", |lines| !lines.is_empty());
+    victim
+}
+
+/// The runs that a worker said something of.
+#[derive(Default)]
+struct Told {
+    started: BTreeSet<String>,
+    signalled: BTreeSet<String>,
+    ended: BTreeSet<String>,
+}
+
+impl Told {
+    fn hear(&mut self, lines: &[String]) {
+        for line in lines {
+            match line.split(' ').collect::<Vec<_>>().as_slice() {
+                ["started", run] => drop(self.started.insert((*run).to_owned())),
+                ["signalled", run] => drop(self.signalled.insert((*run).to_owned())),
+                ["ended", run] => drop(self.ended.insert((*run).to_owned())),
+                ["err", ..] => {}
+                other => assert_eq!(other, ["ready"]),
+            }
+        }
+    }
+}
+
+fn ended(lines: &[String]) -> usize {
+    lines.iter().filter(|line| line.starts_with("ended ")).count()
+}
+
+/// Signals the runs whose signal was lost with its sender, lets a last worker end everything, and looks.
+async fn settle(url: &str, told: &Told) {
+    let repo = soon(Repo::connect(url)).await.unwrap();
+    let engine = mainstay_workflow::Engine::builder(repo.clone()).without_workers().start().await.unwrap();
+    // A start that nobody was told of, and one whose starter died before it signalled, wait for ever without this.
+    let open = Statement::new("SELECT id FROM wf_runs WHERE ended_at IS NULL AND workflow = 'trip'");
+    for run in numbers(&soon(repo.read(open)).await.unwrap()) {
+        soon(engine.signal(run, "go", serde_json::Value::Null)).await.unwrap();
+    }
+    soon(repo.close()).await;
+    until_settled(url).await;
+    check(url, told).await;
+}
+
+fn numbers(rows: &[Row]) -> Vec<RunId> {
+    rows.iter().map(|row| RunId::from_stored(row.get("id").unwrap())).collect()
+}
+
+/// Lets workers run until no run is open. A SQLite file is looked at between two workers, because it has one process at a time.
+async fn until_settled(url: &str) {
+    let is_file = url.starts_with("sqlite");
+    let mut last = Some(worker(url, 0, 0));
+    for round in 0.. {
+        pause(Duration::from_millis(300));
+        if is_file {
+            last = None;
+        }
+        let repo = soon(Repo::connect(url)).await.unwrap();
+        let left = Statement::new("SELECT id, status FROM wf_runs WHERE ended_at IS NULL");
+        let left = soon(repo.read(left)).await.unwrap();
+        if left.is_empty() {
+            soon(repo.close()).await;
+            return;
+        }
+        if round >= 60 {
+            panic!("{} runs are stuck: {}", left.len(), picture(&repo, &left).await);
+        }
+        soon(repo.close()).await;
+        last = Some(last.take().unwrap_or_else(|| worker(url, 0, 0)));
+    }
+}
+
+/// What there is of the first of the runs that are stuck.
+async fn picture(repo: &Repo, left: &[Row]) -> String {
+    let first: i64 = left[0].get("id").unwrap();
+    let store = soon(Store::open(repo, "default")).await.unwrap();
+    let history = soon(store.histories(&[RunId::from_stored(first)])).await.unwrap();
+    let history: Vec<String> =
+        history.iter().flat_map(|(_, records)| records).map(|record| format!("{:?}", record.fact)).collect();
+    let mut text = format!("{:?}\n{}", left[0], history.join("\n"));
+    for rows in [
+        "SELECT * FROM wf_tasks WHERE run_id = $1",
+        "SELECT * FROM wf_mail WHERE run_id = $1",
+        "SELECT * FROM wf_timers WHERE run_id = $1",
+    ] {
+        let rows = soon(repo.read(Statement::new(rows).bind(first))).await.unwrap();
+        text.push_str(&format!("\n{rows:?}"));
+    }
+    text
+}
+
+async fn check(url: &str, told: &Told) {
+    let repo = soon(Repo::connect(url)).await.unwrap();
+    let runs = Statement::new("SELECT id, workflow, status FROM wf_runs");
+    let mut expected: BTreeMap<(String, &str), ()> = BTreeMap::new();
+    let mut attempted: BTreeSet<(String, &str)> = BTreeSet::new();
+    let mut known = BTreeSet::new();
+    for row in soon(repo.read(runs)).await.unwrap() {
+        let (id, workflow): (i64, String) = (row.get("id").unwrap(), row.get("workflow").unwrap());
+        let run = RunId::from_stored(id).to_string();
+        assert_eq!(row.get::<String>("status").unwrap(), "completed", "{run}");
+        if workflow == "leg" {
+            expected.insert((run.clone(), "ride"), ());
+        } else {
+            expected.extend(trips::TX_STEPS.map(|step| ((run.clone(), step), ())));
+            attempted.extend(trips::PLAIN_STEPS.map(|step| (run.clone(), step)));
+        }
+        known.insert(run);
+    }
+    let lost: Vec<_> = told.started.iter().filter(|run| !known.contains(*run)).collect();
+    assert!(lost.is_empty(), "acknowledged and not there: {lost:?}");
+    let (effects, attempts) = soon(trips::counts(&repo)).await.unwrap();
+    let mut found = BTreeSet::new();
+    for row in &effects {
+        let (run, step, times): (String, String, i64) = of(row);
+        assert_eq!(times, 1, "{step} of {run} took effect {times} times");
+        found.insert((run, step));
+    }
+    let expected: BTreeSet<(String, String)> =
+        expected.into_keys().map(|(run, step)| (run, step.to_owned())).collect();
+    assert_eq!(found, expected, "each tx step of each run took effect");
+    let tried: BTreeSet<(String, String)> = attempts.iter().map(|row| (of(row).0, of(row).1)).collect();
+    let missing: Vec<_> =
+        attempted.iter().filter(|(run, step)| !tried.contains(&(run.clone(), (*step).to_owned()))).collect();
+    assert!(missing.is_empty(), "never run: {missing:?}");
+    let left = Statement::new("SELECT run_id FROM wf_tasks");
+    let left = soon(repo.read(left)).await.unwrap();
+    assert!(left.is_empty(), "tasks of ended runs: {left:?}");
+    soon(repo.close()).await;
+}
+
+fn of(row: &Row) -> (String, String, i64) {
+    (row.get("run").unwrap(), row.get("step").unwrap(), row.get("times").unwrap())
+}
+
+/// Kills one worker after the other, each after a random number of ended runs and a random pause.
+async fn kill_workers(url: &str, kills: u32, mut random: Random) {
+    prepare(url).await;
+    let mut told = Told::default();
+    for _ in 0..kills {
+        let victim = worker(url, 20, 2);
+        let wanted = usize::try_from(random.below(25)).unwrap();
+        victim.wait_until("ended runs", |lines| ended(lines) >= wanted);
+        pause(Duration::from_micros(random.below(60_000)));
+        told.hear(&victim.kill());
+    }
+    settle(url, &told).await;
+    assert!(told.started.len() > usize::try_from(kills).unwrap(), "the workers worked");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn crash_of_workflow_workers_on_sqlite() {
+    let file = SqliteFile::create();
+    let random = Random::from_environment("crash_of_workflow_workers_on_sqlite");
+    kill_workers(file.url(), kills(12, 1_500), random).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn crash_of_workflow_workers_on_postgres() {
+    let database = PostgresDatabase::create();
+    let random = Random::from_environment("crash_of_workflow_workers_on_postgres");
+    kill_workers(database.url(), kills(8, 1_500), random).await;
+}
+
+/// Two nodes, of which one or the other is killed while both work.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn crash_of_one_of_two_workflow_nodes() {
+    let database = PostgresDatabase::create();
+    let url = database.url();
+    let mut random = Random::from_environment("crash_of_one_of_two_workflow_nodes");
+    prepare(url).await;
+    let mut told = Told::default();
+    let mut nodes = [worker(url, 10, 2), worker(url, 10, 2)];
+    for _ in 0..kills(6, 800) {
+        let which = usize::try_from(random.below(2)).unwrap();
+        let before = ended_of(&nodes[which]);
+        nodes[which].wait_until("ended runs", |lines| ended(lines) > before);
+        pause(Duration::from_micros(random.below(300_000)));
+        let victim = std::mem::replace(&mut nodes[which], worker(url, 10, 2));
+        told.hear(&victim.kill());
+    }
+    for node in nodes {
+        told.hear(&node.kill());
+    }
+    settle(url, &told).await;
+}
+
+fn ended_of(node: &Victim) -> usize {
+    let mut count = 0;
+    node.wait_until("what it has said", |lines| {
+        count = ended(lines);
+        true
+    });
+    count
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn crash_of_postgres_under_workflow_workers() {
+    let cluster = PrivateCluster::start();
+    let database = cluster.database();
+    let url = database.url();
+    let mut random = Random::from_environment("crash_of_postgres_under_workflow_workers");
+    prepare(url).await;
+    let node = worker(url, 10, 2);
+    for _ in 0..kills(3, 200) {
+        let before = ended_of(&node);
+        node.wait_until("ended runs", |lines| ended(lines) >= before + 10);
+        pause(Duration::from_micros(random.below(50_000)));
+        cluster.kill();
+        cluster.resume();
+    }
+    let before = ended_of(&node);
+    node.wait_until("ended runs after the last restart", |lines| ended(lines) >= before + 20);
+    let mut told = Told::default();
+    told.hear(&node.kill());
+    settle(url, &told).await;
+}
+
+/// A node that stands still for longer than its lease: another one takes over, and what the first one answers late is refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn crash_of_a_lease_of_a_node_that_stands_still() {
+    let database = PostgresDatabase::create();
+    let url = database.url();
+    prepare(url).await;
+    // Its handlers take long, so that many are under way when it stops.
+    let slow = worker(url, 20, 400);
+    slow.wait_until("started runs", |lines| lines.len() > 20);
+    pause(Duration::from_millis(150));
+    slow.signal("STOP");
+    let other = worker(url, 0, 0);
+    let repo = soon(Repo::connect(url)).await.unwrap();
+    let store = soon(Store::open(&repo, "default")).await.unwrap();
+    soon(async {
+        while lost(&repo, &store).await == 0 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await;
+    slow.signal("CONT");
+    // It finds out that it was given up, begins another life, and goes on.
+    let before = ended_of(&slow);
+    slow.wait_until("ended runs in its second life", |lines| ended(lines) > before + 20);
+    let mut told = Told::default();
+    told.hear(&slow.kill());
+    told.hear(&other.kill());
+    soon(repo.close()).await;
+    settle(url, &told).await;
+}
+
+/// How many attempts were counted as lost.
+async fn lost(repo: &Repo, store: &Store) -> usize {
+    let runs = soon(repo.read(Statement::new("SELECT id FROM wf_runs"))).await.unwrap();
+    let histories = soon(store.histories(&numbers(&runs))).await.unwrap();
+    let records = histories.iter().flat_map(|(_, history)| history);
+    records.filter(|record| matches!(record.fact, Fact::AttemptFailed { fault: Fault::Lost, .. })).count()
+}
