@@ -12,7 +12,7 @@ pub use serde_json::Value;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::handler::{StepError, StepResult};
-use crate::{Retry, StartRequest, Version};
+use crate::{Engine, Retry, RunId, StartRequest, Version};
 
 #[doc(hidden)]
 pub use answer::{
@@ -45,6 +45,28 @@ pub trait TypedWorkflow {
             Some(key) => request.key(&key),
             None => request,
         })
+    }
+
+    /// Starts a run. When this returns, it is durable.
+    ///
+    /// # Errors
+    /// As [`request`](Self::request) and [`Engine::start`].
+    fn start(engine: &Engine, input: &Self::Input) -> impl Future<Output = Result<RunId>> + Send {
+        let request = Self::request(input);
+        async move { engine.start(request?).await }
+    }
+
+    /// Starts a run together with what the host writes in the same transaction: both are there, or neither.
+    ///
+    /// # Errors
+    /// As [`request`](Self::request) and [`Engine::start_in`].
+    fn start_in(
+        engine: &Engine,
+        transaction: &mut Transaction,
+        input: &Self::Input,
+    ) -> impl Future<Output = Result<RunId>> + Send {
+        let request = Self::request(input);
+        async move { engine.start_in(transaction, request?).await }
     }
 }
 
@@ -248,9 +270,19 @@ impl Signal {
         &self.payload
     }
 
-    /// What comes with it, for keeps.
-    #[must_use]
-    pub fn into_payload(self) -> Value {
-        self.payload
+    /// Sends it to a run.
+    ///
+    /// # Errors
+    /// As [`Engine::signal`].
+    pub async fn send(self, engine: &Engine, run: RunId) -> Result<()> {
+        engine.signal(run, self.name, self.payload).await
+    }
+
+    /// Sends it together with what the host writes in the same transaction.
+    ///
+    /// # Errors
+    /// As [`Engine::signal_in`].
+    pub async fn send_in(self, engine: &Engine, transaction: &mut Transaction, run: RunId) -> Result<()> {
+        engine.signal_in(transaction, run, self.name, self.payload).await
     }
 }

@@ -1,0 +1,124 @@
+//! Orders on both databases, with workers that are killed.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests: a panic is how they fail")]
+
+use std::process::Command;
+
+use mainstay_repo::Repo;
+use mainstay_testkit::{Random, TestDatabase, Victim, eventually, for_each_database, golden};
+use mainstay_workflow::plan::Outcome;
+use mainstay_workflow::typed::{TypedVersion as _, TypedWorkflow as _};
+use mainstay_workflow::{Engine, RunId, render};
+use order_workflow::flow::{Card, Order, OrderFlow};
+use order_workflow::{engine, open, store};
+
+const GOOD: &str = "5100-1";
+const BAD: &str = "4000-1";
+
+fn order(id: u32, card: &str, address: &str) -> Order {
+    Order { id, item: "book".to_owned(), cents: 990, card: card.to_owned(), address: address.to_owned() }
+}
+
+async fn shop(db: &TestDatabase, pieces: u32) -> Repo {
+    let repo = open(db.url()).await.unwrap();
+    store::deliver_stock(&repo, "book", pieces).await.unwrap();
+    repo
+}
+
+async fn begin(engine: &Engine, order: Order) -> RunId {
+    OrderFlow::start(engine, &order).await.unwrap()
+}
+
+async fn end(engine: &Engine, run: RunId) -> Outcome {
+    engine.wait(run).await.unwrap().outcome
+}
+
+#[test]
+fn the_picture_in_the_documentation_is_that_of_the_workflow() {
+    let flow = OrderFlow::version().workflow.unwrap();
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/order-workflow.svg");
+    golden::check(file, &render::svg(&flow, None));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn orders_go_their_ways() {
+    for_each_database(async |db| {
+        let repo = shop(db, 3).await;
+        let engine = engine(&repo).start().await.unwrap();
+        let plain = begin(&engine, order(1, GOOD, "here")).await;
+        let declined = begin(&engine, order(2, BAD, "here")).await;
+        let lost = begin(&engine, order(3, GOOD, "nowhere")).await;
+        let twice = OrderFlow::start(&engine, &order(2, GOOD, "here")).await.unwrap_err();
+        assert!(twice.to_string().contains(&declined.to_string()), "{twice}");
+
+        // The signal may come before the run waits for it.
+        OrderFlow::card(&Card(GOOD.to_owned())).unwrap().send(&engine, declined).await.unwrap();
+        assert_eq!(end(&engine, plain).await, Outcome::Completed);
+        assert_eq!(end(&engine, declined).await, Outcome::Completed);
+        assert_eq!(end(&engine, lost).await, Outcome::Failed);
+        // The third one's piece, payment and line are taken back.
+        assert_eq!(store::books(&repo).await.unwrap(), [1, 2, 2, 2]);
+
+        let last = begin(&engine, order(4, GOOD, "here")).await;
+        assert_eq!(end(&engine, last).await, Outcome::Completed);
+        let sold_out = begin(&engine, order(5, GOOD, "here")).await;
+        assert_eq!(end(&engine, sold_out).await, Outcome::Completed);
+        assert_eq!(
+            store::books(&repo).await.unwrap(),
+            [0, 3, 3, 4],
+            "the fifth customer gets a letter and no book"
+        );
+        engine.stop().await;
+    })
+    .await;
+}
+
+/// Workers are killed while they are at it; others go on. Each order is paid, booked and delivered once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn crash_orders_survive_workers_that_are_killed() {
+    const ORDERS: u32 = 40;
+    const KILLS: usize = 4;
+    for_each_database(async |db| {
+        let repo = shop(db, ORDERS).await;
+        let client = engine(&repo).without_workers().start().await.unwrap();
+        let mut runs = Vec::new();
+        for id in 0..ORDERS {
+            let run = begin(&client, order(id, if id % 2 == 0 { GOOD } else { BAD }, "here")).await;
+            if id % 2 == 1 {
+                OrderFlow::card(&Card(GOOD.to_owned())).unwrap().send(&client, run).await.unwrap();
+            }
+            runs.push(run);
+        }
+        let mut random = Random::from_environment("crash_orders");
+        for _ in 0..KILLS {
+            let before = progress(&repo).await;
+            let worker = worker(db);
+            // Once it has done something; where exactly it is then is left to chance.
+            let more = 1 + i64::try_from(random.below(u64::from(ORDERS) / 2)).unwrap();
+            let enough = (before + more).min(i64::from(ORDERS) * 3);
+            eventually("the worker has done something", async || progress(&repo).await >= enough).await;
+            worker.kill();
+        }
+        let worker = worker(db);
+        for run in runs {
+            assert_eq!(end(&client, run).await, Outcome::Completed, "{run}");
+        }
+        worker.kill();
+        let orders = i64::from(ORDERS);
+        assert_eq!(store::books(&repo).await.unwrap(), [0, orders, orders, orders]);
+        repo.close().await;
+    })
+    .await;
+}
+
+fn worker(db: &TestDatabase) -> Victim {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_order-workflow"));
+    command.args([db.url(), "work"]);
+    Victim::spawn(command)
+}
+
+/// How much has been done, by what can be seen of it.
+async fn progress(repo: &Repo) -> i64 {
+    let [_, lines, payments, letters] = store::books(repo).await.unwrap();
+    lines + payments + letters
+}
