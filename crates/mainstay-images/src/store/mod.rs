@@ -1,0 +1,1 @@
+//! The only SQL of this crate: one room for each table.
