@@ -6,6 +6,7 @@
 mod digest;
 mod error;
 pub mod files;
+pub mod oci;
 mod step;
 mod store;
 
