@@ -23,7 +23,7 @@ pub struct Space {
 }
 
 /// A file that is being written.
-pub trait StagedFile: Write + Send {
+pub trait StagedFile: Write + Send + Sync {
     /// Makes what was written durable.
     ///
     /// # Errors
