@@ -74,11 +74,6 @@ pub(crate) fn kind(media_type: &str) -> Kind {
     }
 }
 
-/// Whether a layer may be missing because only its vendor gives it out.
-pub(crate) fn is_restricted(media_type: &str) -> bool {
-    RESTRICTED.iter().any(|prefix| media_type.starts_with(prefix))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -64,11 +64,6 @@ pub enum Event<'a> {
         /// Its size.
         size: u64,
     },
-    /// A layer that only its vendor gives out is not there, and is left out.
-    LeftOut {
-        /// Which.
-        digest: Digest,
-    },
     /// A blob is complete and its digest is right.
     Finished {
         /// Which.

@@ -118,6 +118,8 @@ pub enum Limit {
     IndexEntries,
     /// Indexes inside indexes.
     IndexDepth,
+    /// What the images name, each counted for each image that names it.
+    References,
     /// Octets of one blob.
     Blob,
     /// Octets of all blobs.
@@ -243,6 +245,7 @@ impl fmt::Display for Limit {
             Self::Documents => "documents",
             Self::IndexEntries => "entries in one index",
             Self::IndexDepth => "indexes inside each other",
+            Self::References => "references from its indexes to content",
             Self::Blob => "octets in one blob",
             Self::Total => "octets in its blobs",
             Self::Layer => "octets in one decompressed layer",

@@ -1,0 +1,13 @@
+//! Registries that speak the OCI distribution protocol: images are pulled from them and pushed to them.
+
+mod auth;
+mod client;
+mod pull;
+mod push;
+mod retry;
+mod url;
+
+pub use auth::Credentials;
+pub use client::{Registry, RegistryOptions, Transport};
+pub(crate) use push::PushTarget;
+pub use retry::Retry;
