@@ -3,13 +3,40 @@
 
 #![deny(missing_docs)]
 
+mod blob;
+mod cache;
 mod digest;
+mod disk;
 mod error;
 pub mod files;
+pub mod gc;
+mod graph;
+mod ids;
+mod image;
+mod images;
+mod lease;
 pub mod oci;
+mod options;
+mod publish;
+mod read;
 mod step;
 mod store;
 
+pub use blob::{Blob, BlobKind, BlobState};
 pub use digest::{Digest, DigestError, Hasher};
 pub use error::{Error, ErrorKind, Result};
+pub use graph::Derive;
+pub use ids::{BlobId, HolderId, ImageId, Incarnation, Token};
+pub use image::{
+    Attachment, Chain, Image, ImageKind, ImageRef, Layer, MAX_ATTACHMENTS, MAX_DEPTH, MAX_NAME_BYTES,
+    MAX_TEXT_BYTES, Reference,
+};
+pub use images::{Images, MAX_PAGE, StoreId};
+pub use lease::{Heartbeat, HeldLease, Holder, Lease, LeaseGuard, LeaseInfo, Node};
+pub use options::{ImagesOptions, MAX_TTL, MIN_TTL, Policy};
+pub use publish::{
+    BlobWriter, CommitSet, Committed, Ingest, NewImage, RefExpect, RefUpdate, Staged, WriterSpec,
+};
+pub use read::{BlobReader, LayerFile, Verify};
 pub use step::{Step, Steps, Unobserved};
+pub use store::COMPONENT;

@@ -4,8 +4,6 @@ use crate::digest::Digest;
 
 /// Holds the store's id: proof that the directory is the store's and is mounted.
 pub(crate) const MARKER: &str = "mainstay-images";
-/// The marker while it is written.
-pub(crate) const MARKER_STAGED: &str = "mainstay-images.new";
 /// Room that collecting gives back to a full disk before it begins.
 pub(crate) const RESERVE: &str = "reserve";
 /// Files that are being written.
@@ -14,6 +12,11 @@ pub(crate) const STAGING: &str = "tmp";
 pub(crate) const QUARANTINE: &str = "quarantine";
 /// Files of blobs, in a directory for each first octet of the digest.
 pub(crate) const BLOBS: &str = "blobs";
+
+/// The marker while one process writes it.
+pub(crate) fn marker_staged(nonce: &str) -> String {
+    format!("{MARKER}.{nonce}")
+}
 
 /// The directory of a shard.
 pub(crate) fn shard(shard: u8) -> String {

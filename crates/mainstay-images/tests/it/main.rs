@@ -9,3 +9,6 @@
     reason = "tests"
 )]
 #![allow(unreachable_pub, missing_docs, missing_debug_implementations, reason = "tests")]
+
+mod publish;
+mod support;

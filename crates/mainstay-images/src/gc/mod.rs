@@ -1,0 +1,5 @@
+//! What is deleted: the pure plans and the collector.
+
+mod facts;
+
+pub use facts::ImageFacts;
