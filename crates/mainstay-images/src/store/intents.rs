@@ -1,6 +1,6 @@
 //! Intents: what is being published or pulled.
 
-use mainstay_repo::{Dialect, Sql, Statement};
+use mainstay_repo::{Sql, Statement};
 
 use super::sql::{octets, sql};
 use crate::digest::Digest;
@@ -25,15 +25,6 @@ const LAST: Sql = Sql::per_dialect(
     "SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'images_intents'), 0) AS inc",
     "SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS inc FROM images_intents_inc_seq",
 );
-/// Leaves the sequence at no less than the number.
-const RAISE_SQLITE: [&str; 2] = [
-    "INSERT INTO sqlite_sequence (name, seq) SELECT 'images_intents', 0 \
-     WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'images_intents')",
-    "UPDATE sqlite_sequence SET seq = $1 WHERE name = 'images_intents' AND seq < $1",
-];
-const RAISE_POSTGRES: &str = "SELECT setval('images_intents_inc_seq', \
-     GREATEST($1, (SELECT last_value FROM images_intents_inc_seq)))";
-
 /// Writes an intent; its number is the publication's.
 pub(crate) fn insert(holder: i64, digest: Option<&Digest>, size: u64) -> Statement {
     Statement::new(INSERT)
@@ -81,15 +72,4 @@ pub(crate) fn of_digest(digest: &Digest) -> Statement {
 /// The number that was given last.
 pub(crate) fn last() -> Statement {
     Statement::new(LAST).named("images.intent_last")
-}
-
-/// Never gives a number up to this one again.
-pub(crate) fn raise(dialect: Dialect, inc: i64) -> Vec<Statement> {
-    match dialect {
-        Dialect::Sqlite => {
-            let [make, raise] = RAISE_SQLITE;
-            vec![Statement::new(make), Statement::new(raise).bind(inc).named("images.intent_raise")]
-        }
-        _ => vec![Statement::new(RAISE_POSTGRES).bind(inc).named("images.intent_raise")],
-    }
 }

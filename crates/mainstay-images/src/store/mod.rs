@@ -8,6 +8,7 @@ pub(crate) mod images;
 pub(crate) mod intents;
 pub(crate) mod leases;
 mod migrations;
+pub(crate) mod numbers;
 pub(crate) mod queue;
 pub(crate) mod refs;
 pub(crate) mod scrub;

@@ -37,6 +37,7 @@ const POSTPONE: Sql = sql![
     "UPDATE images_gc_queue SET review_after = " now " + $3, attempts = attempts + 1 \
      WHERE blob_id IN " any "$1" " AND review_after <= $2"
 ];
+const FIND: Sql = Sql::new("SELECT review_after FROM images_gc_queue WHERE blob_id = $1");
 const COUNT: Sql = Sql::new("SELECT COUNT(*) AS waiting FROM images_gc_queue");
 
 /// A blob is to be looked at after so long.
@@ -76,4 +77,9 @@ pub(crate) fn postpone(blobs: &[i64], seen: i64, after: Duration) -> Statement {
 /// How many entries there are.
 pub(crate) fn count() -> Statement {
     Statement::new(COUNT).named("images.queue_count")
+}
+
+/// A blob's entry.
+pub(crate) fn find(blob: i64) -> Statement {
+    Statement::new(FIND).bind(blob).named("images.queue_find")
 }

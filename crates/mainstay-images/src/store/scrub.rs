@@ -48,3 +48,8 @@ pub(crate) fn advance(cursor: &Digest, checked: i64, bytes: i64, damaged: i64) -
 pub(crate) fn end() -> Statement {
     Statement::new(END).named("images.scrub_end")
 }
+
+/// The last digest that was read.
+pub(crate) fn cursor(row: &mainstay_repo::Row) -> crate::error::Result<Option<Digest>> {
+    super::digest_optional(row, "cursor")
+}
