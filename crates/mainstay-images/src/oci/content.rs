@@ -7,7 +7,7 @@ use super::document::{Descriptor, OciDigest};
 use super::error::Result;
 use super::progress::Progress;
 use super::refusal::Refusal;
-use crate::digest::Hasher;
+use crate::digest::{Digest, Hasher};
 
 /// A place that images come from: a layout, a registry, the store.
 #[async_trait]
@@ -78,19 +78,30 @@ impl Verifier {
 
     /// Takes the next octets.
     pub(crate) fn update(&mut self, octets: &[u8]) -> Result<(), Refusal> {
-        self.seen = self.seen.saturating_add(u64::try_from(octets.len()).unwrap_or(u64::MAX));
-        if self.seen > self.size {
-            return Err(self.wrong_size());
-        }
+        self.count(octets)?;
         self.hasher.update(octets);
         Ok(())
     }
 
+    /// Takes the next octets, which somebody else hashes.
+    pub(crate) fn count(&mut self, octets: &[u8]) -> Result<(), Refusal> {
+        self.seen = self.seen.saturating_add(u64::try_from(octets.len()).unwrap_or(u64::MAX));
+        if self.seen > self.size { Err(self.wrong_size()) } else { Ok(()) }
+    }
+
+    /// Refuses what was too short.
+    pub(crate) const fn finish_count(&self) -> Result<(), Refusal> {
+        if self.seen == self.size { Ok(()) } else { Err(self.wrong_size()) }
+    }
+
+    /// The digest that was promised.
+    pub(crate) const fn expected(&self) -> Digest {
+        self.digest.0
+    }
+
     /// Refuses what was too short or has another digest.
     pub(crate) fn finish(self) -> Result<(), Refusal> {
-        if self.seen != self.size {
-            return Err(self.wrong_size());
-        }
+        self.finish_count()?;
         let (expected, found) = (self.digest.0, self.hasher.finish());
         if expected == found { Ok(()) } else { Err(Refusal::DigestMismatch { expected, found }) }
     }
@@ -121,7 +132,6 @@ impl BlobReader for Whole {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::Digest;
 
     #[test]
     fn sizes_and_digests_are_held_to() {

@@ -69,6 +69,12 @@ impl Error {
         self
     }
 
+    /// What the store said, if it was the store.
+    pub(crate) fn store_kind(&self) -> Option<crate::ErrorKind> {
+        let source = self.source.as_ref()?.downcast_ref::<crate::Error>()?;
+        Some(source.kind().clone())
+    }
+
     /// Says first what it happened to.
     #[must_use]
     pub(crate) fn about(mut self, what: impl fmt::Display) -> Self {

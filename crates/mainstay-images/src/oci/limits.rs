@@ -26,6 +26,8 @@ pub const MAX_PATH: usize = 4_095;
 pub const MAX_NAME: usize = 255;
 /// Directories above an entry.
 pub const MAX_PATH_DEPTH: usize = 256;
+/// The memory for the tree of one image while it is flattened, in octets, as far as its entries decide it.
+pub const MAX_TREE: u64 = 512 * 1024 * 1024;
 /// Symbolic links followed to find where an entry of an upper layer lies.
 pub const MAX_LINK_HOPS: usize = 40;
 /// A layer's decompressed octets may always reach this, however small it was compressed.

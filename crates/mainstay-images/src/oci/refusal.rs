@@ -21,6 +21,11 @@ pub enum Refusal {
         /// The digest that it has.
         found: Digest,
     },
+    /// Content does not have the digest by which it was asked for; the store that hashed it says which one it has.
+    WrongContent {
+        /// The digest that was promised.
+        expected: Digest,
+    },
     /// Content is shorter or longer than its descriptor says.
     SizeMismatch {
         /// The content.
@@ -132,6 +137,8 @@ pub enum Limit {
     Entries,
     /// Octets of extended headers.
     ExtendedHeader,
+    /// Octets of memory for the tree of an image.
+    Tree,
     /// Symbolic links on the way to one entry.
     LinkHops,
 }
@@ -199,6 +206,11 @@ impl fmt::Display for Refusal {
                 "the content of sha256:{expected} has the digest sha256:{found}: it was damaged or exchanged; fetch it again, \
                  or ask who made the image"
             ),
+            Self::WrongContent { expected } => write!(
+                f,
+                "the content of sha256:{expected} has another digest: it was damaged or exchanged; fetch it again, or ask who \
+                 made the image"
+            ),
             Self::SizeMismatch { digest, expected, found } => write!(
                 f,
                 "sha256:{digest} should have {expected} octets and has {}{found}; the image is damaged or its descriptor lies",
@@ -252,6 +264,7 @@ impl fmt::Display for Limit {
             Self::Ratio => "decompressed octets for each stored one in a layer",
             Self::Entries => "entries in one archive",
             Self::ExtendedHeader => "octets of extended headers at one entry",
+            Self::Tree => "octets of names and attributes",
             Self::LinkHops => "symbolic links on the way to one entry",
         })
     }

@@ -7,7 +7,7 @@ use std::io::BufRead;
 use super::decode;
 use super::entry::{Item, What};
 use crate::digest::Digest;
-use crate::oci::error::{Error, Result};
+use crate::oci::error::Result;
 use crate::oci::limits::Limits;
 use crate::oci::media::Compression;
 use crate::oci::refusal::{EntryRefusal, Refusal, shown_path};
@@ -46,11 +46,6 @@ pub(crate) fn check<R: BufRead>(
     archive.drain()?;
     let (diff_id, octets) = archive.into_inner().0.finish();
     Ok(Checked { diff_id, octets, entries })
-}
-
-/// Compares a layer with what the configuration promises.
-pub(crate) fn expect_diff_id(expected: Digest, found: Digest) -> Result<()> {
-    if expected == found { Ok(()) } else { Err(Error::from(Refusal::DiffId { expected, found })) }
 }
 
 /// Which paths a layer has had. A path's hash stands for it, keyed at random so that nobody can make two meet.

@@ -5,5 +5,5 @@ mod decode;
 mod entry;
 
 pub(crate) use check::{Checked, check};
-pub(crate) use decode::{Decoder, open};
-pub(crate) use entry::{Item, What};
+pub(crate) use decode::open;
+pub(crate) use entry::{Attributes, Item, Names, What};

@@ -5,6 +5,7 @@ mod read;
 mod write;
 
 pub use read::Layout;
+pub(crate) use read::blocking;
 pub(crate) use write::LayoutWriter;
 
 /// The file that says that a directory is a layout.

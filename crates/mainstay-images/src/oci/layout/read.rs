@@ -14,7 +14,6 @@ use serde::Deserialize;
 
 use super::archive::{self, Place};
 use super::{BLOBS, INDEX, MARKER};
-use crate::digest::Digest;
 use crate::oci::content::{BlobReader, Source};
 use crate::oci::document::{Descriptor, Index, check_size};
 use crate::oci::error::{Error, ErrorKind, Result};

@@ -89,7 +89,7 @@ pub(crate) enum Access {
 }
 
 /// One repository of a registry.
-pub struct Registry {
+pub(crate) struct Registry {
     http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     origin: Origin,
     reference: Reference,

@@ -8,6 +8,7 @@ mod retry;
 mod url;
 
 pub use auth::Credentials;
-pub use client::{Registry, RegistryOptions, Transport};
+pub(crate) use client::{Access, Registry};
+pub use client::{RegistryOptions, Transport};
 pub(crate) use push::PushTarget;
 pub use retry::Retry;

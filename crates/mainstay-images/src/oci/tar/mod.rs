@@ -6,4 +6,4 @@ mod pax;
 mod reader;
 
 pub(crate) use path::clean_path;
-pub(crate) use reader::{Entry, EntryKind, Seeking, Skip, Streaming, TarReader};
+pub(crate) use reader::{Entry, EntryKind, Seeking, Streaming, TarReader};
