@@ -9,6 +9,7 @@
 //! | a process that is killed at a random moment | [`Victim`] |
 //! | a future that is dropped after so many polls | [`at_most_polls`] |
 //! | a disk that is full | [`SmallDisk`] |
+//! | a file system that loses what was not made durable | [`FaultFs`] |
 //! | expected text in a file | [`golden`] |
 //! | randomness that can be repeated | [`Random`] |
 //! | time that stands still | [`FakeClock`] |
@@ -27,6 +28,7 @@
 mod database;
 mod disk;
 pub mod environment;
+pub mod fault_fs;
 pub mod golden;
 mod polls;
 pub mod postgres;
@@ -37,6 +39,7 @@ mod wait;
 
 pub use database::{SqliteFile, TestDatabase, for_each_database};
 pub use disk::SmallDisk;
+pub use fault_fs::FaultFs;
 pub use mainstay_core::FixedClock as FakeClock;
 pub use polls::{Polled, at_most_polls};
 pub use postgres::{PgBouncer, PostgresDatabase, PrivateCluster};

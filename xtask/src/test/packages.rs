@@ -28,6 +28,10 @@ const NEEDED: &[Needed] = &[
     Needed { package: "php-sqlite3", probe: Probe::PhpModule("pdo_sqlite") },
     Needed { package: "simplesamlphp", probe: Probe::File { under: "/usr/share", end: "simplesamlphp" } },
     Needed { package: "xmlsec1", probe: Probe::Program("xmlsec1") },
+    Needed { package: "umoci", probe: Probe::Program("umoci") },
+    Needed { package: "skopeo", probe: Probe::Program("skopeo") },
+    Needed { package: "docker-registry", probe: Probe::Program("docker-registry") },
+    Needed { package: "erofs-utils", probe: Probe::Program("mkfs.erofs") },
     Needed { package: "chromium", probe: Probe::Program("chromium") },
 ];
 

@@ -1,0 +1,129 @@
+//! The store's directory, for async code: calls run on threads that may block.
+
+use std::io::{self, Read as _, Write as _};
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::files::{Files, layout};
+
+/// The longest marker that is read.
+const MAX_MARKER_BYTES: u64 = 256;
+
+/// A directory and the store whose it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Disk {
+    files: Arc<dyn Files>,
+    store: Arc<str>,
+}
+
+impl Disk {
+    pub(crate) fn new(files: Arc<dyn Files>, store: &str) -> Self {
+        Self { files, store: store.into() }
+    }
+
+    /// Runs calls where they may block.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Files) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let files = Arc::clone(&self.files);
+        let done = tokio::task::spawn_blocking(move || work(&*files)).await;
+        done.map_err(|error| {
+            Error::internal("a thread that wrote to the store's directory ended").with_source(error)
+        })?
+    }
+
+    /// Proves that the directory is there and is this store's. Without this proof no absence means anything.
+    pub(crate) async fn prove(&self) -> Result<()> {
+        let store = Arc::clone(&self.store);
+        self.run(move |files| match marker(files)? {
+            Some(found) if *found == *store => Ok(()),
+            Some(found) => Err(foreign(&found, &store)),
+            None => Err(unmounted(&store)),
+        })
+        .await
+    }
+
+    /// Makes what a store's directory holds, the marker last: whoever finds the marker finds the rest.
+    pub(crate) async fn prepare(&self, nonce: String) -> Result<()> {
+        let store = Arc::clone(&self.store);
+        self.run(move |files| match marker(files)? {
+            Some(found) if *found == *store => Ok(()),
+            Some(found) => Err(foreign(&found, &store)),
+            None => make(files, &store, &nonce),
+        })
+        .await
+    }
+}
+
+/// What the marker says; none when it is not there.
+fn marker(files: &dyn Files) -> Result<Option<String>> {
+    let failed = |error| Error::medium("cannot read", layout::MARKER, error);
+    let mut text = String::new();
+    match files.open(layout::MARKER) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+        Ok(file) => file.take(MAX_MARKER_BYTES).read_to_string(&mut text).map_err(failed)?,
+    };
+    Ok(Some(text.trim_end().to_owned()))
+}
+
+fn make(files: &dyn Files, store: &str, nonce: &str) -> Result<()> {
+    let create = |directory: &str| {
+        files.create_dir(directory).map_err(|error| Error::medium("cannot make", directory, error))
+    };
+    for directory in [layout::STAGING, layout::QUARANTINE, layout::BLOBS] {
+        create(directory)?;
+    }
+    for shard in 0..=u8::MAX {
+        create(&layout::shard(shard))?;
+    }
+    sync_dir(files, layout::BLOBS)?;
+    // Two that open a new store at once write the same, each in a file of its own.
+    let staged = layout::marker_staged(nonce);
+    write_whole(files, &staged, format!("{store}\n").as_bytes())?;
+    sync_dir(files, ".")?;
+    files
+        .rename(&staged, layout::MARKER)
+        .map_err(|error| Error::medium("cannot name", layout::MARKER, error))?;
+    sync_dir(files, ".")
+}
+
+/// Writes a small file that must not be there, durably but for its name.
+pub(crate) fn write_whole(files: &dyn Files, path: &str, octets: &[u8]) -> Result<()> {
+    let failed = |error| Error::medium("cannot write", path, error);
+    let mut file = files.create(path).map_err(failed)?;
+    file.write_all(octets).and_then(|()| file.flush()).and_then(|()| file.sync()).map_err(failed)
+}
+
+pub(crate) fn sync_dir(files: &dyn Files, directory: &str) -> Result<()> {
+    files.sync_dir(directory).map_err(|error| Error::medium("cannot make durable", directory, error))
+}
+
+/// Removes a file; that it was not there is well too.
+pub(crate) fn unlink(files: &dyn Files, path: &str) -> Result<bool> {
+    match files.unlink(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::medium("cannot remove", path, error)),
+    }
+}
+
+fn foreign(found: &str, store: &str) -> Error {
+    Error::new(
+        ErrorKind::Medium,
+        format!("the directory belongs to the store {found:?}, and the database to {store:?}"),
+    )
+    .with_help("give the database its own directory")
+}
+
+fn unmounted(store: &str) -> Error {
+    Error::new(
+        ErrorKind::Medium,
+        format!(
+            "the directory has no marker {:?} of the store {store:?}, although it was made once",
+            layout::MARKER
+        ),
+    )
+    .with_help("mount the medium on which the store's files lie; nothing was decided from its absence")
+}

@@ -1,0 +1,369 @@
+//! The collector. Any number may run at once and be killed anywhere: safety rests on the steps, not on there being one. The
+//! election only saves work.
+
+use std::collections::BTreeSet;
+
+use mainstay_core::Timestamp;
+use mainstay_repo::{Capability, Json, Topology as _};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::evict::Eviction;
+use super::{Plan, Tranquility};
+use crate::digest::Digest;
+use crate::disk::unlink;
+use crate::error::{Error, ErrorKind, Result};
+use crate::files::layout;
+use crate::images::{Images, MAX_PAGE, rows};
+use crate::step::Step;
+use crate::store;
+use crate::store::blobs::Slim;
+use crate::store::guarded::Guarded;
+
+/// Blobs that one transaction marks or forgets.
+const PAGE: u32 = 500;
+
+/// What a collection does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CollectOptions {
+    /// Let go of images by the policy first.
+    pub evict: bool,
+    /// Make room for so many octets more than the policy keeps free.
+    pub make_room_bytes: u64,
+    /// Look at all blobs and all chains, not only at blobs that lost a use.
+    pub full: bool,
+    /// Leave the directory alone but for the files of blobs that go: no look for orphans.
+    pub skip_sweep: bool,
+    /// How much rest follows each piece of work.
+    pub tranquility: Tranquility,
+}
+
+/// What a collection did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct CollectReport {
+    /// Holders that had ended.
+    pub holders_reaped: u64,
+    /// Their leases.
+    pub leases_reaped: u64,
+    /// Their intents.
+    pub intents_reaped: u64,
+    /// Images that the policy let go.
+    pub images_evicted: u64,
+    /// Blobs whose rows are deleted.
+    pub blobs_removed: u64,
+    /// Their octets.
+    pub bytes_removed: u64,
+    /// Files that nothing named.
+    pub orphans_removed: u64,
+    /// Their octets.
+    pub orphan_bytes: u64,
+    /// Files that would not go; the next collection tries again.
+    pub unlink_failures: u64,
+    /// Files with names that are none of this store's; they are left alone.
+    pub foreign_files: u64,
+    /// Blobs that are used and whose file is not there.
+    pub missing: Vec<Digest>,
+    /// Images whose packed chain differs from their layers; only a full collection looks.
+    pub inconsistent: Vec<Digest>,
+    /// Blobs that wait for their time.
+    pub waiting: u64,
+}
+
+/// A collection in the past.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct CollectRun {
+    /// Its number.
+    pub id: i64,
+    /// Who collected.
+    pub collector: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// What it did.
+    pub report: CollectReport,
+}
+
+/// Proof of being the elected collector.
+pub(super) struct Elected<'a> {
+    name: &'a str,
+    token: i64,
+}
+
+impl Elected<'_> {
+    /// Stays the collector. That another took over, or that collecting was switched off, ends this collection.
+    pub(super) async fn extend(&self, images: &Images) -> Result<()> {
+        let statement = store::collector::extend(self.name, self.token, images.options().ttl);
+        if images.shared.slow.write(statement).await?.rows_affected() == 1 {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Conflict, "another took the collection over, or it was switched off")
+            .with_help("what was done is done; the rest is left to the other, or to a later collection"))
+    }
+}
+
+impl Images {
+    /// Collects: forgets holders that ended, lets images go by the policy if asked, removes blobs that nothing uses and files
+    /// that nothing names. It may be interrupted anywhere and begun again. Nothing that is in use goes, whatever happens at
+    /// the same time.
+    ///
+    /// # Errors
+    /// [`ErrorKind::CollectingOff`] after a restore; [`ErrorKind::Conflict`] when another collects;
+    /// [`ErrorKind::Medium`] when the directory is not mounted or answers with errors; of the database.
+    pub async fn collect(&self, collector: &str, options: &CollectOptions) -> Result<CollectReport> {
+        crate::image::check_text("collector", collector)?;
+        self.shared.disk.prove().await?;
+        // A full disk first gets room for the database to write what follows.
+        self.give_reserve().await?;
+        let (elected, started_at) = self.elect(collector).await?;
+        let mut report = CollectReport::default();
+        let done = self.collect_elected(options, &elected, &mut report).await;
+        if let Err(error) = &done
+            && matches!(error.kind(), ErrorKind::CollectingOff)
+        {
+            self.after_restore().await?;
+        }
+        let resigned = self.shared.slow.write(store::collector::resign(collector, elected.token)).await;
+        done?;
+        resigned?;
+        self.take_reserve().await?;
+        let mut batch = Guarded::new("images.collect_record");
+        for statement in store::collector::record(collector, started_at, Json::encode(&report)?) {
+            batch.push(statement);
+        }
+        batch.run(&self.shared.slow).await?;
+        tracing::info!(?report, "images were collected");
+        Ok(report)
+    }
+
+    async fn collect_elected(
+        &self,
+        options: &CollectOptions,
+        elected: &Elected<'_>,
+        report: &mut CollectReport,
+    ) -> Result<()> {
+        self.reap(report).await?;
+        if options.evict {
+            for eviction in self.plan_evictions(options.make_room_bytes).await? {
+                report.images_evicted += u64::from(self.evict(&eviction).await?);
+            }
+        }
+        let mut began = Instant::now();
+        self.resume(options, elected, report).await?;
+        let mut after = (0, 0);
+        loop {
+            let due = self.shared.slow.read(store::queue::due(after, PAGE)).await?;
+            let page = rows(due.clone(), store::blobs::read_slim)?;
+            let Some(last) = due.last() else { break };
+            after = (last.get("review_after")?, last.get("id")?);
+            self.collect_page(&page, after.0, report).await?;
+            elected.extend(self).await?;
+            began = options.tranquility.pause(began).await;
+        }
+        if options.full {
+            self.collect_unused(options, elected, report).await?;
+            report.inconsistent = self.check_chains().await?;
+        }
+        if !options.skip_sweep {
+            self.sweep(options, elected, report).await?;
+        }
+        let waiting = self.shared.slow.read(store::queue::count()).await?;
+        report.waiting = waiting.first().map_or(Ok(0), |row| row.get("waiting"))?;
+        Ok(())
+    }
+
+    async fn elect<'a>(&self, collector: &'a str) -> Result<(Elected<'a>, i64)> {
+        self.watch_lineage().await?;
+        let elect = store::collector::elect(collector, self.options().ttl);
+        let written = self.shared.slow.write(elect).await?;
+        let state = self.shared.slow.read(store::collector::read()).await?;
+        let state = state.first().ok_or_else(|| Error::internal("the collector's row is gone"))?;
+        let now: i64 = state.get("now")?;
+        if let Some(row) = written.rows().first() {
+            return Ok((Elected { name: collector, token: row.get("token")? }, now));
+        }
+        if state.get::<i64>("off_until")? > now {
+            let until: Timestamp = state.get("off_until")?;
+            return Err(Error::new(
+                ErrorKind::CollectingOff,
+                format!("collecting is off until {until}: the database was restored"),
+            )
+            .with_help("wait; holders acquire anew until then"));
+        }
+        let holder: Option<String> = state.get("holder")?;
+        Err(Error::new(ErrorKind::Conflict, format!("{:?} collects", holder.unwrap_or_default()))
+            .with_help("wait until it is done"))
+    }
+
+    /// On a database that outlives its processes, another history means a restore or a failover.
+    async fn watch_lineage(&self) -> Result<()> {
+        if !self.repo().has(Capability::ManyWriters) {
+            return Ok(());
+        }
+        let lineage = i64::from_ne_bytes(self.repo().position().await?.lineage.to_ne_bytes());
+        let state = self.shared.slow.read(store::collector::read()).await?;
+        let seen: Option<i64> = state.first().map_or(Ok(None), |row| row.get("lineage"))?;
+        if seen == Some(lineage) {
+            return Ok(());
+        }
+        if seen.is_some() {
+            self.after_restore().await?;
+        }
+        self.shared.slow.write(store::collector::set_lineage(lineage)).await?;
+        Ok(())
+    }
+
+    /// Rows that a collector marked and did not finish.
+    async fn resume(
+        &self,
+        options: &CollectOptions,
+        elected: &Elected<'_>,
+        report: &mut CollectReport,
+    ) -> Result<()> {
+        let (mut after, mut began) = (0, Instant::now());
+        loop {
+            self.before(Step::CollectResume).await?;
+            let marked = rows(
+                self.shared.slow.read(store::blobs::deleting(after, PAGE)).await?,
+                store::blobs::read_slim,
+            )?;
+            let Some(last) = marked.last() else { return Ok(()) };
+            after = last.id;
+            self.remove_marked(&marked, report).await?;
+            elected.extend(self).await?;
+            began = options.tranquility.pause(began).await;
+        }
+    }
+
+    /// All blobs that nothing uses, whether they were queued or not.
+    async fn collect_unused(
+        &self,
+        options: &CollectOptions,
+        elected: &Elected<'_>,
+        report: &mut CollectReport,
+    ) -> Result<()> {
+        let (mut after, mut began) = (0, Instant::now());
+        loop {
+            let page = rows(
+                self.shared.slow.read(store::blobs::unused(after, PAGE)).await?,
+                store::blobs::read_slim,
+            )?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = last.id;
+            // No entry of the queue is settled by this look.
+            self.collect_page(&page, 0, report).await?;
+            elected.extend(self).await?;
+            began = options.tranquility.pause(began).await;
+        }
+    }
+
+    /// Marks, removes and forgets those of a page that nothing uses.
+    async fn collect_page(&self, page: &[Slim], seen: i64, report: &mut CollectReport) -> Result<()> {
+        let ids: Vec<i64> = page.iter().map(|blob| blob.id).collect();
+        self.before(Step::CollectTombstone).await?;
+        let mut batch = Guarded::new("images.collect_tombstone");
+        batch.push(store::blobs::tombstone_lock(&ids));
+        let marked = batch.push(store::blobs::tombstone(&ids));
+        batch.push(store::queue::settle(&ids, seen));
+        batch.push(store::queue::postpone(&ids, seen, self.options().grace.max(self.options().ttl)));
+        let outcome = batch.run(&self.shared.slow).await?;
+        let marked = outcome.get(marked).map_or(&[][..], mainstay_repo::Written::rows);
+        let marked = marked.iter().map(store::blobs::read_slim).collect::<Result<Vec<_>>>()?;
+        self.remove_marked(&marked, report).await
+    }
+
+    /// Removes the files of marked rows and then the rows. A file that would not go keeps its row.
+    async fn remove_marked(&self, marked: &[Slim], report: &mut CollectReport) -> Result<()> {
+        if marked.is_empty() {
+            return Ok(());
+        }
+        self.before(Step::CollectUnlink).await?;
+        // An absent file counts as removed only while the medium is there.
+        self.shared.disk.prove().await?;
+        let files: Vec<(i64, String, String)> = marked
+            .iter()
+            .map(|blob| {
+                let (path, aside) =
+                    (layout::blob(&blob.digest, blob.inc), layout::quarantined(&blob.digest, blob.inc));
+                (blob.id, path, aside)
+            })
+            .collect();
+        let stuck: BTreeSet<i64> = self
+            .shared
+            .disk
+            .run(move |on_disk| {
+                let removed = |path: &str| {
+                    unlink(on_disk, path)
+                        .map_err(|error| tracing::warn!(%path, %error, "a file would not go"))
+                };
+                Ok(files
+                    .iter()
+                    .filter(|(_, path, aside)| removed(path).is_err() || removed(aside).is_err())
+                    .map(|(id, ..)| *id)
+                    .collect())
+            })
+            .await?;
+        self.shared.disk.prove().await?;
+        report.unlink_failures += stuck.len() as u64;
+        let gone: Vec<&Slim> = marked.iter().filter(|blob| !stuck.contains(&blob.id)).collect();
+        if gone.is_empty() {
+            return Ok(());
+        }
+        self.before(Step::CollectForget).await?;
+        let ids: Vec<i64> = gone.iter().map(|blob| blob.id).collect();
+        let incs: Vec<i64> = gone.iter().map(|blob| blob.inc).collect();
+        let mut batch = Guarded::new("images.collect_forget");
+        batch.push(store::store::lock());
+        batch.push(store::store::pay(&ids, &incs));
+        let forgotten = batch.push(store::blobs::forget(&ids, &incs));
+        let outcome = batch.run(&self.shared.slow).await?;
+        for row in outcome.get(forgotten).map_or(&[][..], mainstay_repo::Written::rows) {
+            report.blobs_removed += 1;
+            report.bytes_removed += row.get::<u64>("size")?;
+        }
+        Ok(())
+    }
+
+    async fn evict(&self, eviction: &Eviction) -> Result<bool> {
+        self.before(Step::EvictRemove).await?;
+        let seen = Some(eviction.last_used_at.as_unix_micros());
+        match self.remove_unclaimed(eviction.image, seen).await {
+            Ok(_) => Ok(true),
+            // It was claimed or used since the plan was made, or another removed it.
+            Err(error) if matches!(error.kind(), ErrorKind::InUse | ErrorKind::NotFound) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What a collection would do now, without doing any of it.
+    ///
+    /// # Errors
+    /// Of the database and the medium.
+    pub async fn plan(&self, options: &CollectOptions) -> Result<Plan> {
+        self.shared.disk.prove().await?;
+        self.doomed(options).await
+    }
+
+    /// Past collections, the newest first; at most 200 are remembered.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn collections(&self, limit: u32) -> Result<Vec<CollectRun>> {
+        let found = self.repo().read(store::collector::runs(limit.min(MAX_PAGE))).await?;
+        rows(found, |row| {
+            let report: String = row.get("report")?;
+            let report = serde_json::from_str(&report)
+                .map_err(|error| Error::internal("a stored report is none").with_source(error))?;
+            Ok(CollectRun {
+                id: row.get("id")?,
+                collector: row.get("holder")?,
+                started_at: row.get("started_at")?,
+                ended_at: row.get("ended_at")?,
+                report,
+            })
+        })
+    }
+}

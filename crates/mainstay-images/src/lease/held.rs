@@ -1,0 +1,116 @@
+//! A lease in the hands of its holder.
+
+use std::future::Future;
+
+use super::{Lease, LeaseGuard, Node};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::{ImageId, Token};
+use crate::step::Step;
+use crate::store;
+
+/// A lease in the hands of its holder. It lasts as long as the holder renews. Dropping it does not end it: async code has
+/// no time to do so then. [`HeldLease::release`] ends it, and so does the holder's end.
+#[derive(Debug, Clone)]
+pub struct HeldLease {
+    node: Node,
+    lease: Lease,
+}
+
+impl HeldLease {
+    pub(super) const fn new(node: Node, lease: Lease) -> Self {
+        Self { node, lease }
+    }
+
+    /// The stored lease.
+    #[must_use]
+    pub const fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// The image.
+    #[must_use]
+    pub const fn image(&self) -> ImageId {
+        self.lease.image
+    }
+
+    /// The fencing token: give it to whoever acts for this lease.
+    #[must_use]
+    pub const fn token(&self) -> Token {
+        self.lease.token
+    }
+
+    /// Proof for operations that must not happen without the lease.
+    #[must_use]
+    pub fn guard(&self) -> LeaseGuard {
+        self.node.guard(self.lease.token)
+    }
+
+    /// Whether the image may still be used, by the holder's own clock.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.node.is_live()
+    }
+
+    /// Waits until the image may not be used any more.
+    pub async fn lost(&self) {
+        self.node.lost().await;
+    }
+
+    /// Asks the database whether this very lease is held.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Stale`] when it is not: the holder is gone, or the key was leased again.
+    pub async fn confirm(&self) -> Result<()> {
+        let held = store::leases::confirm(self.lease.token.get(), self.lease.holder.get());
+        if self.node.images().repo().read(held).await?.is_empty() {
+            return Err(self.stale());
+        }
+        Ok(())
+    }
+
+    /// Gives the lease back. That it was gone already is an error: the image may have been used without protection.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Stale`] when it was gone; of the database.
+    pub async fn release(self) -> Result<()> {
+        let images = self.node.images();
+        images.before(Step::LeaseRelease).await?;
+        let released = store::leases::release(self.lease.token.get(), self.lease.holder.get());
+        if images.repo().write(released).await?.rows_affected() == 0 {
+            return Err(self.stale());
+        }
+        Ok(())
+    }
+
+    fn stale(&self) -> Error {
+        Error::new(
+            ErrorKind::Stale,
+            format!("lease {} of {:?} is not held any more", self.lease.token, self.lease.key),
+        )
+        .with_help("treat what was done with the image since as undone, and acquire it anew")
+    }
+}
+
+impl Node {
+    /// Runs `work` while an image is leased under a key: acquires it, lets the heartbeat renew it, gives it back. `work` is
+    /// handed the lease, learns by [`HeldLease::lost`] or [`HeldLease::is_live`] that it must stop, and ends by itself.
+    ///
+    /// # Errors
+    /// As [`Node::acquire`], and [`ErrorKind::Stale`] when the lease was lost before `work` ended: what it did then had no
+    /// protection.
+    pub async fn with_image<T, F>(
+        &self,
+        key: &str,
+        image: ImageId,
+        work: impl FnOnce(HeldLease) -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = T>,
+    {
+        let held = self.acquire(key, image).await?;
+        let done = work(held.clone()).await;
+        let was_live = held.is_live();
+        let released = held.release().await;
+        if was_live { released.map(|()| done) } else { Err(self.stale()) }
+    }
+}

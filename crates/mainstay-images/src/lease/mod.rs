@@ -1,0 +1,86 @@
+//! Leases: who holds an image, for how long, and how they learn that they lost it.
+
+mod held;
+mod node;
+
+use mainstay_core::Timestamp;
+use serde::Serialize;
+
+pub use held::HeldLease;
+pub use node::{Heartbeat, Holder, Node};
+
+use crate::error::Result;
+use crate::ids::{HolderId, ImageId, Token};
+use crate::images::{Images, MAX_PAGE, rows};
+use crate::store;
+
+/// One claim on an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Lease {
+    /// The fencing token: greater than that of every lease before it.
+    pub token: Token,
+    /// Whose claim it is.
+    pub holder: HolderId,
+    /// What the holder uses the image for; one lease for each.
+    pub key: String,
+    /// The image.
+    pub image: ImageId,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// One claim on an image, and who holds it until when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct LeaseInfo {
+    /// The claim.
+    #[serde(flatten)]
+    pub lease: Lease,
+    /// The holder's name.
+    pub holder_name: String,
+    /// When it ends without renewal, by the database's clock.
+    pub expires_at: Timestamp,
+}
+
+/// Proof of a lease, for what must not happen without it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseGuard {
+    pub(crate) token: Token,
+    pub(crate) holder: HolderId,
+}
+
+fn read_info(row: &mainstay_repo::Row) -> Result<LeaseInfo> {
+    Ok(LeaseInfo {
+        lease: store::leases::read(row)?,
+        holder_name: row.get("name")?,
+        expires_at: row.get("expires_at")?,
+    })
+}
+
+impl Images {
+    /// A page of leases in the order of their tokens, behind one.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn leases(&self, after: Option<Token>, limit: u32) -> Result<Vec<LeaseInfo>> {
+        let statement = store::leases::list(after.map_or(0, Token::get), limit.min(MAX_PAGE));
+        rows(self.repo().read(statement).await?, read_info)
+    }
+
+    /// The leases of an image, at most [`MAX_PAGE`].
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn leases_of(&self, image: ImageId) -> Result<Vec<LeaseInfo>> {
+        rows(self.repo().read(store::leases::of_image(image.get(), MAX_PAGE)).await?, read_info)
+    }
+
+    /// Who holds leases or publishes, at most [`MAX_PAGE`].
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn holders(&self) -> Result<Vec<Holder>> {
+        rows(self.repo().read(store::holders::list(MAX_PAGE)).await?, node::read)
+    }
+}

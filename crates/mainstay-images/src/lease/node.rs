@@ -1,0 +1,341 @@
+//! A holder: a node or a process, whose one heartbeat keeps all that it claims.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mainstay_core::Timestamp;
+use mainstay_repo::{Expect, Row};
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep_until};
+
+use super::{HeldLease, LeaseGuard};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::{HolderId, ImageId, Token};
+use crate::image::check_text;
+use crate::images::Images;
+use crate::publish::Ingest;
+use crate::step::Step;
+use crate::store;
+use crate::store::guarded::Guarded;
+
+/// A holder's row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Holder {
+    /// This life of it.
+    pub id: HolderId,
+    /// Its name.
+    pub name: String,
+    /// Whether it may still renew: nobody took the name over.
+    pub live: bool,
+    /// Whether its claims have time left.
+    pub fresh: bool,
+    /// When its claims end without renewal, by the database's clock.
+    pub expires_at: Timestamp,
+    /// How many leases it has.
+    pub leases: u64,
+    /// How many blobs it is publishing.
+    pub intents: u64,
+}
+
+pub(super) fn read(row: &Row) -> Result<Holder> {
+    Ok(Holder {
+        id: HolderId(row.get("id")?),
+        name: row.get("name")?,
+        live: row.get("live")?,
+        fresh: row.get("fresh")?,
+        expires_at: row.get("expires_at")?,
+        leases: row.get("leases")?,
+        intents: row.get("intents")?,
+    })
+}
+
+/// Who renews.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Heartbeat {
+    /// A task of the crate's, after each third of the time to live.
+    #[default]
+    Task,
+    /// The host, by [`Node::renew`]; for a host that has a schedule of its own.
+    Host,
+}
+
+/// Until when a holder may use what it claims, by its own clock that never jumps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Life {
+    Until(Instant),
+    Lost,
+}
+
+/// A holder in one of its lives. Cheap to clone. When the last clone is dropped the heartbeat stops, and what is still
+/// claimed runs out; [`Node::leave`] gives it back at once.
+#[derive(Debug, Clone)]
+pub struct Node {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    images: Images,
+    id: HolderId,
+    name: String,
+    life: watch::Sender<Life>,
+    heartbeat: std::sync::OnceLock<AbortHandle>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(heartbeat) = self.heartbeat.get() {
+            heartbeat.abort();
+        }
+    }
+}
+
+impl Images {
+    /// Begins a life of a holder. An earlier life of the same name may not renew any more, but what it claims stays until it
+    /// has run out: it may not have heard yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for an empty or too long name; of the database.
+    pub async fn join(&self, name: &str) -> Result<Node> {
+        self.join_with(name, Heartbeat::Task).await
+    }
+
+    /// As [`Images::join`], and says who renews.
+    ///
+    /// # Errors
+    /// As [`Images::join`].
+    pub async fn join_with(&self, name: &str, heartbeat: Heartbeat) -> Result<Node> {
+        check_text("holder", name)?;
+        let options = self.options();
+        let asked = Instant::now();
+        let mut batch = Guarded::new("images.join");
+        batch.push(store::holders::supersede(name));
+        let joined = batch.push(store::holders::join(name, options.ttl));
+        let outcome = batch.run(self.repo()).await?;
+        let row = outcome.get(joined).and_then(|written| written.rows().first());
+        let id = HolderId(row.ok_or_else(|| Error::internal("a holder's row was not returned"))?.get("id")?);
+        let (life, _) = watch::channel(Life::Until(asked + options.ttl - options.margin));
+        let shared = Shared {
+            images: self.clone(),
+            id,
+            name: name.to_owned(),
+            life,
+            heartbeat: std::sync::OnceLock::new(),
+        };
+        let node = Node { shared: Arc::new(shared) };
+        if heartbeat == Heartbeat::Task {
+            let beating = tokio::spawn(beat(Arc::downgrade(&node.shared), options.ttl / 3));
+            // It was not set before: this is the only place that sets it.
+            let _ = node.shared.heartbeat.set(beating.abort_handle());
+        }
+        Ok(node)
+    }
+}
+
+/// Renews until the holder is dropped or lost. Errors are not the end: the life's own end is.
+async fn beat(shared: std::sync::Weak<Shared>, pause: Duration) {
+    loop {
+        let Some(held) = shared.upgrade() else { return };
+        let Life::Until(end) = *held.life.borrow() else { return };
+        drop(held);
+        sleep_until((Instant::now() + pause).min(end)).await;
+        let Some(held) = shared.upgrade() else { return };
+        let node = Node { shared: held };
+        match node.renew().await {
+            Err(error) if error.is_stale() => return,
+            Err(error) => tracing::warn!(holder = %node.name(), %error, "a heartbeat failed"),
+            Ok(()) => {}
+        }
+        if Instant::now() >= end && !node.is_live() {
+            node.lose().await;
+            return;
+        }
+    }
+}
+
+impl Node {
+    /// The store.
+    #[must_use]
+    pub fn images(&self) -> &Images {
+        &self.shared.images
+    }
+
+    /// This life's number.
+    #[must_use]
+    pub fn id(&self) -> HolderId {
+        self.shared.id
+    }
+
+    /// The holder's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// Whether what it claims may still be used, by its own clock. Ask before each use that matters.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        matches!(*self.shared.life.borrow(), Life::Until(end) if Instant::now() < end)
+    }
+
+    /// Waits until what it claims may not be used any more.
+    pub async fn lost(&self) {
+        let mut life = self.shared.life.subscribe();
+        loop {
+            let end = match *life.borrow_and_update() {
+                Life::Lost => return,
+                Life::Until(end) => end,
+            };
+            tokio::select! {
+                // The sender lives as long as this node does.
+                _ = life.changed() => {}
+                () = sleep_until(end) => {
+                    if !self.is_live() {
+                        return self.lose().await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Moves the end of all claims: one row, however many there are.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Stale`] when another life took the name over or a collector saw this one end;
+    /// of the database, and then the claims last as long as they did.
+    pub async fn renew(&self) -> Result<()> {
+        let images = self.images();
+        let options = images.options();
+        if !self.is_live() {
+            self.lose().await;
+            return Err(self.stale());
+        }
+        images.before(Step::LeaseRenew).await?;
+        let asked = Instant::now();
+        let written = images.repo().write(store::holders::renew(self.id().get(), options.ttl)).await?;
+        if written.rows_affected() == 0 {
+            self.lose().await;
+            return Err(self.stale());
+        }
+        self.shared.life.send_if_modified(|life| match life {
+            Life::Until(end) => {
+                *end = asked + options.ttl - options.margin;
+                true
+            }
+            Life::Lost => false,
+        });
+        Ok(())
+    }
+
+    /// Begins to bring blobs and images into the store.
+    #[must_use]
+    pub fn ingest(&self) -> Ingest {
+        Ingest::new(self.clone())
+    }
+
+    /// Takes a lease of an image under a key, for as long as this life lasts. An earlier lease of the key ends; its token
+    /// opens nothing any more.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::Incomplete`] when a blob of it cannot be had; [`ErrorKind::Stale`].
+    pub async fn acquire(&self, key: &str, image: ImageId) -> Result<HeldLease> {
+        check_text("key", key)?;
+        if !self.is_live() {
+            return Err(self.stale());
+        }
+        let images = self.images();
+        images.before(Step::LeaseAcquire).await?;
+        let mut batch = Guarded::new("images.lease_acquire");
+        batch.push(store::leases::drop_key(self.id().get(), key));
+        let unmet = || Error::new(ErrorKind::Incomplete, "the lease cannot be had");
+        let taken =
+            batch.require(Expect::ONE, store::leases::acquire(self.id().get(), key, image.get()), unmet);
+        batch.push(store::leases::used(image.get()));
+        let outcome = match batch.run(images.repo()).await {
+            Err(error) if matches!(error.kind(), ErrorKind::Incomplete) => {
+                return Err(self.why_not(image).await);
+            }
+            other => other?,
+        };
+        let row = outcome.get(taken).and_then(|written| written.rows().first());
+        let row = row.ok_or_else(|| Error::internal("a lease's row was not returned"))?;
+        Ok(HeldLease::new(self.clone(), store::leases::read(row)?))
+    }
+
+    /// Why a lease could not be had.
+    async fn why_not(&self, image: ImageId) -> Error {
+        let found = self.images().image(&image.into()).await;
+        let missing = match found {
+            Err(error) => return error,
+            Ok(_) => self.images().missing(image).await,
+        };
+        match missing {
+            Err(error) => error,
+            Ok(missing) if missing.is_empty() => {
+                // The image and its blobs are there, so it is the holder that is not.
+                self.lose().await;
+                self.stale()
+            }
+            Ok(missing) => {
+                let names: Vec<String> = missing.iter().map(|digest| format!("sha256:{digest}")).collect();
+                Error::new(
+                    ErrorKind::Incomplete,
+                    format!("image {image} cannot be leased: {} cannot be had", names.join(", ")),
+                )
+                .with_help("publish or pull the same content again; that repairs it")
+            }
+        }
+    }
+
+    /// Gives everything back and ends this life.
+    ///
+    /// # Errors
+    /// Of the database; what is claimed then runs out by itself.
+    pub async fn leave(&self) -> Result<()> {
+        let images = self.images();
+        images.before(Step::LeaseRelease).await?;
+        if let Some(heartbeat) = self.shared.heartbeat.get() {
+            heartbeat.abort();
+        }
+        self.shared.life.send_replace(Life::Lost);
+        let id = self.id().get();
+        let mut batch = Guarded::new("images.leave");
+        batch.push(store::queue::put_holder(id, images.options().grace));
+        batch.push(store::intents::of_holder(id));
+        batch.push(store::leases::of_holder(id));
+        batch.push(store::holders::leave(id));
+        batch.run(images.repo()).await.map(|_| ())
+    }
+
+    pub(super) async fn lose(&self) {
+        let first = self.shared.life.send_if_modified(|life| {
+            let first = *life != Life::Lost;
+            *life = Life::Lost;
+            first
+        });
+        if first {
+            tracing::warn!(holder = %self.name(), id = %self.id(), "the holder lost what it claimed");
+            // Nothing is done in this step but to stop; there is nobody to tell of an error.
+            let _ = self.images().before(Step::LeaseStop).await;
+        }
+    }
+
+    pub(crate) fn stale(&self) -> Error {
+        Error::new(
+            ErrorKind::Stale,
+            format!(
+                "holder {:?} lost its claims: it was not renewed in time, or its name was taken over",
+                self.name()
+            ),
+        )
+        .with_help("stop using the images, join again and acquire them anew")
+    }
+
+    pub(super) fn guard(&self, token: Token) -> LeaseGuard {
+        LeaseGuard { token, holder: self.id() }
+    }
+}

@@ -1,0 +1,205 @@
+//! From a tree to a directory: content from the layers, attributes last.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, BufRead, Read};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, FileType, Mode, XattrFlags};
+
+use super::disk::Ownership;
+use super::tree::{Content, Kind, Node, NodeId, Tree, depth_first};
+use crate::digest::Digest;
+use crate::oci::error::{Error, ErrorKind, Result};
+use crate::oci::layer::{self, Item};
+use crate::oci::limits::{Limits, MAX_TREE};
+use crate::oci::media::Compression;
+use crate::oci::refusal::{Limit, Refusal};
+use crate::oci::tar::Entry;
+
+/// A layer that can be read more than once.
+pub(super) struct Stored {
+    pub(super) compression: Compression,
+    pub(super) size: u64,
+    pub(super) diff_id: Option<Digest>,
+    pub(super) open: Box<dyn Fn() -> Result<Box<dyn BufRead>> + Send>,
+}
+
+/// Reads the headers of all layers, lowest first, and checks that the layers are what the configuration promises.
+pub(super) fn read_tree(layers: &[Stored], limits: &Limits) -> Result<Tree> {
+    let mut tree = Tree::new();
+    let mut held = 0_u64;
+    for stored in layers {
+        let mut archive = layer::open((stored.open)()?, stored.compression, stored.size, limits)?;
+        let mut items = Vec::new();
+        let mut at = 0;
+        while let Some(entry) = archive.next()? {
+            held = held.saturating_add(weight(&entry));
+            if held > MAX_TREE {
+                return Err(Refusal::Limit { what: Limit::Tree, limit: MAX_TREE }.into());
+            }
+            if let Some(item) = Item::of(entry)? {
+                items.push((at, item));
+            }
+            at += 1;
+        }
+        archive.drain()?;
+        let (found, _) = archive.into_inner().0.finish();
+        if let Some(expected) = stored.diff_id.filter(|expected| *expected != found) {
+            return Err(Refusal::DiffId { expected, found }.into());
+        }
+        tree.apply(items)?;
+    }
+    if tree.octets() > limits.layer {
+        return Err(Refusal::Limit { what: Limit::Layer, limit: limits.layer }.into());
+    }
+    Ok(tree)
+}
+
+/// About the octets of memory that an entry takes in a tree.
+fn weight(entry: &Entry) -> u64 {
+    let xattrs = entry.xattrs.iter().map(|(name, value)| name.len() + value.len() + 64).sum::<usize>();
+    let names = entry.path.iter().filter(|octet| **octet == b'/').count() * 24;
+    u64::try_from(entry.path.len() + entry.link.len() + xattrs + names + 256).unwrap_or(u64::MAX)
+}
+
+/// Makes the tree below a directory that is empty and nobody else's.
+pub(super) fn unpack(
+    tree: &Tree,
+    layers: &[Stored],
+    root: &Path,
+    ownership: Ownership,
+    limits: &Limits,
+) -> Result<()> {
+    let mut files: HashMap<Content, PathBuf> = HashMap::new();
+    let mut made: HashMap<NodeId, PathBuf> = HashMap::new();
+    let mut links: Vec<(PathBuf, PathBuf)> = Vec::new();
+    depth_first(tree, &mut |names, id, node| {
+        let path = path_of(root, names);
+        if let Some(first) = made.get(&id) {
+            links.push((first.clone(), path));
+            return Ok(());
+        }
+        match &node.kind {
+            Kind::Directory(_) if names.is_empty() => {}
+            Kind::Directory(_) => fs::create_dir(&path).map_err(|error| failed(&path, error))?,
+            Kind::File { content, .. } => {
+                files.insert(*content, path.clone());
+                made.insert(id, path);
+            }
+            Kind::Symlink(target) => {
+                let made_it = std::os::unix::fs::symlink(OsStr::from_bytes(target), &path);
+                made_it.map_err(|error| failed(&path, error))?;
+                made.insert(id, path);
+            }
+            Kind::Fifo => {
+                let made_it = rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0);
+                made_it.map_err(|error| failed(&path, error.into()))?;
+                made.insert(id, path);
+            }
+        }
+        Ok(())
+    })?;
+    for (at, stored) in layers.iter().enumerate() {
+        write_files(at, stored, &files, limits)?;
+    }
+    for (first, path) in links {
+        fs::hard_link(&first, &path).map_err(|error| failed(&path, error))?;
+    }
+    finish(tree, root, ownership)
+}
+
+/// Writes the files whose content is in one layer.
+fn write_files(at: usize, stored: &Stored, files: &HashMap<Content, PathBuf>, limits: &Limits) -> Result<()> {
+    if !files.keys().any(|content| content.layer == at) {
+        return Ok(());
+    }
+    let mut archive = layer::open((stored.open)()?, stored.compression, stored.size, limits)?;
+    let mut entry = 0;
+    while let Some(header) = archive.next()? {
+        if let Some(path) = files.get(&Content { layer: at, entry }) {
+            let mut write = || {
+                let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+                io::copy(&mut archive.by_ref().take(header.size), &mut file)
+            };
+            write().map_err(|error| failed(path, error))?;
+        }
+        entry += 1;
+    }
+    Ok(())
+}
+
+/// Gives everything its attributes; directories after what is in them, because they may forbid writing.
+fn finish(tree: &Tree, root: &Path, ownership: Ownership) -> Result<()> {
+    let mut all = Vec::new();
+    depth_first(tree, &mut |names, _, node| {
+        all.push((path_of(root, names), node.clone_attributes()));
+        Ok(())
+    })?;
+    for (path, node) in all.into_iter().rev() {
+        attributes(&path, &node, ownership)?;
+    }
+    Ok(())
+}
+
+/// What is needed of a place at the end.
+struct Last {
+    is_link: bool,
+    attributes: layer::Attributes,
+}
+
+impl Node {
+    fn clone_attributes(&self) -> Last {
+        Last { is_link: matches!(self.kind, Kind::Symlink(_)), attributes: self.attributes.clone() }
+    }
+}
+
+fn attributes(path: &Path, node: &Last, ownership: Ownership) -> Result<()> {
+    if ownership == Ownership::Keep {
+        let (uid, gid) = (node.attributes.uid, node.attributes.gid);
+        std::os::unix::fs::lchown(path, Some(uid), Some(gid)).map_err(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied => Error::new(
+                ErrorKind::NeedsPrivilege,
+                "only root may keep the owners of files; let all belong to root (Ownership::Root), or run as root",
+            ),
+            _ => failed(path, error),
+        })?;
+    }
+    for (name, value) in &node.attributes.xattrs {
+        let set = rustix::fs::lsetxattr(path, name.as_slice(), value, XattrFlags::empty());
+        set.map_err(|error| refuse_xattr(path, name, error.into()))?;
+    }
+    if !node.is_link {
+        // Last: a change of owner takes the set-user-id bit away.
+        let mode = fs::Permissions::from_mode(node.attributes.mode);
+        fs::set_permissions(path, mode).map_err(|error| failed(path, error))?;
+    }
+    Ok(())
+}
+
+fn refuse_xattr(path: &Path, name: &[u8], error: io::Error) -> Error {
+    let name = name.escape_ascii();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported => Error::new(
+            ErrorKind::NeedsPrivilege,
+            format!(
+                "the attribute {name} of {} cannot be set ({error}); run as root, on a file system that has attributes",
+                path.display()
+            ),
+        ),
+        _ => failed(path, error),
+    }
+}
+
+fn path_of(root: &Path, names: &[Box<[u8]>]) -> PathBuf {
+    let mut path = root.to_owned();
+    path.extend(names.iter().map(|name| OsStr::from_bytes(name)));
+    path
+}
+
+fn failed(path: &Path, error: io::Error) -> Error {
+    Error::io(path.display(), error)
+}

@@ -1,0 +1,40 @@
+//! OCI images in and out: layouts as directories and archives, registries, and flattened disk images.
+//!
+//! One walk ([`graph`]) finds what belongs to an image, one copy carries it from a source to a target; import, export, pull and
+//! push differ in the two ends alone. Everything is kept octet for octet, also what this crate does not understand. Whatever comes
+//! from outside is refused by an exact [`refusal::Refusal`] before anything refers to it, within the [`limits`].
+//!
+//! | looking for | room |
+//! |---|---|
+//! | import, export, pull, push | [`Oci`] |
+//! | one read-only disk of all layers | [`flatten`] |
+//! | why something was refused; what is too much | [`refusal`], [`limits`] |
+//! | progress bars | [`progress`] |
+
+mod content;
+mod copy;
+pub mod document;
+pub mod error;
+pub mod flatten;
+mod graph;
+mod layer;
+pub mod layout;
+pub mod limits;
+pub mod media;
+pub mod progress;
+pub mod reference;
+pub mod refusal;
+pub mod registry;
+mod store;
+mod tar;
+mod tee;
+mod transfer;
+
+pub use document::Platform;
+pub use error::{Error, ErrorKind, Result};
+pub use graph::Select;
+pub use layout::Container;
+pub use limits::Limits;
+pub use reference::Reference;
+pub use refusal::Refusal;
+pub use transfer::{Import, Oci};

@@ -1,0 +1,265 @@
+//! The image store as a place that images come from and go to.
+
+use std::io::Read as _;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+
+use super::content::{self, BlobReader as _, Source, Target};
+use super::document::Descriptor;
+use super::error::{Error, ErrorKind, Result};
+use super::graph::{Form, Image, Plan};
+use super::layout::blocking;
+use super::media::{self, Kind};
+use super::progress::Progress;
+use crate::{
+    BlobKind, BlobReader, BlobWriter, CommitSet, Digest, ErrorKind as StoreErrorKind, ImageKind, Images,
+    Ingest, NewImage, RefExpect, RefUpdate, Verify, WriterSpec,
+};
+
+/// Octets that are read, or gathered before they are written, at once.
+const PIECE: usize = 512 * 1024;
+/// Blobs that are read or written at once.
+const PARALLEL: usize = 4;
+/// A blob of this size is recorded as soon as it is there, so that a copy that dies need not fetch it again.
+const LAND_FROM: u64 = 1024 * 1024;
+/// What content is whose own type cannot be stored.
+const OCTETS: &str = "application/octet-stream";
+
+/// The attachment that is the image's own manifest or index.
+pub(crate) const ROLE_MANIFEST: &str = "manifest";
+/// The attachment that is the image's configuration.
+const ROLE_CONFIG: &str = "config";
+
+/// An ingest that takes what a plan carries.
+#[derive(Debug)]
+pub(crate) struct StoreTarget {
+    ingest: Ingest,
+}
+
+impl StoreTarget {
+    pub(crate) const fn new(ingest: Ingest) -> Self {
+        Self { ingest }
+    }
+
+    /// Makes the images of a plan, and points names at some of them, in one step.
+    pub(crate) async fn commit(
+        &self,
+        plan: &Plan,
+        names: Vec<(String, Digest)>,
+    ) -> Result<Vec<crate::Image>> {
+        let images = plan.images.iter().map(new_image).collect();
+        let update = |(name, image)| RefUpdate { name, image, expect: RefExpect::Any };
+        let refs = names.into_iter().map(update).collect();
+        let set = CommitSet { images, refs, guard: None };
+        Ok(self.ingest.commit(set).await.map_err(Error::store)?.images)
+    }
+
+    /// Forgets everything.
+    pub(crate) async fn abort(self) {
+        if let Err(error) = self.ingest.abort().await {
+            tracing::warn!(%error, "what a copy that failed left behind waits for a collection");
+        }
+    }
+}
+
+#[async_trait]
+impl Target for StoreTarget {
+    async fn has(&self, descriptor: &Descriptor) -> Result<bool> {
+        self.ingest.has(&descriptor.digest.0, descriptor.size).await.map_err(Error::store)
+    }
+
+    async fn create<'a>(&'a self, descriptor: &'a Descriptor) -> Result<Box<dyn content::BlobWriter + 'a>> {
+        let kind = match media::kind(&descriptor.media_type) {
+            Kind::Layer(_) => BlobKind::Layer,
+            _ => BlobKind::Document,
+        };
+        let spec = WriterSpec::known(descriptor.digest.0, descriptor.size, kind, stored_type(descriptor));
+        let writer = self.ingest.writer(spec).await.map_err(Error::store)?;
+        let verifier = content::Verifier::new(descriptor);
+        let land = descriptor.size >= LAND_FROM;
+        Ok(Box::new(StoreWriter { ingest: &self.ingest, writer, held: BytesMut::new(), verifier, land }))
+    }
+
+    async fn put_manifest(&self, descriptor: &Descriptor, octets: Bytes) -> Result<()> {
+        if self.has(descriptor).await? {
+            return Ok(());
+        }
+        let mut writer = self.create(descriptor).await?;
+        writer.write(octets).await?;
+        writer.finish().await
+    }
+
+    fn parallel(&self) -> usize {
+        PARALLEL
+    }
+
+    fn checks_layers(&self) -> bool {
+        true
+    }
+}
+
+struct StoreWriter<'a> {
+    ingest: &'a Ingest,
+    writer: BlobWriter,
+    held: BytesMut,
+    verifier: content::Verifier,
+    land: bool,
+}
+
+impl StoreWriter<'_> {
+    async fn write_held(&mut self) -> Result<()> {
+        let held = self.held.split().freeze();
+        self.writer.write(held).await.map_err(Error::store)
+    }
+}
+
+#[async_trait]
+impl content::BlobWriter for StoreWriter<'_> {
+    async fn write(&mut self, octets: Bytes) -> Result<()> {
+        self.verifier.count(&octets)?;
+        self.held.extend_from_slice(&octets);
+        if self.held.len() >= PIECE { self.write_held().await } else { Ok(()) }
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<()> {
+        if !self.held.is_empty() {
+            self.write_held().await?;
+        }
+        let expected = self.verifier.expected();
+        self.verifier.finish_count()?;
+        // The store hashes what it writes, so it is not hashed here too.
+        self.writer.finish().await.map_err(|error| wrong_content(expected, error))?;
+        if self.land {
+            self.ingest.land().await.map_err(Error::store)?;
+        }
+        Ok(())
+    }
+}
+
+/// The store found other octets than the descriptor names.
+fn wrong_content(expected: Digest, error: crate::Error) -> Error {
+    match error.kind() {
+        StoreErrorKind::Corrupt => {
+            let refusal = super::refusal::Refusal::WrongContent { expected };
+            Error::from(refusal).with(error)
+        }
+        _ => Error::store(error),
+    }
+}
+
+/// The store's images, given out again. Whoever reads holds a lease.
+#[derive(Debug, Clone)]
+pub(crate) struct StoreSource {
+    images: Images,
+}
+
+impl StoreSource {
+    pub(crate) const fn new(images: Images) -> Self {
+        Self { images }
+    }
+
+    /// The document with which an image begins.
+    pub(crate) async fn root(&self, image: &crate::Image) -> Result<Descriptor> {
+        let attachments = self.images.attachments(image.id).await.map_err(Error::store)?;
+        let is_own = |own: &&crate::Attachment| own.digest == image.digest && own.role == ROLE_MANIFEST;
+        let Some(own) = attachments.iter().find(is_own) else {
+            let text = format!(
+                "sha256:{} was made here and has no manifest; only images that were imported or pulled can be given out",
+                image.digest
+            );
+            return Err(Error::new(ErrorKind::Invalid, text));
+        };
+        Ok(Descriptor::new(&image.media_type, own.digest, own.size_bytes))
+    }
+
+    async fn reader(&self, descriptor: &Descriptor) -> Result<Reading> {
+        let opened = self.images.open_blob(&descriptor.digest.0, Verify::Size).await;
+        Ok(Reading { reader: Some(opened.map_err(Error::store)?) })
+    }
+}
+
+#[async_trait]
+impl Source for StoreSource {
+    async fn manifest(&self, descriptor: &Descriptor) -> Result<Bytes> {
+        let mut reading = self.reader(descriptor).await?;
+        let mut whole = BytesMut::new();
+        while let Some(octets) = reading.chunk().await? {
+            whole.extend_from_slice(&octets);
+        }
+        Ok(whole.freeze())
+    }
+
+    async fn open<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        _progress: &'a dyn Progress,
+    ) -> Result<Box<dyn content::BlobReader + 'a>> {
+        Ok(Box::new(self.reader(descriptor).await?))
+    }
+
+    fn parallel(&self) -> usize {
+        PARALLEL
+    }
+}
+
+/// A blob of the store, read where that may block.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    reader: Option<BlobReader>,
+}
+
+#[async_trait]
+impl content::BlobReader for Reading {
+    async fn chunk(&mut self) -> Result<Option<Bytes>> {
+        let Some(mut reader) = self.reader.take() else { return Ok(None) };
+        let (reader, octets) = blocking(move || {
+            let mut octets = Vec::new();
+            let piece = u64::try_from(PIECE).unwrap_or(u64::MAX);
+            let read = reader.by_ref().take(piece).read_to_end(&mut octets);
+            read.map_err(|error| Error::io("reading a blob of the store", error))?;
+            Ok((reader, octets))
+        })
+        .await?;
+        if octets.is_empty() {
+            return Ok(None);
+        }
+        self.reader = Some(reader);
+        Ok(Some(octets.into()))
+    }
+}
+
+/// What the store keeps of an image of a plan.
+fn new_image(image: &Image) -> NewImage {
+    let (kind, layers) = match &image.form {
+        Form::Image(layers) => (ImageKind::Chain, layers.as_slice()),
+        Form::Index => (ImageKind::Index, [].as_slice()),
+        Form::Artifact => (ImageKind::Artifact, [].as_slice()),
+    };
+    let layers: Vec<Digest> = layers.iter().map(|layer| layer.digest.0).collect();
+    let rest = image.content.iter().filter(|part| !layers.contains(&part.digest.0));
+    let attachments = rest.enumerate().map(|(at, part)| {
+        let role = match media::kind(&part.media_type) {
+            _ if part.digest == image.descriptor.digest => ROLE_MANIFEST.to_owned(),
+            Kind::Config if kind == ImageKind::Chain => ROLE_CONFIG.to_owned(),
+            _ => format!("content-{at:04}"),
+        };
+        (role, part.digest.0)
+    });
+    NewImage {
+        digest: Some(image.descriptor.digest.0),
+        kind,
+        media_type: stored_type(&image.descriptor),
+        attachments: attachments.collect(),
+        layers,
+        parent: None,
+        label: None,
+    }
+}
+
+/// The media type, if it is one that the store keeps; documents that name it are kept as they are in any case.
+fn stored_type(descriptor: &Descriptor) -> String {
+    let own = &descriptor.media_type;
+    let fits = (1..=crate::MAX_TEXT_BYTES).contains(&own.len()) && !own.chars().any(char::is_control);
+    if fits { own.clone() } else { OCTETS.to_owned() }
+}

@@ -1,0 +1,368 @@
+//! An ingest: the intents of one holder for one purpose, and what came of them.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mainstay_repo::Expect;
+
+use crate::blob::{Blob, BlobKind, BlobState};
+use crate::digest::Digest;
+use crate::disk::{self, Disk};
+use crate::error::{Error, ErrorKind, Result};
+use crate::files::layout;
+use crate::images::Images;
+use crate::lease::Node;
+use crate::step::Step;
+use crate::store;
+use crate::store::guarded::Guarded;
+
+/// A blob that an ingest has at hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Staged {
+    /// Its name.
+    pub digest: Digest,
+    /// Its length in octets.
+    pub size_bytes: u64,
+    /// Whether the store had it before.
+    pub adopted: bool,
+}
+
+/// What a session knows of a blob that it may commit.
+#[derive(Debug, Clone)]
+pub(super) struct Claim {
+    pub(super) inc: i64,
+    pub(super) size: u64,
+    pub(super) kind: BlobKind,
+    pub(super) media_type: String,
+    /// A file of its own lies under its number.
+    pub(super) own: bool,
+    /// Its row is known to be there.
+    pub(super) landed: bool,
+    /// The file that this one is to replace.
+    pub(super) replaces: Option<i64>,
+}
+
+/// An intent without content yet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pending {
+    pub(super) inc: i64,
+    pub(super) replaces: Option<i64>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) claims: BTreeMap<Digest, Claim>,
+    pub(super) pending: BTreeMap<Digest, Pending>,
+    /// Intents that are of no use any more, and whose file lies in the staging directory or nowhere.
+    pub(super) spare: Vec<i64>,
+}
+
+/// Blobs on their way into the store. Several writers may work at once. What is not committed goes away with
+/// [`Ingest::abort`] or when this is dropped.
+#[derive(Debug)]
+pub struct Ingest {
+    pub(super) shared: Arc<Session>,
+}
+
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) node: Node,
+    state: Mutex<State>,
+    /// A step was refused: behave as if the process had ended there.
+    crashed: AtomicBool,
+    /// Transactions whose outcome is not known: cancelled, or cut off.
+    pub(super) doubts: AtomicUsize,
+}
+
+impl Session {
+    pub(super) fn images(&self) -> &Images {
+        self.node.images()
+    }
+
+    pub(super) fn disk(&self) -> &Disk {
+        &self.images().shared.disk
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn holder(&self) -> i64 {
+        self.node.id().get()
+    }
+
+    pub(super) async fn before(&self, step: Step) -> Result<()> {
+        let passed = self.images().before(step).await;
+        if passed.is_err() {
+            self.crashed.store(true, Ordering::SeqCst);
+        }
+        passed
+    }
+
+    pub(super) fn is_crashed(&self) -> bool {
+        self.crashed.load(Ordering::SeqCst)
+    }
+
+    /// Writes an intent and looks at the blob's row in the same transaction.
+    pub(super) async fn intend(&self, digest: Option<&Digest>, size: u64) -> Result<(i64, Option<Blob>)> {
+        self.check_space(size).await?;
+        self.before(Step::PublishIntent).await?;
+        let mut batch = Guarded::new("images.publish_intent");
+        self.guard_holder(&mut batch);
+        self.guard_quota(&mut batch, digest, size);
+        let look = digest.map(|digest| batch.push(store::blobs::look(digest)));
+        let made = batch.push(store::intents::insert(self.holder(), digest, size));
+        let outcome = batch.run(self.images().repo()).await?;
+        let row = outcome.get(made).and_then(|written| written.rows().first());
+        let inc: i64 = row.ok_or_else(|| Error::internal("an intent's row was not returned"))?.get("inc")?;
+        let found = look.and_then(|look| outcome.get(look)).and_then(|written| written.rows().first());
+        Ok((inc, found.map(store::blobs::read).transpose()?))
+    }
+
+    /// Tells an intent its digest and looks at the blob's row in the same transaction.
+    pub(super) async fn name(&self, inc: i64, digest: &Digest, size: u64) -> Result<Option<Blob>> {
+        self.before(Step::PublishName).await?;
+        let mut batch = Guarded::new("images.publish_name");
+        self.guard_holder(&mut batch);
+        self.guard_quota(&mut batch, Some(digest), size);
+        let look = batch.push(store::blobs::look(digest));
+        let stale = self.node.stale();
+        batch.require(Expect::ONE, store::intents::name(inc, self.holder(), digest, size), move || stale);
+        let outcome = batch.run(self.images().repo()).await?;
+        let found = outcome.get(look).and_then(|written| written.rows().first());
+        found.map(store::blobs::read).transpose()
+    }
+
+    pub(super) fn guard_holder(&self, batch: &mut Guarded) {
+        let stale = self.node.stale();
+        batch.require(Expect::ONE, store::holders::guard(self.holder()), move || stale);
+    }
+
+    fn guard_quota(&self, batch: &mut Guarded, digest: Option<&Digest>, size: u64) {
+        let Some(quota) = self.images().options().policy.max_bytes else { return };
+        // Two that ask at once must not both get the last room.
+        batch.push(store::store::lock());
+        let octets = digest.map(|digest| digest.as_bytes().as_slice());
+        batch.require(Expect::ONE, store::store::fits(octets, size, quota), move || {
+            Error::new(ErrorKind::NoSpace, format!("{size} octets more do not fit into the quota of {quota}"))
+                .with_help(
+                    "run a collection, which lets go of images that nothing claims, or raise the quota",
+                )
+        });
+    }
+
+    /// Whether so much can be written and the floor is kept.
+    pub(super) async fn check_space(&self, size: u64) -> Result<()> {
+        let policy = self.images().options().policy;
+        let space = self.images().space().await?;
+        let floor = policy.min_free_bytes;
+        if space.free_bytes < floor.saturating_add(size) {
+            return Err(Error::new(
+                ErrorKind::NoSpace,
+                format!(
+                    "{size} octets would leave less than the floor of {floor}: {} are free",
+                    space.free_bytes
+                ),
+            )
+            .with_help("run a collection, or lower the floor"));
+        }
+        if space.free_inodes <= policy.min_free_inodes {
+            return Err(Error::new(
+                ErrorKind::NoSpace,
+                format!(
+                    "only {} files more can be made, and {} stay free",
+                    space.free_inodes, policy.min_free_inodes
+                ),
+            )
+            .with_help("run a collection, or lower the floor"));
+        }
+        Ok(())
+    }
+
+    /// Whether a present blob's file is there and as long as it should be. What cannot be told is an error.
+    pub(super) async fn check_file(&self, blob: &Blob) -> Result<bool> {
+        self.before(Step::PublishCheck).await?;
+        let path = layout::blob(&blob.digest, blob.incarnation.get());
+        let wanted = blob.size_bytes;
+        let asked = path.clone();
+        let found = self
+            .disk()
+            .run(move |files| match files.size(&asked) {
+                Ok(size) => Ok(Some(size)),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(Error::medium("cannot look at", &asked, error)),
+            })
+            .await?;
+        if found == Some(wanted) {
+            return Ok(true);
+        }
+        self.disk().prove().await?;
+        tracing::warn!(%path, wanted, ?found, "a blob's file is missing or of another size; it is published anew");
+        Ok(false)
+    }
+
+    /// Whether an intent may use the row that it found; else, which file the new one is to replace.
+    pub(super) async fn judge(&self, found: Option<&Blob>, size: Option<u64>) -> Result<Judged> {
+        let Some(blob) = found else { return Ok(Judged::Write { replaces: None }) };
+        if let Some(size) = size.filter(|size| *size != blob.size_bytes) {
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                format!("sha256:{} has {} octets, not {size}", blob.digest, blob.size_bytes),
+            ));
+        }
+        if blob.state != BlobState::Present {
+            return Ok(Judged::Write { replaces: None });
+        }
+        if self.check_file(blob).await? {
+            return Ok(Judged::Adopt);
+        }
+        Ok(Judged::Write { replaces: Some(blob.incarnation.get()) })
+    }
+
+    /// Forgets intents and removes what they wrote; files first become orphans, then go.
+    pub(super) async fn drop_intents(&self, incs: Vec<i64>, files: Vec<String>) -> Result<()> {
+        if !incs.is_empty() {
+            let statement = store::intents::finish(self.holder(), &incs);
+            self.images().repo().write(statement).await?;
+        }
+        self.discard(files).await
+    }
+
+    /// Removes own files that nothing names any more.
+    pub(super) async fn discard(&self, paths: Vec<String>) -> Result<()> {
+        if paths.is_empty() {
+            return Ok(());
+        }
+        self.before(Step::PublishDiscard).await?;
+        self.disk()
+            .run(move |files| paths.iter().try_for_each(|path| disk::unlink(files, path).map(|_| ())))
+            .await
+    }
+
+    async fn clear(&self) -> Result<()> {
+        let (incs, files) = {
+            let state = std::mem::take(&mut *self.state());
+            let own = state.claims.iter().filter(|(_, claim)| claim.own && !claim.landed);
+            let mut files: Vec<String> = own.map(|(digest, claim)| layout::blob(digest, claim.inc)).collect();
+            files.extend(state.spare.iter().map(|inc| layout::staged(*inc)));
+            let mut incs: Vec<i64> = state.claims.values().map(|claim| claim.inc).collect();
+            incs.extend(state.pending.values().map(|pending| pending.inc));
+            incs.extend(state.spare);
+            (incs, files)
+        };
+        // A commit that may have happened uses these files. Once the intents are gone it cannot happen any more, and a
+        // collection sees whether it did.
+        let files = if self.doubts.load(Ordering::SeqCst) == 0 { files } else { Vec::new() };
+        self.drop_intents(incs, files).await
+    }
+}
+
+/// What to do with a digest.
+pub(super) enum Judged {
+    Adopt,
+    Write { replaces: Option<i64> },
+}
+
+impl Ingest {
+    pub(crate) fn new(node: Node) -> Self {
+        let session = Session {
+            node,
+            state: Mutex::default(),
+            crashed: AtomicBool::new(false),
+            doubts: AtomicUsize::new(0),
+        };
+        Self { shared: Arc::new(session) }
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn images(&self) -> &Images {
+        self.shared.images()
+    }
+
+    /// Whether the store has a blob. If so, this session keeps it until its commit, and need not bring it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] when the store has it in another size; [`ErrorKind::Stale`]; [`ErrorKind::NoSpace`] when it
+    /// has not, and it does not fit; of the database and the medium.
+    pub async fn has(&self, digest: &Digest, size_bytes: u64) -> Result<bool> {
+        let session = &self.shared;
+        {
+            let state = session.state();
+            if let Some(claim) = state.claims.get(digest) {
+                return Ok(claim.size == size_bytes);
+            }
+            if state.pending.contains_key(digest) {
+                return Ok(false);
+            }
+        }
+        let (inc, found) = session.intend(Some(digest), size_bytes).await?;
+        let judged = match session.judge(found.as_ref(), Some(size_bytes)).await {
+            Ok(judged) => judged,
+            Err(error) => {
+                session.state().spare.push(inc);
+                return Err(error);
+            }
+        };
+        match (judged, found) {
+            (Judged::Adopt, Some(blob)) => {
+                session.state().claims.insert(*digest, adopted(inc, &blob));
+                Ok(true)
+            }
+            (Judged::Write { replaces }, _) => {
+                session.state().pending.insert(*digest, Pending { inc, replaces });
+                Ok(false)
+            }
+            (Judged::Adopt, None) => Err(Error::internal("a blob without a row was adopted")),
+        }
+    }
+
+    /// Ends the session: what was not committed is gone, but for blobs that landed, which wait for a collection.
+    ///
+    /// # Errors
+    /// Of the database and the medium; a collection then does what is left.
+    pub async fn abort(self) -> Result<()> {
+        self.shared.clear().await
+    }
+}
+
+pub(super) fn adopted(inc: i64, blob: &Blob) -> Claim {
+    Claim {
+        inc,
+        size: blob.size_bytes,
+        kind: blob.kind,
+        media_type: blob.media_type.clone(),
+        own: false,
+        landed: true,
+        replaces: None,
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if self.is_crashed() {
+            return;
+        }
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let nothing = state.claims.is_empty() && state.pending.is_empty() && state.spare.is_empty();
+        if nothing {
+            return;
+        }
+        // Without a runtime, the holder's end and a collection do the same later.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let rest = Self {
+            node: self.node.clone(),
+            state: Mutex::new(std::mem::take(state)),
+            // A runtime that shuts down drops the task unrun: that must end here.
+            crashed: AtomicBool::new(true),
+            doubts: AtomicUsize::new(self.doubts.load(Ordering::SeqCst)),
+        };
+        runtime.spawn(async move {
+            if let Err(error) = rest.clear().await {
+                tracing::warn!(%error, "an ingest that was dropped is left to a collection");
+            }
+        });
+    }
+}

@@ -1,0 +1,225 @@
+//! Reading blobs: where their files are, and whether they hold what they should.
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+use crate::blob::{Blob, BlobState};
+use crate::digest::{Digest, Hasher};
+use crate::error::{Error, ErrorKind, Result};
+use crate::files::{Files, ReadFile, layout};
+use crate::ids::{BlobId, ImageId, Incarnation};
+use crate::images::{Images, no_image, rows};
+use crate::store;
+
+/// Octets that are read at once.
+const CHUNK: usize = 1024 * 1024;
+
+/// Whether octets are compared with the digest when a blob is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Verify {
+    /// Only the file's length.
+    #[default]
+    Size,
+    /// All of it, before the first octet is handed out.
+    Content,
+}
+
+/// One layer's file.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct LayerFile {
+    /// The blob.
+    pub digest: Digest,
+    /// Its length in octets.
+    pub size_bytes: u64,
+    /// Where it lies, relative to the store's directory.
+    pub path: String,
+}
+
+/// An open blob. It blocks; read it where that may be.
+pub struct BlobReader {
+    file: Box<dyn ReadFile>,
+    /// What it is.
+    blob: Blob,
+}
+
+impl std::fmt::Debug for BlobReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BlobReader").field("blob", &self.blob).finish_non_exhaustive()
+    }
+}
+
+impl BlobReader {
+    /// The blob's row.
+    #[must_use]
+    pub const fn blob(&self) -> &Blob {
+        &self.blob
+    }
+}
+
+impl Read for BlobReader {
+    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
+        self.file.read(octets)
+    }
+}
+
+impl Seek for BlobReader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
+/// What a look at a file came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
+    Good,
+    Missing,
+    /// Other octets than it should hold.
+    Wrong,
+}
+
+impl Images {
+    /// The files of an image's layers, the base first. Lease the image before, or they may go.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::Incomplete`] when one cannot be had.
+    pub async fn locate(&self, image: ImageId) -> Result<Vec<LayerFile>> {
+        let found = self.repo().read(store::images::files(image.get())).await?;
+        if found.is_empty() {
+            self.find_image(&image.into()).await?.ok_or_else(|| no_image(&image.into()))?;
+        }
+        rows(found, |row| {
+            let digest = store::blobs::read_digest(row)?;
+            if BlobState::from_stored(row.get("state")?)? != BlobState::Present {
+                return Err(incomplete(&digest));
+            }
+            Ok(LayerFile {
+                digest,
+                size_bytes: row.get("size")?,
+                path: layout::blob(&digest, row.get("inc")?),
+            })
+        })
+    }
+
+    /// The blobs of an image that cannot be had.
+    pub(crate) async fn missing(&self, image: ImageId) -> Result<Vec<Digest>> {
+        rows(self.repo().read(store::uses::missing(image.get())).await?, store::blobs::read_digest)
+    }
+
+    /// Opens a blob. A file that is missing or wrong is written down as damaged, and set aside.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::Incomplete`] when its file is missing; [`ErrorKind::Corrupt`] when it is wrong;
+    /// [`ErrorKind::Medium`] when that cannot be told.
+    pub async fn open_blob(&self, digest: &Digest, verify: Verify) -> Result<BlobReader> {
+        // A repair may give the blob another file between the look at the row and at the disk.
+        let mut last = None;
+        for _ in 0..3 {
+            let blob = self.blob(digest).await?;
+            if blob.state != BlobState::Present || last == Some(blob.incarnation) {
+                return Err(incomplete(digest));
+            }
+            last = Some(blob.incarnation);
+            let path = layout::blob(digest, blob.incarnation.get());
+            let (size, wanted) = (blob.size_bytes, *digest);
+            let opened = self.shared.disk.run(move |files| open(files, &path, &wanted, size, verify)).await?;
+            let found = match opened {
+                Ok(file) => return Ok(BlobReader { file, blob }),
+                Err(found) => found,
+            };
+            let was_its_file = self.damaged(blob.id, digest, blob.incarnation, found).await?;
+            if was_its_file && found == Found::Wrong {
+                return Err(Error::new(
+                    ErrorKind::Corrupt,
+                    format!("the file of sha256:{digest} is damaged"),
+                )
+                .with_help("it was set aside; publish or pull the same content again, that repairs it"));
+            }
+        }
+        Err(incomplete(digest))
+    }
+
+    /// Writes down that a blob's file is missing or wrong, if it is still its file and the medium is there.
+    pub(crate) async fn damaged(
+        &self,
+        id: BlobId,
+        digest: &Digest,
+        incarnation: Incarnation,
+        found: Found,
+    ) -> Result<bool> {
+        self.shared.disk.prove().await?;
+        let marked = self.repo().write(store::blobs::damage(id.get(), incarnation.get())).await?;
+        if marked.rows_affected() == 0 {
+            return Ok(false);
+        }
+        tracing::error!(%digest, %incarnation, ?found, "a blob is damaged");
+        if found == Found::Wrong {
+            let from = layout::blob(digest, incarnation.get());
+            let to = layout::quarantined(digest, incarnation.get());
+            self.shared
+                .disk
+                .run(move |files| match files.rename(&from, &to) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        Err(Error::medium("cannot set aside", &from, error))
+                    }
+                    _ => Ok(()),
+                })
+                .await?;
+        }
+        Ok(true)
+    }
+}
+
+/// Opens a file and looks whether it is the one that it should be. What cannot be told is an error.
+fn open(
+    files: &dyn Files,
+    path: &str,
+    digest: &Digest,
+    size: u64,
+    verify: Verify,
+) -> Result<std::result::Result<Box<dyn ReadFile>, Found>> {
+    let failed = |error| Error::medium("cannot read", path, error);
+    let mut file = match files.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Err(Found::Missing)),
+        other => other.map_err(failed)?,
+    };
+    if file.size().map_err(failed)? != size {
+        return Ok(Err(Found::Wrong));
+    }
+    if verify == Verify::Content {
+        if hash(&mut *file).map_err(failed)? != *digest {
+            return Ok(Err(Found::Wrong));
+        }
+        file.seek(SeekFrom::Start(0)).map_err(failed)?;
+    }
+    Ok(Ok(file))
+}
+
+/// Looks at all octets of a file.
+pub(crate) fn examine(files: &dyn Files, path: &str, digest: &Digest, size: u64) -> Result<Found> {
+    Ok(match open(files, path, digest, size, Verify::Content)? {
+        Ok(_) => Found::Good,
+        Err(found) => found,
+    })
+}
+
+fn hash(file: &mut dyn ReadFile) -> io::Result<Digest> {
+    let mut hasher = Hasher::new();
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        match file.read(&mut chunk) {
+            Ok(0) => return Ok(hasher.finish()),
+            Ok(read) => hasher.update(chunk.get(..read).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+pub(crate) fn incomplete(digest: &Digest) -> Error {
+    Error::new(
+        ErrorKind::Incomplete,
+        format!("sha256:{digest} cannot be had: it is damaged or being deleted"),
+    )
+    .with_help("publish or pull the same content again; that repairs it")
+}

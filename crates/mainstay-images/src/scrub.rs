@@ -1,0 +1,142 @@
+//! Reading everything again and comparing it with its digest, at rest and from where it was left.
+
+use std::collections::BTreeMap;
+
+use mainstay_core::Timestamp;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::blob::{Blob, BlobState};
+use crate::digest::Digest;
+use crate::error::{Error, Result};
+use crate::files::layout;
+use crate::gc::Tranquility;
+use crate::ids::{BlobId, Incarnation};
+use crate::images::{Images, MAX_PAGE, rows};
+use crate::read::{Found, examine};
+use crate::store;
+use crate::store::guarded::Guarded;
+use crate::store::sql::octets;
+
+/// Blobs between two notes of how far it came.
+const PAGE: u32 = 64;
+
+/// How a scrub goes about it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ScrubOptions {
+    /// Begin anew, whatever was left of the last pass.
+    pub restart: bool,
+    /// Stop after so many blobs; the next call goes on from there.
+    pub most_blobs: Option<u64>,
+    /// How much rest follows each piece of work.
+    pub tranquility: Tranquility,
+}
+
+/// How far a pass has come, over all calls that it took.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ScrubReport {
+    /// When the pass began.
+    pub started_at: Option<Timestamp>,
+    /// When it ended; none while it is under way.
+    pub ended_at: Option<Timestamp>,
+    /// Blobs that were read.
+    pub checked: u64,
+    /// Their octets.
+    pub bytes: u64,
+    /// Blobs that were found missing or wrong.
+    pub damaged: u64,
+}
+
+impl Images {
+    /// Reads blobs again, from where the last call left off, and sets aside what does not hold what it should.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Medium`](crate::ErrorKind::Medium) when a file can neither be read nor is it absent: nothing is said of
+    /// it, and the next call begins there; of the database.
+    pub async fn scrub(&self, options: &ScrubOptions) -> Result<ScrubReport> {
+        self.shared.disk.prove().await?;
+        let (mut cursor, report) = self.scrub_state().await?;
+        if options.restart || report.started_at.is_none() || report.ended_at.is_some() {
+            self.shared.slow.write(store::scrub::begin()).await?;
+            cursor = None;
+        }
+        let mut left = options.most_blobs.unwrap_or(u64::MAX);
+        let mut began = Instant::now();
+        while left > 0 {
+            let limit = u32::try_from(left.min(u64::from(PAGE))).unwrap_or(PAGE);
+            let after = cursor.map_or_else(Vec::new, |digest: Digest| digest.as_bytes().to_vec());
+            let found = self.shared.slow.read(store::blobs::page(&after, &[u8::MAX; 33], limit)).await?;
+            let Some(last) = found.last() else {
+                self.shared.slow.write(store::scrub::end()).await?;
+                break;
+            };
+            cursor = Some(store::blobs::read_digest(last)?);
+            left = left.saturating_sub(found.len() as u64);
+            self.scrub_page(&found).await?;
+            began = options.tranquility.pause(began).await;
+        }
+        self.scrub_state().await.map(|(_, report)| report)
+    }
+
+    /// How far the present or the last pass came.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn scrub_report(&self) -> Result<ScrubReport> {
+        self.scrub_state().await.map(|(_, report)| report)
+    }
+
+    /// Blobs that are missing or wrong, at most [`MAX_PAGE`].
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn damaged_blobs(&self) -> Result<Vec<Blob>> {
+        rows(self.repo().read(store::blobs::damaged(MAX_PAGE)).await?, store::blobs::read)
+    }
+
+    async fn scrub_state(&self) -> Result<(Option<Digest>, ScrubReport)> {
+        let found = self.repo().read(store::scrub::read()).await?;
+        let row = found.first().ok_or_else(|| Error::internal("the scrub's row is gone"))?;
+        let report = ScrubReport {
+            started_at: row.get("started_at")?,
+            ended_at: row.get("ended_at")?,
+            checked: row.get("checked")?,
+            bytes: row.get("bytes")?,
+            damaged: row.get("damaged")?,
+        };
+        Ok((store::scrub::cursor(row)?, report))
+    }
+
+    async fn scrub_page(&self, page: &[mainstay_repo::Row]) -> Result<()> {
+        let (mut good, mut bytes, mut damaged) = (Vec::new(), 0_u64, 0_i64);
+        let mut found: BTreeMap<BlobId, (Digest, Incarnation, Found)> = BTreeMap::new();
+        let mut cursor = None;
+        for row in page {
+            let (id, inc) = (row.get::<i64>("id")?, row.get::<i64>("inc")?);
+            let (digest, size) = (store::blobs::read_digest(row)?, row.get::<u64>("size")?);
+            cursor = Some(digest);
+            if BlobState::from_stored(row.get("state")?)? != BlobState::Present {
+                continue;
+            }
+            let path = layout::blob(&digest, inc);
+            let seen = self.shared.disk.run(move |files| examine(files, &path, &digest, size)).await?;
+            bytes = bytes.saturating_add(size);
+            if seen == Found::Good {
+                good.push(id);
+            } else {
+                found.insert(BlobId(id), (digest, Incarnation(inc), seen));
+            }
+        }
+        for (id, (digest, incarnation, seen)) in found {
+            // A blob that was collected or repaired in the meantime is not marked.
+            damaged += i64::from(self.damaged(id, &digest, incarnation, seen).await?);
+        }
+        let Some(cursor) = cursor else { return Ok(()) };
+        let mut batch = Guarded::new("images.scrub_page");
+        batch.push(store::blobs::verified(&good));
+        let checked = i64::try_from(good.len()).unwrap_or(i64::MAX).saturating_add(damaged);
+        batch.push(store::scrub::advance(&cursor, checked, octets(bytes), damaged));
+        batch.run(&self.shared.slow).await.map(|_| ())
+    }
+}

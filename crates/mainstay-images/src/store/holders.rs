@@ -1,0 +1,84 @@
+//! Holders: one row for each life of a node or process, and the only row that its heartbeat changes.
+
+use std::time::Duration;
+
+use mainstay_repo::{Sql, Statement};
+
+use super::sql::{micros, sql};
+
+/// The old life may not be renewed any more, but what it claims stays until it has expired.
+const SUPERSEDE: Sql = Sql::new("UPDATE images_holders SET live = 0 WHERE name = $1 AND live = 1");
+const JOIN: Sql = sql![
+    "INSERT INTO images_holders (name, live, expires_at) VALUES ($1, 1, " now " + $2) RETURNING id, expires_at"
+];
+const RENEW: Sql = sql![
+    "UPDATE images_holders SET expires_at = " now " + $2 WHERE id = $1 AND live = 1"
+];
+const GUARD: Sql = sql![
+    "SELECT id FROM images_holders WHERE id = $1 AND live = 1 AND expires_at > " now for_share
+];
+const LEAVE: Sql = Sql::new("DELETE FROM images_holders WHERE id = $1");
+const EXPIRED: Sql = sql![
+    "SELECT id, name FROM images_holders WHERE expires_at + $1 < " now " ORDER BY id LIMIT $2"
+];
+const REAP: Sql = sql!["DELETE FROM images_holders WHERE id = $1"];
+const REAP_LOCK: Sql = sql![
+    "SELECT id FROM images_holders WHERE id = $1 AND expires_at + $2 < " now for_update
+];
+const SUPERSEDE_ALL: Sql = Sql::new("UPDATE images_holders SET live = 0 WHERE live = 1");
+const LIST: Sql = sql![
+    "SELECT h.id, h.name, h.live, h.expires_at, h.expires_at > " now " AS fresh, \
+     (SELECT COUNT(*) FROM images_leases l WHERE l.holder_id = h.id) AS leases, \
+     (SELECT COUNT(*) FROM images_intents i WHERE i.holder_id = h.id) AS intents \
+     FROM images_holders h ORDER BY h.name, h.id LIMIT $1"
+];
+
+/// Ends the renewals of the present life of a name.
+pub(crate) fn supersede(name: &str) -> Statement {
+    Statement::new(SUPERSEDE).bind(name).named("images.holder_supersede")
+}
+
+/// Ends the renewals of every life: the database was restored.
+pub(crate) fn supersede_all() -> Statement {
+    Statement::new(SUPERSEDE_ALL).named("images.holder_supersede_all")
+}
+
+/// Begins a life of a name.
+pub(crate) fn join(name: &str, ttl: Duration) -> Statement {
+    Statement::new(JOIN).bind(name).bind(micros(ttl)).named("images.holder_join")
+}
+
+/// Moves the end of a life, and with it of all that it claims.
+pub(crate) fn renew(id: i64, ttl: Duration) -> Statement {
+    Statement::new(RENEW).bind(id).bind(micros(ttl)).named("images.holder_renew")
+}
+
+/// One row if the life may act; it stays so until the commit.
+pub(crate) fn guard(id: i64) -> Statement {
+    Statement::new(GUARD).bind(id).named("images.holder_guard")
+}
+
+/// Ends a life that claims nothing any more.
+pub(crate) fn leave(id: i64) -> Statement {
+    Statement::new(LEAVE).bind(id).named("images.holder_leave")
+}
+
+/// Lives that ended so long ago that no clock's error can make them go on.
+pub(crate) fn expired(margin: Duration, limit: u32) -> Statement {
+    Statement::new(EXPIRED).bind(micros(margin)).bind(limit).named("images.holder_expired")
+}
+
+/// One row if a life has still ended; it stays so until the commit.
+pub(crate) fn reap_lock(id: i64, margin: Duration) -> Statement {
+    Statement::new(REAP_LOCK).bind(id).bind(micros(margin)).named("images.holder_reap_lock")
+}
+
+/// Forgets a life.
+pub(crate) fn reap(id: i64) -> Statement {
+    Statement::new(REAP).bind(id).named("images.holder_reap")
+}
+
+/// All lives with the number of their claims.
+pub(crate) fn list(limit: u32) -> Statement {
+    Statement::new(LIST).bind(limit).named("images.holder_list")
+}

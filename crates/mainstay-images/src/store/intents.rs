@@ -1,0 +1,75 @@
+//! Intents: what is being published or pulled.
+
+use mainstay_repo::{Sql, Statement};
+
+use super::sql::{octets, sql};
+use crate::digest::Digest;
+
+/// A blob that is there already needs no room.
+const INSERT: Sql = sql![
+    "INSERT INTO images_intents (holder_id, digest, size, created_at) VALUES ($1, $2, \
+     CASE WHEN EXISTS (SELECT 1 FROM images_blobs WHERE digest = $2 AND state = 0) THEN 0 ELSE CAST($3 AS bigint) END, "
+    now ") RETURNING inc"
+];
+const NAME: Sql =
+    Sql::new("UPDATE images_intents SET digest = $3, size = $4 WHERE inc = $1 AND holder_id = $2");
+const LAND: Sql = Sql::new("UPDATE images_intents SET size = 0 WHERE inc = $1 AND holder_id = $2");
+const FINISH: Sql = sql!["DELETE FROM images_intents WHERE holder_id = $1 AND inc IN " any "$2"];
+const OF_HOLDER: Sql = Sql::new("DELETE FROM images_intents WHERE holder_id = $1");
+const ALL: Sql = Sql::new("SELECT inc, digest FROM images_intents");
+const OF_DIGEST: Sql = Sql::new(
+    "SELECT i.inc, h.name, h.expires_at FROM images_intents i JOIN images_holders h ON h.id = i.holder_id \
+     WHERE i.digest = $1 ORDER BY i.inc",
+);
+const LAST: Sql = Sql::per_dialect(
+    "SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'images_intents'), 0) AS inc",
+    "SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS inc FROM images_intents_inc_seq",
+);
+/// Writes an intent; its number is the publication's.
+pub(crate) fn insert(holder: i64, digest: Option<&Digest>, size: u64) -> Statement {
+    Statement::new(INSERT)
+        .bind(holder)
+        .bind(digest.map(|digest| digest.as_bytes().to_vec()))
+        .bind(octets(size))
+        .named("images.intent_insert")
+}
+
+/// Tells an intent what it publishes.
+pub(crate) fn name(inc: i64, holder: i64, digest: &Digest, size: u64) -> Statement {
+    Statement::new(NAME)
+        .bind(inc)
+        .bind(holder)
+        .bind(digest.as_bytes().as_slice())
+        .bind(octets(size))
+        .named("images.intent_name")
+}
+
+/// The intent's blob has a row: it needs no room of its own any more. One row if the intent is there.
+pub(crate) fn land(inc: i64, holder: i64) -> Statement {
+    Statement::new(LAND).bind(inc).bind(holder).named("images.intent_land")
+}
+
+/// The fence: deletes intents, all of which must be there.
+pub(crate) fn finish(holder: i64, incs: &[i64]) -> Statement {
+    Statement::new(FINISH).bind(holder).bind(incs.to_vec()).named("images.intent_finish")
+}
+
+/// Deletes all intents of a holder.
+pub(crate) fn of_holder(holder: i64) -> Statement {
+    Statement::new(OF_HOLDER).bind(holder).named("images.intent_of_holder")
+}
+
+/// All intents.
+pub(crate) fn all() -> Statement {
+    Statement::new(ALL).named("images.intent_all")
+}
+
+/// Who publishes a digest.
+pub(crate) fn of_digest(digest: &Digest) -> Statement {
+    Statement::new(OF_DIGEST).bind(digest.as_bytes().as_slice()).named("images.intent_of_digest")
+}
+
+/// The number that was given last.
+pub(crate) fn last() -> Statement {
+    Statement::new(LAST).named("images.intent_last")
+}

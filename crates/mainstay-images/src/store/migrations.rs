@@ -1,0 +1,15 @@
+//! This crate's tables, for both databases.
+
+use mainstay_repo::{Component, Migration, Script};
+
+/// The tables of images. Migrate it before the first [`Images`](crate::Images) is opened.
+pub const COMPONENT: Component = Component { name: "images", migrations: &[CREATE] };
+
+const DOWN: &str = include_str!("migrations/down.sql");
+
+const CREATE: Migration = Migration {
+    version: 1,
+    name: "create images",
+    sqlite: Script::reversible(include_str!("migrations/sqlite.sql"), DOWN),
+    postgres: Script::reversible(include_str!("migrations/postgres.sql"), DOWN),
+};

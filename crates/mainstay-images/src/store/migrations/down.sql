@@ -1,0 +1,13 @@
+DROP TABLE images_scrub;
+DROP TABLE images_gc_runs;
+DROP TABLE images_collector;
+DROP TABLE images_gc_queue;
+DROP TABLE images_intents;
+DROP TABLE images_leases;
+DROP TABLE images_refs;
+DROP TABLE images_attachments;
+DROP TABLE images_layers;
+DROP TABLE images;
+DROP TABLE images_blobs;
+DROP TABLE images_holders;
+DROP TABLE images_store;

@@ -1,0 +1,80 @@
+//! Which image uses which blob, for reports and for eviction.
+
+use mainstay_repo::{Row, Sql, Statement};
+
+use super::{digest, size};
+use crate::digest::Digest;
+use crate::error::Result;
+use crate::gc::ImageFacts;
+use crate::ids::ImageId;
+
+const FACTS: Sql = Sql::new(
+    "SELECT i.id, i.digest, i.parent_id, i.label, i.pinned, i.size, i.last_used_at, i.created_at, \
+     (SELECT COUNT(*) FROM images_refs r WHERE r.image_id = i.id) AS refs, \
+     (SELECT COUNT(*) FROM images_leases l WHERE l.image_id = i.id) AS leases, \
+     (SELECT COUNT(*) FROM images c WHERE c.parent_id = i.id) AS children \
+     FROM images i WHERE i.id > $1 ORDER BY i.id LIMIT $2",
+);
+const EDGES: Sql = Sql::new(
+    "SELECT image_id, blob_id FROM (SELECT image_id, blob_id FROM images_layers \
+     WHERE image_id > $1 AND image_id <= $2 \
+     UNION SELECT image_id, blob_id FROM images_attachments WHERE image_id > $1 AND image_id <= $2) u \
+     ORDER BY image_id, blob_id",
+);
+const BLOBS: Sql = Sql::new("SELECT id, digest, size FROM images_blobs WHERE id > $1 ORDER BY id LIMIT $2");
+const USERS: Sql = Sql::new(
+    "SELECT DISTINCT u.image_id AS id FROM (SELECT image_id FROM images_layers WHERE blob_id = $1 \
+     UNION SELECT image_id FROM images_attachments WHERE blob_id = $1) u ORDER BY 1 LIMIT $2",
+);
+
+const MISSING: Sql = Sql::new(
+    "SELECT b.digest FROM images_blobs b WHERE b.state <> 0 AND b.id IN \
+     (SELECT blob_id FROM images_layers WHERE image_id = $1 \
+     UNION SELECT blob_id FROM images_attachments WHERE image_id = $1) ORDER BY b.digest",
+);
+
+pub(crate) fn read_facts(row: &Row) -> Result<ImageFacts> {
+    Ok(ImageFacts {
+        id: ImageId(row.get("id")?),
+        digest: digest(row, "digest")?,
+        parent: row.get::<Option<i64>>("parent_id")?.map(ImageId),
+        label: row.get("label")?,
+        pinned: row.get("pinned")?,
+        size_bytes: size(row, "size")?,
+        last_used_at: row.get("last_used_at")?,
+        created_at: row.get("created_at")?,
+        refs: row.get("refs")?,
+        leases: row.get("leases")?,
+        children: row.get("children")?,
+    })
+}
+
+/// Images and what claims them, in order, behind one.
+pub(crate) fn facts(after: i64, limit: u32) -> Statement {
+    Statement::new(FACTS).bind(after).bind(limit).named("images.facts")
+}
+
+/// Which blobs the images behind one up to another use, each once.
+pub(crate) fn edges(after: i64, up_to: i64) -> Statement {
+    Statement::new(EDGES).bind(after).bind(up_to).named("images.edges")
+}
+
+/// All blobs in order, behind one.
+pub(crate) fn blobs(after: i64, limit: u32) -> Statement {
+    Statement::new(BLOBS).bind(after).bind(limit).named("images.blob_sizes")
+}
+
+/// A row of [`blobs`].
+pub(crate) fn read_blob(row: &Row) -> Result<(i64, Digest, u64)> {
+    Ok((row.get("id")?, digest(row, "digest")?, size(row, "size")?))
+}
+
+/// The images that use a blob.
+pub(crate) fn users(blob: i64, limit: u32) -> Statement {
+    Statement::new(USERS).bind(blob).bind(limit).named("images.blob_users")
+}
+
+/// The blobs of an image that cannot be had.
+pub(crate) fn missing(image: i64) -> Statement {
+    Statement::new(MISSING).bind(image).named("images.missing")
+}

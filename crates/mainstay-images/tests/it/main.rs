@@ -1,0 +1,14 @@
+//! Images on both databases.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::large_futures,
+    reason = "tests"
+)]
+#![allow(unreachable_pub, missing_docs, missing_debug_implementations, reason = "tests")]
+
+mod publish;
+mod support;

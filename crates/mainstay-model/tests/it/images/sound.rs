@@ -1,0 +1,101 @@
+//! The sound protocols: every reachable state within the bounds is visited, and none is bad.
+
+use mainstay_model::check::explore;
+use mainstay_model::images::{Rules, Setup};
+use mainstay_testkit::{environment, golden};
+
+use super::{SHARED, describe};
+
+/// More states than any of these setups has.
+const LIMIT: usize = 100_000_000;
+
+/// Explores a setup wholly; how large it was is kept beside the test.
+fn check(name: &str, setup: Setup) {
+    let report = explore(&setup, LIMIT);
+    let violation = report.violation.as_ref().map(|trace| mainstay_model::images::render(&setup, trace));
+    assert!(violation.is_none(), "{name}: {}\n{}", describe(&setup), violation.unwrap_or_default());
+    assert!(report.is_complete, "{name}: more than {LIMIT} states");
+    let text = format!(
+        "{}{} states, {} steps, depth {}: no violation\n",
+        describe(&setup),
+        report.states,
+        report.transitions,
+        report.depth
+    );
+    print!("{name}: {text}");
+    golden::check(format!("tests/golden/sound/{name}.txt"), &text);
+}
+
+/// The same, in the long form of the tests only.
+fn soak(name: &str, setup: Setup) {
+    if environment::soaks() {
+        check(name, setup);
+    }
+}
+
+const A2: Setup = Setup::SMALL;
+const A2_AT_ONCE: Setup = Setup { rules: Rules::A2_AT_ONCE, ..A2 };
+const A3B: Setup = Setup { rules: Rules::A3B, ..A2 };
+const TWO: &[u8] = &[0, 0];
+const THREE: &[u8] = &[0, 0, 0];
+
+#[test]
+fn a2_survives_crashes_of_three_publishers() {
+    check("a2-3-publishers", Setup { publishers: THREE, collectors: 2, ..A2 });
+    soak("a2-3-publishers-5-incarnations", Setup { publishers: THREE, collectors: 2, incarnations: 5, ..A2 });
+}
+
+#[test]
+fn a2_at_once_survives_crashes_of_three_publishers() {
+    check("a2-at-once-3-publishers", Setup { publishers: THREE, collectors: 2, ..A2_AT_ONCE });
+    soak("a2-at-once-3-collectors", Setup { publishers: THREE, collectors: 3, ..A2_AT_ONCE });
+}
+
+#[test]
+fn a2_survives_crashes_of_three_collectors() {
+    check("a2-3-collectors", Setup { publishers: TWO, collectors: 3, ..A2 });
+}
+
+#[test]
+fn a2_survives_crashes_with_a_shared_blob() {
+    check(
+        "a2-shared-blob",
+        Setup { publishers: &[0, 1], images: SHARED, collectors: 2, incarnations: 2, ..A2 },
+    );
+    soak(
+        "a2-shared-blob-3-incarnations",
+        Setup { publishers: &[0, 1], images: SHARED, collectors: 2, incarnations: 3, ..A2 },
+    );
+}
+
+#[test]
+fn a2_survives_crashes_of_publishers_of_the_same_chain() {
+    check("a2-same-chain", Setup { publishers: TWO, images: &[&[0, 1]], incarnations: 3, ..A2 });
+    soak("a2-at-once-same-chain", Setup { publishers: TWO, images: &[&[0, 1]], collectors: 2, ..A2_AT_ONCE });
+}
+
+#[test]
+fn a2_survives_crashes_under_leases_and_eviction() {
+    let leased = Setup { publishers: &[0, 1], images: SHARED, incarnations: 2, evicts: true, ..A2 };
+    check("a2-2-holders", Setup { holders: 2, ..leased });
+    check("a2-1-blob-2-holders", Setup { publishers: TWO, holders: 2, evicts: true, ..A2 });
+    soak("a2-2-collectors-1-holder", Setup { holders: 1, collectors: 2, ..leased });
+}
+
+#[test]
+fn a2_survives_crashes_by_power_loss() {
+    check("a2-power-loss", Setup { publishers: TWO, collectors: 2, power_loss: true, ..A2 });
+    soak(
+        "a2-power-loss-shared-blob",
+        Setup { publishers: &[0, 1], images: SHARED, incarnations: 2, power_loss: true, ..A2 },
+    );
+}
+
+#[test]
+fn a3b_survives_crashes() {
+    check("a3b-3-publishers-3-collectors", Setup { publishers: THREE, collectors: 3, ..A3B });
+    let shared = Setup { publishers: &[0, 1], images: SHARED, collectors: 2, ..A3B };
+    check("a3b-1-holder", Setup { holders: 1, evicts: true, ..shared });
+    check("a3b-power-loss", Setup { power_loss: true, ..shared });
+    soak("a3b-3-publishers-shared-blob", Setup { publishers: &[0, 0, 1], ..shared });
+}

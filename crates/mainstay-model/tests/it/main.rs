@@ -1,0 +1,10 @@
+//! The models, explored; their broken variants, refuted.
+
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "test support: a panic is how a test fails, and what was explored is told"
+)]
+
+mod images;
