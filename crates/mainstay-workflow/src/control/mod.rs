@@ -16,11 +16,11 @@ use crate::engine::StartRequest;
 use crate::engine::birth::{Prepared, prepare};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::RunId;
-use crate::plan::Record;
+use crate::plan::{Record, Status};
 use crate::render;
 use crate::store::{
-    Filter, Lane, Letter, Message, NodeView, Order, Pause, Queue, QueueLimits, RunSummary, Sent, Start, Started, Store,
-    StoredDefinition, StoredRun,
+    Filter, Lane, Letter, Message, NodeView, Order, Pause, Queue, QueueLimits, RunSummary, Schedule, Sent,
+    Start, Started, Store, StoredDefinition, StoredRun,
 };
 
 /// Sees and steers the runs of a namespace. Cheap to clone.
@@ -53,12 +53,13 @@ impl std::fmt::Debug for Control {
 }
 
 impl Control {
-    /// Opens a namespace; its tables have to be there ([`COMPONENT`](crate::store::COMPONENT)).
+    /// Opens a namespace; its tables have to be there ([`COMPONENT`](crate::store::COMPONENT)). One that is not there is not made: nothing
+    /// is found in it.
     ///
     /// # Errors
-    /// As [`Store::open`].
+    /// As [`Store::look`].
     pub async fn open(repo: &Repo, namespace: &str) -> Result<Self> {
-        Ok(Self::of(Store::open(repo, namespace).await?, Arc::new(SystemClock)))
+        Ok(Self::of(Store::look(repo, namespace).await?, Arc::new(SystemClock)))
     }
 
     /// The same for a store that is open.
@@ -112,8 +113,11 @@ impl Control {
     async fn definition(&self, name: &str, version: Option<u32>) -> Result<StoredDefinition> {
         let all = self.store.definitions(name).await?;
         if all.is_empty() {
-            return Err(Error::new(ErrorKind::UnknownWorkflow, format!("no workflow {name:?} was ever registered here"))
-                .with_help("start the host that has it once, so that it is known"));
+            return Err(Error::new(
+                ErrorKind::UnknownWorkflow,
+                format!("no workflow {name:?} was ever registered here"),
+            )
+            .with_help("start the host that has it once, so that it is known"));
         }
         let found = all.into_iter().find(|stored| version.is_none_or(|version| stored.version == version));
         found.ok_or_else(|| {
@@ -151,7 +155,8 @@ impl Control {
     pub async fn show(&self, run: RunId) -> Result<RunView> {
         let stored = self.store.get(run).await?;
         let children = Filter::new().parent(run);
-        let children = self.store.list(&children, Order::Oldest, PageSize::clamped(PageSize::MAX), None).await?.items;
+        let children =
+            self.store.list(&children, Order::Oldest, PageSize::clamped(PageSize::MAX), None).await?.items;
         let mut view = RunView::kept(stored, children);
         if let Some(loaded) = self.store.load(&[run]).await?.pop() {
             let definition = self.store.definition(loaded.meta.definition).await?;
@@ -163,6 +168,14 @@ impl Control {
             view.move_in(flow, head.state);
         }
         Ok(view)
+    }
+
+    /// A run's status, and a number that grows with each commit: for a page that wants to know whether to look again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::Database`].
+    pub async fn position(&self, run: RunId) -> Result<(Status, u64)> {
+        self.store.position(run).await
     }
 
     /// A page of a run's history, from its beginning.
@@ -188,6 +201,7 @@ impl Control {
         let state = view.state.as_ref();
         Ok(match picture {
             Picture::Svg => render::svg(&flow, state),
+            Picture::SvgUnstyled => render::svg_unstyled(&flow, state),
             Picture::Dot => render::dot(&flow, state),
             Picture::Text => render::text(&flow, state),
         })
@@ -225,7 +239,8 @@ impl Control {
             Some(Started::New(head)) => Ok(head.meta.run),
             Some(Started::AlreadyActive(run)) => {
                 let text = format!("{run} is active under the same business key");
-                Err(Error::new(ErrorKind::AlreadyRunning { run }, text).with_help("wait for its end, or cancel it"))
+                Err(Error::new(ErrorKind::AlreadyRunning { run }, text)
+                    .with_help("wait for its end, or cancel it"))
             }
             Some(Started::Withdrawn) | None => Err(Error::internal("a start got no answer")),
         }
@@ -235,7 +250,13 @@ impl Control {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], [`ErrorKind::Ended`], [`ErrorKind::MailboxFull`], [`ErrorKind::TooLarge`]; [`ErrorKind::Database`].
-    pub async fn signal(&self, run: RunId, signal: &str, payload: Value, sender: Option<&str>) -> Result<bool> {
+    pub async fn signal(
+        &self,
+        run: RunId,
+        signal: &str,
+        payload: Value,
+        sender: Option<&str>,
+    ) -> Result<bool> {
         let message = Message::Signal { signal: signal.into(), payload };
         self.send(run, sender, message).await
     }
@@ -337,6 +358,22 @@ impl Control {
         self.store.queue_remove(name).await
     }
 
+    /// All schedules, by name. An engine keeps their times; a plan is set there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Database`].
+    pub async fn schedules(&self) -> Result<Vec<Schedule>> {
+        self.store.schedules().await
+    }
+
+    /// Removes a schedule; says whether it was there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Database`].
+    pub async fn schedule_remove(&self, name: &str) -> Result<bool> {
+        self.store.schedule_remove(name).await
+    }
+
     /// The nodes that work on this namespace.
     ///
     /// # Errors
@@ -352,7 +389,9 @@ pub(crate) fn delivered(run: RunId, sent: Sent) -> Result<bool> {
         Sent::Accepted => Ok(true),
         Sent::Duplicate => Ok(false),
         Sent::NotFound => Err(Error::unknown_run(run)),
-        Sent::Ended => Err(Error::new(ErrorKind::Ended, format!("{run} has ended; nothing reaches it any more"))),
+        Sent::Ended => {
+            Err(Error::new(ErrorKind::Ended, format!("{run} has ended; nothing reaches it any more")))
+        }
         Sent::Full => {
             let text = format!("{} signals wait in {run} already", crate::store::MAX_MAILBOX);
             Err(Error::new(ErrorKind::MailboxFull, text).with_help("send more once it has taken some"))

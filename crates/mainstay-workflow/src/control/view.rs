@@ -87,6 +87,8 @@ impl RunView {
 pub enum Picture {
     /// A static picture with words.
     Svg,
+    /// The same without its style, for a page that has [`STYLE`](crate::render::STYLE) already.
+    SvgUnstyled,
     /// For Graphviz.
     Dot,
     /// For a terminal.

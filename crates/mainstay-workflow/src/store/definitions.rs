@@ -113,7 +113,8 @@ impl Store {
             "SELECT workflow, status, count(*) AS runs FROM wf_runs WHERE namespace_id = $1 GROUP BY workflow, status",
         );
         let rows = self.repo.read(statement.named("workflow.counts").bind(self.namespace)).await?;
-        let read = |row: &Row| Ok((row.get("workflow")?, status(&row.get::<String>("status")?)?, row.get("runs")?));
+        let read =
+            |row: &Row| Ok((row.get("workflow")?, status(&row.get::<String>("status")?)?, row.get("runs")?));
         rows.iter().map(read).collect()
     }
 }

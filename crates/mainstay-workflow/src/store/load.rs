@@ -205,6 +205,21 @@ impl Store {
         Ok(Page::from_surplus(records, size, |record| Cursor::new(record.seq.to_string())))
     }
 
+    /// A run's status, and a number that grows with each commit: cheap to ask for again and again.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound); as [`Store::load`].
+    pub async fn position(&self, run: RunId) -> Result<(Status, u64)> {
+        let statement = Statement::new(
+            "SELECT r.status, COALESCE((SELECT max(h.seq) FROM wf_history h WHERE h.run_id = r.id), 0) AS seq FROM wf_runs r \
+             WHERE r.namespace_id = $1 AND r.id = $2",
+        );
+        let statement = statement.named("workflow.position").bind(self.namespace).bind(run.get());
+        let row: Option<Row> = self.repo.read_optional(statement).await?;
+        let row = row.ok_or_else(|| Error::unknown_run(run))?;
+        Ok((status(&row.get::<String>("status")?)?, row.get("seq")?))
+    }
+
     /// How a run ended; nothing while it goes on.
     ///
     /// # Errors

@@ -27,6 +27,7 @@ mod query;
 mod queues;
 mod rows;
 mod runs;
+mod schedules;
 mod start;
 mod terms;
 mod types;
@@ -53,6 +54,7 @@ pub use self::pauses::Pause;
 pub use self::query::RunSummary;
 pub use self::queues::{MAX_RATE_PERIOD, Queue, QueueLimits, Rate};
 pub use self::runs::{MAX_PRUNE, StoredRun};
+pub use self::schedules::{Fired, Schedule};
 pub use self::types::{
     Beat, Claim, Claimed, Committed, Ended, Fate, Head, Lane, Letter, Loaded, Mail, Message, Meta, Parent,
     Sent, Start, Started, Takeover, TaskKey,
@@ -63,6 +65,9 @@ use crate::id::{RunId, RunIds};
 
 /// How often a group is written again because others came first, before it is given up as too busy.
 const ATTEMPTS: usize = 8;
+
+/// The number of a namespace that is not there: numbers begin with one.
+const NOWHERE: i64 = 0;
 
 /// The runs of one namespace. Namespaces share the tables and nothing else: no operation of one sees a row of another.
 #[derive(Clone)]
@@ -105,6 +110,28 @@ impl Store {
         }
         let row = found.ok_or_else(|| Error::internal("a namespace that was just made is not there"))?;
         Ok(Self { repo, namespace: row.get("id")?, name: namespace.into(), ids: Arc::default() })
+    }
+
+    /// Opens a namespace without making it: where it is not there, nothing is found in it, and nothing can be kept in it.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn look(repo: &Repo, namespace: &str) -> Result<Self> {
+        limits::check_name("namespace", namespace, MAX_NAMESPACE_BYTES)?;
+        let repo = repo.clone().for_component("workflow");
+        let find = Statement::new("SELECT id FROM wf_namespaces WHERE name = $1").named("workflow.namespace");
+        let row: Option<Row> = repo.read_optional(find.bind(namespace)).await?;
+        let id = row.map(|row| row.get("id")).transpose()?.unwrap_or(NOWHERE);
+        Ok(Self { repo, namespace: id, name: namespace.into(), ids: Arc::default() })
+    }
+
+    /// Refuses to keep something in a namespace that is not there.
+    pub(crate) fn require(&self) -> Result<()> {
+        if self.namespace != NOWHERE {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::NotFound, format!("there is no namespace {:?}", self.name))
+            .with_help("start the host that works on it once, or mend the name"))
     }
 
     /// The database.
@@ -179,6 +206,14 @@ impl Store {
             Err(error) if is_refused(&error) => Err(stale(commit.run())),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Adds commits of different runs to a batch. It fails with `ConditionFailed` when somebody else moved one of them.
+    ///
+    /// # Errors
+    /// A defect of this crate.
+    pub fn commit_all_into(&self, batch: &mut Batch, commits: &[&Commit]) -> Result<()> {
+        write::write(batch, self.dialect(), self.namespace, commits)
     }
 
     /// Adds a commit to a batch of the host. The batch fails with `ConditionFailed` when somebody else moved the run.

@@ -36,6 +36,7 @@ impl Store {
     /// # Errors
     /// The name is malformed; [`Database`](crate::ErrorKind::Database).
     pub async fn pause_workflow(&self, workflow: Option<&str>, now: Timestamp) -> Result<()> {
+        self.require()?;
         if let Some(name) = workflow {
             check_name("name of a workflow", name, MAX_NAME_BYTES)?;
         }

@@ -50,6 +50,7 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::InvalidInput`], [`ErrorKind::TooLarge`]; [`ErrorKind::Database`].
     pub async fn queue_set(&self, name: &str, limits: QueueLimits) -> Result<()> {
+        self.require()?;
         check_name("queue", name, MAX_NAME_BYTES)?;
         let (rate, period) = match limits.rate {
             Some(Rate { count, per }) => {

@@ -82,6 +82,7 @@ impl Store {
     /// [`ErrorKind::Managed`]: the engine moves the run of this identifier. [`ErrorKind::InvalidInput`] and [`ErrorKind::TooLarge`];
     /// [`ErrorKind::Database`].
     pub async fn put(&self, run: &StoredRun) -> Result<StoredRun> {
+        self.require()?;
         let batch = self.putting(run)?;
         match self.repo.batch(batch).await {
             Ok(_) => self.get(run.summary.run).await,

@@ -12,7 +12,7 @@ use super::limits::{
 };
 use super::rows::{Bulk, Rows};
 use super::terms::terms;
-use super::types::{Meta, Start, Started, TaskKey};
+use super::types::{Head, Meta, Start, Started, TaskKey};
 use super::{ATTEMPTS, Store, busy, is_refused, write};
 use crate::definition::Workflow;
 use crate::error::{Error, Result};
@@ -214,6 +214,13 @@ impl Store {
         let birth = self.birth(flow, start, 0)?;
         self.write_births(batch, std::slice::from_ref(&birth))?;
         Ok(birth.commit.run())
+    }
+
+    /// The same, for those who want the run as it will be.
+    pub(super) fn start_head_into(&self, batch: &mut Batch, flow: &Workflow, start: Start) -> Result<Head> {
+        let birth = self.birth(flow, start, 0)?;
+        self.write_births(batch, std::slice::from_ref(&birth))?;
+        birth.commit.into_head().ok_or_else(empty)
     }
 
     fn birth(&self, flow: &Workflow, start: Start, place: usize) -> Result<Birth> {

@@ -23,10 +23,15 @@ const LETTERS: Sql = Sql::per_dialect(
     "UPDATE wf_mail m SET due = $3 FROM (SELECT id FROM wf_mail WHERE namespace_id = $1 AND due <= $2 \
         ORDER BY due LIMIT $4 FOR UPDATE SKIP LOCKED) AS d WHERE m.id = d.id RETURNING m.run_id",
 );
-const NEXT: Sql = Sql::new(
+const NEXT: Sql = Sql::per_dialect(
     "SELECT (SELECT min(at) FROM wf_timers WHERE namespace_id = $1) AS timer, \
      (SELECT min(due) FROM wf_mail WHERE namespace_id = $1 AND due IS NOT NULL) AS letter, \
-     (SELECT min(ready_at) FROM wf_tasks WHERE namespace_id = $1 AND state = 0) AS task",
+     (SELECT min(ready_at) FROM wf_tasks WHERE namespace_id = $1 AND state = 0) AS task, \
+     (SELECT min(next_at) FROM wf_schedules WHERE namespace_id = $1 AND paused = 0 AND next_at IS NOT NULL) AS schedule",
+    "SELECT (SELECT min(at) FROM wf_timers WHERE namespace_id = $1) AS timer, \
+     (SELECT min(due) FROM wf_mail WHERE namespace_id = $1 AND due IS NOT NULL) AS letter, \
+     (SELECT min(ready_at) FROM wf_tasks WHERE namespace_id = $1 AND state = 0) AS task, \
+     (SELECT min(next_at) FROM wf_schedules WHERE namespace_id = $1 AND NOT paused AND next_at IS NOT NULL) AS schedule",
 );
 
 impl Store {
@@ -49,14 +54,15 @@ impl Store {
         Ok(runs.into_iter().collect())
     }
 
-    /// When the next timer, letter or delayed task is due; none when there is none.
+    /// When the next timer, letter, delayed task or schedule is due; none when there is none.
     ///
     /// # Errors
     /// [`Database`](crate::ErrorKind::Database).
     pub async fn next_due(&self) -> Result<Option<Timestamp>> {
         let row: Row =
             self.repo.read_one(Statement::new(NEXT).named("workflow.next_due").bind(self.namespace)).await?;
-        let due: [Option<Timestamp>; 3] = [row.get("timer")?, row.get("letter")?, row.get("task")?];
+        let due: [Option<Timestamp>; 4] =
+            [row.get("timer")?, row.get("letter")?, row.get("task")?, row.get("schedule")?];
         Ok(due.into_iter().flatten().min())
     }
 }

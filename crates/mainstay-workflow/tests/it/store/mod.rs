@@ -5,6 +5,8 @@ mod limits;
 mod mail;
 mod migrations;
 mod moves;
+mod queues;
+mod search;
 mod starts;
 mod support;
 mod work;

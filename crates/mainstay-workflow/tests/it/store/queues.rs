@@ -1,0 +1,126 @@
+//! Limits of queues, and workflows that are held back.
+
+use std::time::Duration;
+
+use mainstay_testkit::for_each_database;
+use mainstay_workflow::store::*;
+use mainstay_workflow::*;
+use serde_json::Value;
+
+use super::support::{SECOND, World, steps};
+
+impl World {
+    async fn fill(&self, count: usize) {
+        let starts = (0..count).map(|_| self.start_with(Value::Null)).collect();
+        self.store.start(&self.flow, starts).await.unwrap();
+    }
+
+    async fn claimed(&self, count: u32) -> usize {
+        self.claim(self.node, "default", count).await.len()
+    }
+}
+
+#[tokio::test]
+async fn concurrency_holds_across_nodes() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        world.fill(10).await;
+        let limits = |concurrency| QueueLimits { concurrency, ..QueueLimits::default() };
+        world.store.queue_set("default", limits(Some(3))).await.unwrap();
+        let other = world.store.join("two", Takeover::Nobody).await.unwrap();
+        let first = world.claim(world.node, "default", 2).await;
+        assert_eq!(first.len(), 2);
+        assert_eq!(world.claim(other, "default", 9).await.len(), 1);
+        assert_eq!(world.claimed(9).await, 0);
+        world.store.settle(&[first[0].key.clone()], &[]).await.unwrap();
+        assert_eq!(world.claimed(9).await, 1);
+        world.store.queue_set("default", limits(Some(0))).await.unwrap();
+        world.store.settle(&[first[1].key.clone()], &[]).await.unwrap();
+        assert_eq!(world.claimed(9).await, 0);
+        world.store.queue_set("default", limits(None)).await.unwrap();
+        assert_eq!(world.claimed(2).await, 2);
+        let queue = world.store.queues().await.unwrap().remove(0);
+        assert_eq!((queue.name.as_str(), queue.ready, queue.leased), ("default", 4, 4));
+        assert!(world.store.queue_remove("default").await.unwrap());
+        assert!(!world.store.queue_remove("default").await.unwrap());
+        assert_eq!(world.claimed(9).await, 4);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_rate_lets_a_burst_through_and_then_spreads() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        world.fill(30).await;
+        let rate = Some(Rate { count: 4, per: SECOND * 2 });
+        world.store.queue_set("default", QueueLimits { rate, ..QueueLimits::default() }).await.unwrap();
+        assert_eq!(world.claimed(3).await, 3);
+        assert_eq!(world.claimed(9).await, 1);
+        assert_eq!(world.claimed(9).await, 0);
+        world.clock.advance(Duration::from_millis(499));
+        assert_eq!(world.claimed(9).await, 0);
+        world.clock.advance(Duration::from_millis(1));
+        assert_eq!(world.claimed(9).await, 1);
+        world.clock.advance(SECOND);
+        assert_eq!(world.claimed(9).await, 2);
+        world.clock.advance(SECOND * 100);
+        assert_eq!(world.claimed(9).await, 4, "no more than one period's worth is saved up");
+        for (count, per) in [(0, SECOND), (2, Duration::from_micros(1)), (1, MAX_RATE_PERIOD + SECOND)] {
+            let rate = Some(Rate { count, per });
+            let refused = world.store.queue_set("q", QueueLimits { rate, ..QueueLimits::default() }).await;
+            assert_eq!(*refused.unwrap_err().kind(), ErrorKind::InvalidInput);
+        }
+        let most = Some(Rate { count: 1, per: MAX_RATE_PERIOD });
+        world.store.queue_set("q", QueueLimits { rate: most, ..QueueLimits::default() }).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_paused_queue_gives_nothing_out() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        world.fill(2).await;
+        let paused = |paused| QueueLimits { paused, ..QueueLimits::default() };
+        world.store.queue_set("default", paused(true)).await.unwrap();
+        assert_eq!(world.claimed(9).await, 0);
+        world.store.queue_set("default", paused(false)).await.unwrap();
+        assert_eq!(world.claimed(9).await, 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_held_back_does_not_stand_in_the_way() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        world.fill(30).await;
+        let other = Definition::new("other", 1)
+            .node(Node::task("x", ["ok"]).on("ok", ["end"]))
+            .done("end")
+            .build()
+            .unwrap();
+        let its = World::on(world.repo.clone(), "tests", other).await;
+        its.fill(1).await;
+        world.store.pause_workflow(Some("order"), world.now()).await.unwrap();
+        world.store.pause_workflow(Some("order"), world.now()).await.unwrap();
+        assert_eq!(
+            world.store.pauses().await.unwrap(),
+            [Pause { workflow: Some("order".into()), since: world.now() }]
+        );
+        let both = [world.definition, its.definition];
+        let claim =
+            Claim { node: world.node, now: world.now(), queues: &[("default", 5)], definitions: &both };
+        assert_eq!(steps(&world.store.claim(&claim).await.unwrap()), ["x"]);
+        assert!(world.store.claim(&claim).await.unwrap().is_empty());
+        world.store.pause_workflow(None, world.now()).await.unwrap();
+        assert!(world.store.resume_workflow(Some("order")).await.unwrap());
+        assert!(!world.store.resume_workflow(Some("order")).await.unwrap());
+        assert!(world.store.claim(&claim).await.unwrap().is_empty(), "everything is still held back");
+        assert!(world.store.resume_workflow(None).await.unwrap());
+        assert_eq!(world.claimed(99).await, 30);
+        assert!(world.store.pauses().await.unwrap().is_empty());
+    })
+    .await;
+}

@@ -1,0 +1,209 @@
+//! Search: what is found, in which order, a page at a time.
+
+use mainstay_core::{Cursor, PageSize};
+use mainstay_testkit::for_each_database;
+use mainstay_workflow::store::*;
+use mainstay_workflow::*;
+use serde_json::{Value, json};
+
+use super::support::{SECOND, World};
+
+impl World {
+    async fn find(&self, filter: Filter) -> Vec<RunId> {
+        let page = self.store.list(&filter, Order::Oldest, PageSize::clamped(100), None).await.unwrap();
+        assert!(page.next.is_none());
+        page.items.iter().map(|run| run.run).collect()
+    }
+
+    async fn with(&self, name: &str, version: u32, input: Value) -> RunId {
+        let flow = Definition::new(name, version)
+            .node(Node::task("a", ["ok"]).on("ok", ["end"]))
+            .done("end")
+            .build()
+            .unwrap();
+        let definition = self.store.define(&flow, self.now()).await.unwrap();
+        let mut start = self.start_with(Value::Null);
+        start.definition = definition;
+        start.transition = mainstay_workflow::start(&flow, input, 1, self.now()).unwrap();
+        start.business_key = Some(format!("orderid::{name}{version}").replace('.', ""));
+        start.attributes = json!({"tenant": name});
+        match self.store.start(&flow, vec![start]).await.unwrap().remove(0) {
+            Started::New(head) => head.meta.run,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_condition_narrows_and_all_have_to_hold() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let a1 = world.with("pay.card", 1, json!({"order_id": 123, "vip": true})).await;
+        let a2 = world.with("pay.card", 2, json!({"order_id": 123.0, "vip": false})).await;
+        let b = world.with("pay.cash", 1, json!({"order_id": "123", "deep": {"er": {"x": 1.5}}})).await;
+        let c = world.with("pay_card", 1, json!({"order_id": 124})).await;
+        let d = world.with("pay%", 1, json!(7)).await;
+        let all = [a1, a2, b, c, d];
+        let f = Filter::new;
+        assert_eq!(world.find(f()).await, all);
+        assert_eq!(world.find(f().workflow("pay.card")).await, [a1, a2]);
+        assert_eq!(world.find(f().workflow("pay.card").workflow_version(2)).await, [a2]);
+        assert_eq!(world.find(f().workflow_version(1)).await, [a1, b, c, d]);
+        assert_eq!(world.find(f().workflow_family("pay.")).await, [a1, a2, b]);
+        assert_eq!(world.find(f().workflow_family("pay_")).await, [c], "no sign stands for others");
+        assert_eq!(world.find(f().workflow_family("pay%")).await, [d]);
+        assert_eq!(world.find(f().workflow_family("zzz")).await, []);
+        assert_eq!(world.find(f().id("orderid::paycard1")).await, [a1]);
+        assert_eq!(world.find(f().id("orderid::pay")).await, []);
+        assert_eq!(world.find(f().id(&b.to_string())).await, [b]);
+        assert_eq!(world.find(f().status(Status::Running)).await, all);
+        assert_eq!(world.find(f().status_in([Status::Failed, Status::Completed])).await, []);
+        assert_eq!(world.find(f().status_in([])).await, []);
+        assert_eq!(world.find(f().status(Status::Running).status_in([Status::Failed])).await, []);
+        let by = |path: &str, value: Value| f().context(path, value).unwrap();
+        assert_eq!(world.find(by("context.initial.order_id", json!(123))).await, [a1, a2]);
+        assert_eq!(world.find(by("initial.order_id", json!("123"))).await, [b]);
+        assert_eq!(world.find(by("initial.vip", json!(true))).await, [a1]);
+        assert_eq!(world.find(by("initial.deep.er.x", json!(1.5))).await, [b]);
+        assert_eq!(world.find(by("initial.deep.er.x", json!(1))).await, []);
+        assert_eq!(world.find(by("attributes.tenant", json!("pay%"))).await, [d]);
+        let both =
+            by("initial.order_id", json!(123)).context("attributes.tenant", json!("pay.card")).unwrap();
+        assert_eq!(world.find(both.clone()).await, [a1, a2]);
+        assert_eq!(
+            world.find(both.workflow_version(1).workflow_family("pay.").status(Status::Running)).await,
+            [a1]
+        );
+    })
+    .await;
+}
+
+/// A document with more scalars than the index takes is found all the same.
+#[tokio::test]
+async fn a_document_of_any_shape_is_found() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let wide: serde_json::Map<String, Value> =
+            (0..3_000).map(|at| (format!("k{at}"), json!(at))).collect();
+        let run = world.with("wide", 1, Value::Object(wide)).await;
+        world.with("other", 1, json!({"k2999": 1})).await;
+        assert_eq!(world.find(Filter::new().context("initial.k2999", json!(2_999)).unwrap()).await, [run]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn pages_follow_one_another_in_both_orders() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let mut runs = Vec::new();
+        for _ in 0..7 {
+            runs.push(world.begin().await.meta.run);
+            world.clock.advance(SECOND);
+        }
+        for order in [Order::Oldest, Order::Newest] {
+            let (mut seen, mut after) = (Vec::new(), None::<Cursor>);
+            loop {
+                let size = PageSize::clamped(3);
+                let page = world.store.list(&Filter::new(), order, size, after.as_ref()).await.unwrap();
+                seen.extend(page.items.iter().map(|run| run.run));
+                match page.next {
+                    Some(next) => after = Some(next),
+                    None => break,
+                }
+            }
+            let mut expected = runs.clone();
+            if order == Order::Newest {
+                expected.reverse();
+            }
+            assert_eq!(seen, expected);
+        }
+        let since = world.now().saturating_sub(SECOND * 3);
+        assert_eq!(world.find(Filter::new().since(since)).await, runs[4..]);
+        assert_eq!(world.find(Filter::new().until(since)).await, runs[..4]);
+        let wrong = Cursor::new("1");
+        let error = world
+            .store
+            .list(&Filter::new(), Order::Newest, PageSize::DEFAULT, Some(&wrong))
+            .await
+            .unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::InvalidInput);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_put_is_got_and_replaced_and_deleted() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let live = world.begin().await.meta.run;
+        let mut foreign = world.store.get(live).await.unwrap();
+        assert_eq!(foreign.context, json!({"initial": {"order": 123}, "steps": {}}));
+        assert_eq!(*world.store.put(&foreign).await.unwrap_err().kind(), ErrorKind::Managed);
+        assert_eq!(*world.store.delete(live).await.unwrap_err().kind(), ErrorKind::Active);
+
+        foreign.summary.run = world.store.next_run_id(world.now());
+        foreign.summary.managed = false;
+        foreign.summary.key = Some("orderid::old".into());
+        foreign.summary.status = Status::Waiting;
+        foreign.context = json!({"initial": {"n": 1}, "steps": {"a": {"x": 1}, "b": [true]}, "attributes": {"t": "u"}, "result": "r"});
+        let run = foreign.summary.run;
+        assert_eq!(world.store.put(&foreign).await.unwrap(), foreign);
+        assert_eq!(world.find(Filter::new().context("initial.n", json!(1)).unwrap()).await, [run]);
+        foreign.summary.status = Status::Failed;
+        foreign.summary.reason = Some("why".into());
+        foreign.summary.version = 9;
+        foreign.summary.updated_at = world.now().saturating_add(SECOND);
+        foreign.summary.ended_at = Some(foreign.summary.updated_at);
+        foreign.context = json!({"initial": {"n": 2}, "steps": {"c": 1}});
+        assert_eq!(world.store.put(&foreign).await.unwrap(), foreign);
+        assert_eq!(world.find(Filter::new().context("initial.n", json!(1)).unwrap()).await, []);
+        assert_eq!(world.find(Filter::new().context("initial.n", json!(2)).unwrap()).await, [run]);
+        assert_eq!(world.find(Filter::new().id("orderid::old").workflow_version(9)).await, [run]);
+        // No engine takes it up.
+        assert!(world.store.load(&[run]).await.unwrap().is_empty());
+        assert!(world.store.delete(run).await.unwrap());
+        assert!(!world.store.delete(run).await.unwrap());
+        assert_eq!(*world.store.get(run).await.unwrap_err().kind(), ErrorKind::NotFound);
+        for table in ["wf_contexts", "wf_outputs"] {
+            let sql: &'static str = if table == "wf_contexts" { "SELECT count(*) FROM wf_contexts" } else { "SELECT count(*) FROM wf_outputs" };
+            assert_eq!(world.count(sql).await, i64::from(table == "wf_contexts"), "{table}");
+        }
+        foreign.context = json!({"initial": 1, "other": 2});
+        assert_eq!(*world.store.put(&foreign).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_ended_long_ago_goes_portion_by_portion_and_leaves_nothing() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let mut ended = Vec::new();
+        for _ in 0..5 {
+            let head = world.begin().await;
+            world.send(world.signal(head.meta.run, Some("s"), json!(1))).await;
+            world.send(world.signal(head.meta.run, None, json!(1))).await;
+            ended.push(world.commit(world.step(&head, "check", "bad", json!({"r": 1}))).await.meta.run);
+        }
+        let old = world.waiting().await;
+        world.clock.advance(SECOND * 100);
+        let cutoff = world.now();
+        world.clock.advance(SECOND);
+        let late = world.commit(world.commit_of(&old, Input::Cancel { reason: "late".into() })).await;
+        let live = world.begin().await;
+        assert_eq!(world.store.prune(cutoff, 2).await.unwrap(), 2);
+        assert_eq!(world.store.prune(cutoff, 1_000_000).await.unwrap(), 3);
+        assert_eq!(world.store.prune(cutoff, 9).await.unwrap(), 0);
+        assert_eq!(world.find(Filter::new()).await, [late.meta.run, live.meta.run]);
+        assert_eq!(world.count("SELECT count(*) FROM wf_mail").await, 0);
+        assert_eq!(world.count("SELECT count(DISTINCT run_id) FROM wf_history").await, 2);
+        assert_eq!(world.count("SELECT count(*) FROM wf_outputs").await, 0);
+        assert_eq!(world.count("SELECT count(*) FROM wf_contexts").await, 2);
+        if world.repo.dialect() == mainstay_repo::Dialect::Sqlite {
+            assert_eq!(world.count("SELECT count(DISTINCT run_id) FROM wf_terms").await, 2);
+        }
+        assert_eq!(world.load(live.meta.run).await.state, live.state);
+    })
+    .await;
+}
