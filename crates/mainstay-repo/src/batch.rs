@@ -63,6 +63,10 @@ impl BackReference {
         &self.column
     }
 
+    pub(crate) const fn shift(&mut self, by: usize) {
+        self.statement = self.statement.saturating_add(by);
+    }
+
     pub(crate) fn check(&self, index: usize) -> Result<()> {
         if self.statement < index {
             return Ok(());
@@ -155,6 +159,15 @@ impl Batch {
     pub fn expect(&mut self, expect: Expect, statement: Statement) -> StatementRef {
         self.steps.push(Step { statement, expect });
         StatementRef(self.steps.len() - 1)
+    }
+
+    /// Adds all statements of another batch, with their conditions, behind these. Its references keep meaning its own statements.
+    pub fn append(&mut self, other: Self) {
+        let before = self.steps.len();
+        self.steps.extend(other.steps.into_iter().map(|mut step| {
+            step.statement.shift(before);
+            step
+        }));
     }
 
     /// The batch's name.
@@ -326,6 +339,20 @@ mod tests {
         assert!(wide.check().is_ok());
         wide.push(Statement::new("SELECT $1").bind(vec![0_u8]));
         assert!(wide.check().is_err());
+    }
+
+    #[test]
+    fn references_of_an_appended_batch_keep_meaning_its_own_statements() {
+        let mut first = Batch::new("first");
+        first.push(Statement::new("SELECT 1"));
+        let mut second = Batch::new("second");
+        let row = second.push(Statement::new("INSERT INTO t DEFAULT VALUES RETURNING id"));
+        second.expect(Expect::ONE, Statement::new("SELECT $1").bind(row.column("id")));
+        first.append(second);
+        let params = |at: usize| first.steps()[at].statement.params().to_vec();
+        assert_eq!(params(2), [Param::Back(StatementRef(1).column("id"))]);
+        assert_eq!((first.steps()[2].expect, first.name()), (Expect::ONE, "first"));
+        assert!(first.check().is_ok());
     }
 
     #[test]

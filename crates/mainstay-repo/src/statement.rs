@@ -216,6 +216,15 @@ impl Statement {
             .sum()
     }
 
+    /// Moves what it refers to: its batch was put behind so many statements of another one.
+    pub(crate) fn shift(&mut self, by: usize) {
+        for param in &mut self.params {
+            if let Param::Back(reference) = param {
+                reference.shift(by);
+            }
+        }
+    }
+
     /// Checks all that can be checked before a database sees it. `index` is its place in a batch; alone it is zero.
     pub(crate) fn check(&self, index: usize) -> Result<()> {
         if self.params.len() > Self::MAX_PARAMS {

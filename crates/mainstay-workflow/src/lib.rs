@@ -58,5 +58,5 @@ pub use handler::{BoxFuture, Done, Handler, Handlers, StepContext, StepError, St
 pub use id::{DefinitionId, IdError, MailId, NodeId, RunId};
 pub use plan::{
     Attempt, Corrupt, Effect, Fact, Fault, Input, Outcome, Part, Record, Refusal, State, Status, StepState,
-    Transition, awaited, outstanding, replay, start, transition,
+    Transition, awaited, fork, outstanding, replay, start, transition,
 };

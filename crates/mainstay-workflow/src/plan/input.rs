@@ -126,6 +126,11 @@ pub enum Refusal {
     Paused,
     /// The run is not paused.
     NotPaused,
+    /// The run did not come to the step, so nothing can begin there.
+    NotReached {
+        /// The step.
+        step: StepKey,
+    },
     /// The state or the history does not belong to this workflow.
     Corrupt(Corrupt),
 }
@@ -142,6 +147,7 @@ impl fmt::Display for Refusal {
             Self::Stopping { .. } => f.write_str("the run stops already"),
             Self::Paused => f.write_str("the run is paused already"),
             Self::NotPaused => f.write_str("the run is not paused"),
+            Self::NotReached { step } => write!(f, "the run did not come to {step}"),
             Self::Corrupt(corrupt) => fmt::Display::fmt(corrupt, f),
         }
     }

@@ -8,6 +8,7 @@ mod context;
 mod decide;
 mod effect;
 mod fact;
+mod fork;
 mod input;
 mod settle;
 mod state;
@@ -21,6 +22,7 @@ pub use apply::Corrupt;
 pub use context::context;
 pub use effect::{Awaited, Effect, awaited, outstanding};
 pub use fact::{Attempt, Fact, Fault, Outcome, Part, Record};
+pub use fork::fork;
 pub use input::{Input, Refusal};
 pub use state::{EdgeState, Item, Letter, Stage, State, Status, StepState, Trial};
 

@@ -19,8 +19,8 @@ pub(super) type Flight = BoxFuture<'static, Landed>;
 pub(super) enum Landed {
     /// Runs were moved.
     Commits { decided: Vec<Decided>, result: Result<Vec<Committed>> },
-    /// A run was moved together with a step's statements.
-    Batch { decided: Box<Decided>, result: BatchResult },
+    /// Runs were moved together with statements of their steps.
+    Batches { decided: Vec<Decided>, results: Vec<BatchResult> },
     /// Runs were started.
     Starts { births: Vec<Begun>, result: Result<Vec<Started>> },
     /// Runs were read.

@@ -22,9 +22,11 @@ impl Core {
                 self.under_way.commits -= 1;
                 self.committed(decided, result);
             }
-            Landed::Batch { decided, result } => {
+            Landed::Batches { decided, results } => {
                 self.under_way.batches -= 1;
-                self.batched(*decided, result);
+                for (decided, result) in decided.into_iter().zip(results) {
+                    self.batched(decided, result);
+                }
             }
             Landed::Starts { births, result } => {
                 self.under_way.starts -= 1;

@@ -4,10 +4,11 @@ use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::cell::{Source, What};
+use super::batches::{self, Member};
+use super::cell::Source;
 use super::core::Core;
 use super::decide::{Around, Decision, decide};
-use super::flight::{BatchResult, Begun, Decided, Landed};
+use super::flight::{Begun, Decided, Landed};
 use crate::engine::StartRequest;
 use crate::engine::birth::Birth;
 use crate::error::{Error, Result};
@@ -18,8 +19,6 @@ use crate::store::{Start, TaskKey};
 
 /// How many runs are read at a time.
 const LOAD_BATCH: usize = 256;
-/// How many commits with statements of a step are on their way at a time; the database's own queue groups them.
-const BATCHES: usize = 512;
 /// How many starts share a commit.
 const START_BATCH: usize = 512;
 
@@ -31,7 +30,8 @@ impl Core {
         }
         self.launch_loads();
         self.launch_starts();
-        while self.under_way.commits < self.config.flights && !self.dirty.is_empty() {
+        while self.under_way.commits + self.under_way.batches < self.config.flights && !self.dirty.is_empty()
+        {
             if !self.launch_commits() {
                 break;
             }
@@ -58,19 +58,25 @@ impl Core {
 
     /// Decides what waits, and sends it in one commit. Returns whether anything was sent.
     fn launch_commits(&mut self) -> bool {
-        let mut all = Vec::new();
+        let (mut all, mut with_batch) = (Vec::new(), Vec::new());
         let now = self.now();
         for _ in 0..self.dirty.len() {
-            if all.len() >= self.config.batch || self.under_way.batches >= BATCHES {
+            if all.len() >= self.config.batch || with_batch.len() >= batches::MEMBERS {
                 break;
             }
             let Some(run) = self.dirty.pop_front() else { break };
-            if let Some(decided) = self.decide_run(run, now) {
-                all.push(decided);
+            match self.decide_run(run, now) {
+                Some(decided) if decided.with_batch => with_batch.push(decided),
+                Some(decided) => all.push(decided),
+                None => {}
             }
         }
+        let sent = !all.is_empty() || !with_batch.is_empty();
+        if !with_batch.is_empty() {
+            self.launch_batches(with_batch);
+        }
         if all.is_empty() {
-            return false;
+            return sent;
         }
         let commits = all.iter_mut().filter_map(|decided| decided.commit.take()).collect();
         let store = self.store.clone();
@@ -131,35 +137,20 @@ impl Core {
                 if let Some(cell) = self.cells.get_mut(&run) {
                     cell.busy = true;
                 }
-                if decided.with_batch {
-                    self.launch_batch(decided);
-                    return None;
-                }
                 Some(decided)
             }
         }
     }
 
-    /// Sends a step's statements and the run's move as one batch.
-    fn launch_batch(&mut self, mut decided: Decided) {
-        let host = decided.taken.iter().find_map(|item| match &item.what {
-            What::Batch(_, batch) => Some(batch.clone()),
-            What::Input(_) | What::Transaction => None,
-        });
-        let (Some(mut batch), Some(commit)) = (host, decided.commit.take()) else { return };
-        let own = batch.steps().len();
+    /// Sends the statements of steps and the moves of their runs.
+    fn launch_batches(&mut self, mut decided: Vec<Decided>) {
+        let members: Vec<Member> = decided.iter_mut().filter_map(Member::of).collect();
         let store = self.store.clone();
         self.under_way.batches += 1;
         self.flights.push(
             async move {
-                let result = match store.commit_into(&mut batch, &commit) {
-                    Err(error) => BatchResult::Again(Some(error)),
-                    Ok(()) => match store.repo().batch(batch).await {
-                        Ok(_) => commit.into_head().map_or(BatchResult::Again(None), BatchResult::Done),
-                        Err(error) => judged(error, own),
-                    },
-                };
-                Landed::Batch { decided: Box::new(decided), result }
+                let results = batches::commit(&store, members).await;
+                Landed::Batches { decided, results }
             }
             .boxed(),
         );
@@ -272,16 +263,5 @@ impl Core {
             self.arrivals.entry(run).or_default();
             self.to_load.push(run);
         }
-    }
-}
-
-/// What an error of a batch means: the first `own` statements are the step's.
-fn judged(error: mainstay_repo::Error, own: usize) -> BatchResult {
-    use mainstay_repo::ErrorKind as Kind;
-    match error.kind() {
-        Kind::ConditionFailed { index } if *index >= own => BatchResult::Again(None),
-        Kind::Conflict { constraint } if constraint.contains("wf_") => BatchResult::Again(None),
-        _ if super::flight::is_unsure(&error) => BatchResult::Again(Some(error.into())),
-        _ => BatchResult::Refused(StepError::from(error)),
     }
 }

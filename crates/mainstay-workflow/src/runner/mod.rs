@@ -8,6 +8,7 @@
 //! run's history, each lease belongs to one life of one node.
 
 mod arrive;
+mod batches;
 mod cell;
 mod command;
 mod config;

@@ -9,6 +9,7 @@
 
 mod driver;
 mod engine;
+mod forks;
 mod kit;
 mod probes;
 mod problems;
