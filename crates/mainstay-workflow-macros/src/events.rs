@@ -31,23 +31,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
             None => quote! { #event => ::core::result::Result::Ok(Self::#ident) },
         }
     });
-    let takes = variants.iter().map(|(Variant { ident, .. }, says)| {
-        let take = format_ident!("__said_with_{ident}");
-        let (ty, pattern, value) = match says {
-            Some(ty) => (quote! { #ty }, quote! { Self::#ident(said) }, quote! { said }),
-            None => (quote! { () }, quote! { Self::#ident }, quote! { () }),
-        };
-        quote! {
-            #[doc(hidden)]
-            #[allow(non_snake_case, unreachable_patterns, reason = "the name of a variant; the only variant needs no other arm")]
-            pub fn #take(self) -> ::core::option::Option<#ty> {
-                match self {
-                    #pattern => ::core::option::Option::Some(#value),
-                    _ => ::core::option::Option::None,
-                }
-            }
-        }
-    });
+    let takes = variants.iter().map(|(variant, says)| take(variant, *says));
     Ok(quote! {
         impl ::mainstay_workflow::typed::Events for #name {
             const NAMES: &'static [&'static str] = &[#(#names),*];
@@ -81,6 +65,25 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
             #(#takes)*
         }
     })
+}
+
+/// What an event says, taken out of it: a function for each variant, by which other steps read it.
+fn take(Variant { ident, .. }: &Variant, says: Option<&Type>) -> TokenStream {
+    let take = format_ident!("__said_with_{ident}");
+    let (ty, pattern, value) = match says {
+        Some(ty) => (quote! { #ty }, quote! { Self::#ident(said) }, quote! { said }),
+        None => (quote! { () }, quote! { Self::#ident }, quote! { () }),
+    };
+    quote! {
+        #[doc(hidden)]
+        #[allow(non_snake_case, unreachable_patterns, reason = "the name of a variant; the only variant needs no other arm")]
+        pub fn #take(self) -> ::core::option::Option<#ty> {
+            match self {
+                #pattern => ::core::option::Option::Some(#value),
+                _ => ::core::option::Option::None,
+            }
+        }
+    }
 }
 
 /// What a variant says: the type of its only field.

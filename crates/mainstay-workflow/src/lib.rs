@@ -1,36 +1,4 @@
-//! Durable workflows: one graph, checked as a whole, and the pure rules by which a run of it moves.
-//!
-//! This crate holds the part without I/O: no database, no async runtime, no clock, no randomness of its own.
-//!
-//! * [`Graph`] is what a workflow is, as data; [`Workflow`] is a graph that passed every check. [`Definition`] builds one from values.
-//! * [`start`], [`transition`] and [`replay`] move a run: `(state, input, now) -> (state, effects)`.
-//! * [`render`] draws a graph, with the state of a run if there is one.
-//!
-//! ```
-//! use mainstay_core::Timestamp;
-//! use mainstay_workflow::{Definition, Effect, Input, Node, Status, start, transition};
-//! use serde_json::json;
-//!
-//! let flow = Definition::new("order", 1)
-//!     .node(Node::task("check", ["good", "bad"]).on("good", ["charge", "pack"]).on("bad", ["tell"]))
-//!     .node(Node::task("charge", ["paid"]).on("paid", ["ship"]).compensate("refund"))
-//!     .node(Node::task("pack", ["packed"]).on("packed", ["ship"]))
-//!     .node(Node::tx("ship", ["sent"]).reads("charge").on("sent", ["end"]))
-//!     .node(Node::task("tell", ["told"]).on("told", ["end"]))
-//!     .done("end")
-//!     .build()?;
-//!
-//! let now = Timestamp::UNIX_EPOCH;
-//! let mut run = start(&flow, json!({"order": 123}), 7, now)?;
-//! for event in ["good", "paid", "packed", "sent"] {
-//!     // A runner would carry the effects out; here every first attempt succeeds.
-//!     let work = mainstay_workflow::outstanding(&flow, &run.state);
-//!     let Some(Effect::Run { attempt, .. }) = work.first() else { unreachable!() };
-//!     run = transition(&flow, &run.state, Input::succeeded(attempt, event), now)?;
-//! }
-//! assert_eq!(run.state.status(), Status::Completed);
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
+#![doc = include_str!("../docs/tutorial.md")]
 
 #![deny(missing_docs)]
 

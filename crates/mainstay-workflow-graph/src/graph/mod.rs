@@ -1,6 +1,6 @@
 //! The graph: what a workflow is, as data. Every front door makes one of these; everything else reads it.
 //!
-//! A [`Graph`] says nothing about whether it is right; [`Workflow`](crate::Workflow) is a graph that passed all checks.
+//! A [`Graph`] says nothing about whether it is right; [`Workflow`](crate::definition::Workflow) is a graph that passed all checks.
 
 mod fingerprint;
 mod index;

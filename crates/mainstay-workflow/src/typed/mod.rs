@@ -37,7 +37,7 @@ pub trait TypedWorkflow {
     /// What starts a run with this input: hand it to an engine, and say there what else it should have.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when the input has no form in JSON.
+    /// [`ErrorKind::InvalidInput`] when the input has no form in JSON.
     fn request(input: &Self::Input) -> Result<StartRequest> {
         let value = serde_json::to_value(input).map_err(|error| no_json(Self::NAME, &error))?;
         let request = StartRequest::new(Self::NAME, value);

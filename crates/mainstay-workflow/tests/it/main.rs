@@ -18,4 +18,5 @@ mod render;
 mod semantics;
 mod store;
 mod typed;
+mod typed_runs;
 mod ui;

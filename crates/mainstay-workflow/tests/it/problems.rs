@@ -213,3 +213,32 @@ fn a_stored_form_of_the_future_is_refused() {
     let told = Workflow::new(graph).unwrap_err().to_string();
     assert_eq!(told, "the graph is stored in format 2, which this program does not know");
 }
+
+#[test]
+fn what_is_said_with_an_event_is_there_when_it_ended_so_on_every_path() {
+    let pay = || Node::task("pay", ["paid", "declined"]).on("paid", ["book"]);
+    let book = || task("book", &["end"]).reads_after("pay", "paid");
+    let rest = || [book(), Node::done("end")];
+    check(std::iter::once(pay().on("declined", ["end"])).chain(rest()), &[]);
+    let told = "book needs what pay says with paid, but pay does not end so on every path to book; read it as optional";
+    check(std::iter::once(pay().on("declined", ["book"])).chain(rest()), &[told]);
+    // Past a step between them, and past a join of branches that both come from it.
+    let far = [pay().on("declined", ["end"]), task("book", &["ship", "pack"]), task("pack", &["ship"])];
+    let ship = task("ship", &["end"]).reads_after("pay", "paid");
+    check(far.into_iter().chain([ship, Node::done("end")]), &[]);
+    let told = "book reads what pay says with refunded, but it says nothing with such an event";
+    let nodes = [pay().on("declined", ["end"]), book().reads_after("pay", "refunded"), Node::done("end")];
+    check(nodes, &[told]);
+}
+
+#[test]
+fn an_output_is_there_whichever_of_its_own_events_a_step_ended_with() {
+    let pay = Node::task("pay", ["paid", "part"]).on("paid", ["book"]).on("part", ["book"]);
+    let nodes = |pay: Node| [pay, task("book", &["end"]).reads("pay"), Node::done("end")];
+    check(nodes(pay.clone().on_failure("broken", ["end"])), &[]);
+    let told = "book needs the output of pay, which does not run on every path to book; read it as optional";
+    check(nodes(pay.on_failure("broken", ["book"])), &[told]);
+    // An event of its own that stands for failure too says nothing for sure.
+    let both = Node::task("pay", ["paid"]).on("paid", ["book"]).fails_with("paid");
+    check(nodes(both), &[told]);
+}

@@ -13,41 +13,41 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Order {
+struct Order {
     id: String,
     parcels: Vec<u32>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Receipt {
+struct Receipt {
     number: String,
 }
 
 #[derive(Debug, Events)]
-pub enum Charged {
+enum Charged {
     Paid(Receipt),
     Declined,
 }
 
 #[derive(Debug, Events)]
-pub enum Packed {
+enum Packed {
     Done(u32),
 }
 
 #[derive(Debug, Events)]
-pub enum Booked {
+enum Booked {
     Done,
 }
 
 #[derive(Debug, Events)]
-pub enum Sorted {
+enum Sorted {
     Out,
     Odd,
 }
 
 /// Where parcels go.
 #[derive(Debug, Clone, Copy)]
-pub enum Lane {
+enum Lane {
     Fast,
     Slow,
 }
@@ -56,7 +56,7 @@ mod steps {
     use super::*;
 
     #[step(retry = 3 linear 1s..1min, timeout = 30s)]
-    pub async fn charge(_cx: &StepContext, order: &Order) -> Result<Charged, StepError> {
+    pub(super) async fn charge(_cx: &StepContext, order: &Order) -> Result<Charged, StepError> {
         Ok(if order.parcels.is_empty() {
             Charged::Declined
         } else {
@@ -65,7 +65,7 @@ mod steps {
     }
 
     #[step]
-    pub fn refund(_cx: &StepContext, _receipt: Option<&Receipt>) -> Result<(), StepError> {
+    pub(super) fn refund(_cx: &StepContext, _receipt: Option<&Receipt>) -> Result<(), StepError> {
         Ok(())
     }
 }
@@ -117,7 +117,7 @@ fn sort(_cx: &StepContext, labels: &[String]) -> Result<Chosen<Sorted, Lane>, St
 
 workflow! {
     /// Everything that the grammar has.
-    pub struct Everything = "everything" version 3;
+    struct Everything = "everything" version 3;
     input Order;
     unique orderid per version = |order| order.id.clone();
     tags "sales", "eu";
