@@ -106,6 +106,18 @@ impl Error {
         &self.0.kind
     }
 
+    /// What happened and why.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// What mends it.
+    #[must_use]
+    pub fn help(&self) -> Option<&str> {
+        self.0.help.as_deref()
+    }
+
     pub(crate) fn closed() -> Self {
         Self::new(ErrorKind::Closed, "the workflow engine was shut down")
             .with_help("start another one on the same database")
