@@ -17,7 +17,7 @@ pub use context::StepContext;
 pub(crate) use context::{Beat, ContextParts, States};
 pub use done::{Done, StepError};
 pub(crate) use invoke::{answer, guarded};
-pub(crate) use results::Results;
+pub(crate) use results::{Results, Seen};
 pub(crate) use set::Code;
 pub use set::Handlers;
 

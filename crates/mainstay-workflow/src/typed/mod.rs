@@ -3,6 +3,7 @@
 mod answer;
 mod check;
 mod read;
+mod said;
 
 use mainstay_repo::Batch;
 pub use mainstay_repo::Transaction;
@@ -13,6 +14,8 @@ pub use serde_json::Value;
 use crate::error::{Error, ErrorKind, Result};
 use crate::handler::{StepError, StepResult};
 use crate::{Engine, Retry, RunId, StartRequest, Version};
+
+pub use said::Said;
 
 #[doc(hidden)]
 pub use answer::{

@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Events;
+use crate::graph::EventName;
 use crate::handler::{StepContext, StepError};
 
 /// What a variant says.
@@ -19,11 +20,17 @@ pub fn said<T: DeserializeOwned>(step: &str, output: Option<&Value>) -> Result<T
 /// The event that a task ended with, if it has ended with one of its own.
 #[doc(hidden)]
 pub fn event<E: Events>(cx: &StepContext, step: &str) -> Result<Option<E>, StepError> {
-    match cx.event(step) {
-        // The event for a step that failed for good is the workflow's, not the step's.
-        Some(event) if E::NAMES.contains(&event.as_str()) => {
-            E::read(step, event.as_str(), cx.output(step)).map(Some)
-        }
+    own_event(step, cx.event(step), cx.output(step))
+}
+
+/// An event with what it says, if it is one of the step's own: that for a step that failed for good is the workflow's.
+pub(super) fn own_event<E: Events>(
+    step: &str,
+    event: Option<&EventName>,
+    output: Option<&Value>,
+) -> Result<Option<E>, StepError> {
+    match event {
+        Some(event) if E::NAMES.contains(&event.as_str()) => E::read(step, event.as_str(), output).map(Some),
         _ => Ok(None),
     }
 }

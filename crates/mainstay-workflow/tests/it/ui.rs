@@ -11,20 +11,17 @@ fn libraries() -> PathBuf {
     std::env::current_exe().unwrap().parent().unwrap().to_owned()
 }
 
-/// The build of `mainstay-workflow` that is as old as this program or the one before it: a later one belongs to another build.
-fn library(name: &str) -> PathBuf {
+/// The build of `mainstay-workflow` that this program was linked from: the last one before it.
+fn library() -> PathBuf {
     let changed =
         |path: &Path| path.metadata().and_then(|about| about.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
     let built = changed(&std::env::current_exe().unwrap());
-    let prefix = format!("lib{name}-");
     let files = libraries().read_dir().unwrap().map(|entry| entry.unwrap().path());
     let found = files.filter(|path| {
         let file = path.file_name().unwrap().to_string_lossy();
-        file.starts_with(&prefix) && file.ends_with(".rlib") && changed(path) <= built
+        file.starts_with("libmainstay_workflow-") && file.ends_with(".rlib") && changed(path) <= built
     });
-    found
-        .max_by_key(|path| changed(path))
-        .unwrap_or_else(|| panic!("{name} is not in {}", libraries().display()))
+    found.max_by_key(|path| changed(path)).unwrap_or_else(|| panic!("it is not in {}", libraries().display()))
 }
 
 /// The compiler of the toolchain whose cargo built this.
@@ -34,8 +31,6 @@ fn rustc() -> PathBuf {
 
 /// What the compiler says about a file.
 fn told(file: &Path) -> (bool, String) {
-    let externs =
-        ["mainstay_workflow", "serde"].map(|name| format!("--extern={name}={}", library(name).display()));
     let out = std::env::temp_dir().join(format!("mainstay-ui-{}", std::process::id()));
     std::fs::create_dir_all(&out).unwrap();
     let output = Command::new(rustc())
@@ -51,7 +46,7 @@ fn told(file: &Path) -> (bool, String) {
         .arg("--out-dir")
         .arg(&out)
         .arg(format!("-Ldependency={}", libraries().display()))
-        .args(externs)
+        .arg(format!("--extern=mainstay_workflow={}", library().display()))
         .arg(file.file_name().unwrap())
         .output()
         .unwrap();
