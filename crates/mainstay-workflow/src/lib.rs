@@ -1,5 +1,4 @@
 #![doc = include_str!("../docs/tutorial.md")]
-
 #![deny(missing_docs)]
 
 mod control;
@@ -19,7 +18,7 @@ pub use mainstay_workflow_macros::{Events, step, versions, workflow};
 
 pub use control::{Control, Picture, RunView, WorkflowSummary};
 pub use definition::{Definition, Problem, Problems, Workflow};
-pub use engine::{Engine, EngineBuilder, StartRequest, Version, WorkflowSource};
+pub use engine::{CatchUp, CronSchedule, Engine, EngineBuilder, StartRequest, Version, WorkflowSource};
 pub use error::{Error, ErrorKind, Result};
 pub use graph::{Graph, Join, Mode, Need, Node, Retry, Scope, Unique};
 pub use handler::{BoxFuture, Done, Handler, Handlers, StepContext, StepError, StepResult, TxHandler};
@@ -28,3 +27,4 @@ pub use plan::{
     Attempt, Corrupt, Effect, Fact, Fault, Input, Outcome, Part, Record, Refusal, State, Status, StepState,
     Transition, awaited, fork, outstanding, replay, start, transition,
 };
+pub use store::COMPONENT;

@@ -43,7 +43,12 @@ pub(crate) struct Prepared {
 }
 
 /// Checks the request and the business key, and makes the first transition.
-pub(crate) fn prepare(flow: &Workflow, request: &StartRequest, seed: u64, now: Timestamp) -> Result<Prepared> {
+pub(crate) fn prepare(
+    flow: &Workflow,
+    request: &StartRequest,
+    seed: u64,
+    now: Timestamp,
+) -> Result<Prepared> {
     let graph = flow.graph();
     for (what, value) in [("attributes", &request.attributes), ("telemetry metadata", &request.telemetry)] {
         if !matches!(value, Value::Null | Value::Object(_)) {

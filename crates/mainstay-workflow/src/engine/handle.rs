@@ -12,12 +12,14 @@ use tokio::sync::oneshot;
 use super::birth::Birth;
 use super::builder::EngineBuilder;
 use super::registry::Registry;
-use super::{StartRequest, start_of};
+use super::schedule::{next_of, request};
+use super::{CronSchedule, StartRequest, start_of};
+use crate::control::{Control, delivered};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::SignalName;
 use crate::id::RunId;
 use crate::runner::{Command, Config, Runner, random};
-use crate::store::{Ended, Letter, Message, Sent, Start, Started, Store};
+use crate::store::{Ended, Letter, Message, Schedule, Start, Started, Store};
 
 /// How often the database is asked whether a run has ended on another node.
 const WAIT_POLL: Duration = Duration::from_millis(250);
@@ -218,6 +220,61 @@ impl Engine {
         self.0.store.ended(run).await
     }
 
+    /// Keeps a schedule, in place of the one of its name. Its times count from now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownWorkflow`] and [`ErrorKind::UnknownVersion`]; [`ErrorKind::BadKey`]; [`ErrorKind::TooLarge`];
+    /// [`ErrorKind::Database`].
+    pub async fn schedule(&self, schedule: CronSchedule) -> Result<()> {
+        let stored = schedule.into_stored(self.now())?;
+        // What cannot be started later is told now.
+        self.birth(request(&stored)?)?;
+        self.0.store.schedule_put(&stored).await
+    }
+
+    /// Starts what a schedule would start, now, whether it is held back or not. Its times stay as they are.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]; as [`start`](Self::start).
+    pub async fn schedule_trigger(&self, name: &str) -> Result<RunId> {
+        let schedule = self.stored_schedule(name).await?;
+        self.start(request(&schedule)?).await
+    }
+
+    /// Holds a schedule back. Times that pass meanwhile are passed over.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::Database`].
+    pub async fn schedule_pause(&self, name: &str) -> Result<()> {
+        self.hold(name, true).await
+    }
+
+    /// Lets a schedule go on, from the next of its times.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::Database`].
+    pub async fn schedule_resume(&self, name: &str) -> Result<()> {
+        self.hold(name, false).await
+    }
+
+    async fn hold(&self, name: &str, paused: bool) -> Result<()> {
+        let schedule = self.stored_schedule(name).await?;
+        let now = self.now();
+        let next_at = next_of(&schedule, now)?;
+        self.0.store.schedule_pause(name, paused, next_at, now).await.map(drop)
+    }
+
+    async fn stored_schedule(&self, name: &str) -> Result<Schedule> {
+        let missing = || Error::new(ErrorKind::NotFound, format!("there is no schedule {name:?}"));
+        self.0.store.schedule(name).await?.ok_or_else(missing)
+    }
+
+    /// Looks at runs and operates them, also those of workflows that are not registered here.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        Control::of(self.0.store.clone(), Arc::clone(&self.0.clock))
+    }
+
     /// The database.
     #[must_use]
     pub fn repo(&self) -> &Repo {
@@ -241,21 +298,6 @@ fn began(started: Option<Started>) -> Result<RunId> {
                 .with_help("wait for its end, or cancel it"))
         }
         Some(Started::Withdrawn) | None => Err(Error::internal("a start got no answer")),
-    }
-}
-
-fn delivered(run: RunId, sent: Sent) -> Result<bool> {
-    match sent {
-        Sent::Accepted => Ok(true),
-        Sent::Duplicate => Ok(false),
-        Sent::NotFound => Err(Error::unknown_run(run)),
-        Sent::Ended => {
-            Err(Error::new(ErrorKind::Ended, format!("{run} has ended; nothing reaches it any more")))
-        }
-        Sent::Full => {
-            Err(Error::new(ErrorKind::MailboxFull, format!("too many signals wait in the mail of {run}"))
-                .with_help("let a step take them, or cancel the run"))
-        }
     }
 }
 

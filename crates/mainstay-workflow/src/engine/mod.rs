@@ -6,6 +6,7 @@ mod handle;
 pub(crate) mod output;
 pub(crate) mod registry;
 mod request;
+pub(crate) mod schedule;
 mod source;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use crate::plan::Effect;
 pub use builder::EngineBuilder;
 pub use handle::Engine;
 pub use request::StartRequest;
+pub use schedule::{CatchUp, CronSchedule};
 pub use source::{Version, WorkflowSource};
 
 use birth::Birth;

@@ -81,11 +81,6 @@ impl Registry {
         self.families.entry(workflow.to_owned()).or_default().resolver = Some(resolver);
     }
 
-    /// The exact version that a run is pinned to.
-    pub(crate) fn version(&self, workflow: &str, version: u32) -> Option<&Arc<Registered>> {
-        self.families.get(workflow)?.versions.get(&version)
-    }
-
     /// Every workflow and version.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Registered>> {
         self.families.values().flat_map(|family| family.versions.values())

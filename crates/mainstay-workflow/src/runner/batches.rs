@@ -80,7 +80,7 @@ async fn together(store: &Store, members: &[Member]) -> Together {
 }
 
 fn done(commit: Commit) -> BatchResult {
-    commit.into_head().map_or(BatchResult::Again(None), BatchResult::Done)
+    commit.into_head().map_or(BatchResult::Again(None), |head| BatchResult::Done(Box::new(head)))
 }
 
 /// What an error of a batch means: the first `own` statements are the step's.

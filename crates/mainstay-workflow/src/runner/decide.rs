@@ -28,7 +28,7 @@ pub(super) enum Decision {
     /// Nothing is to be kept.
     Nothing,
     /// It moves.
-    Move(Decided),
+    Move(Box<Decided>),
     /// An attempt wants a transaction.
     Transaction(Attempt),
     /// It refuses something, perhaps only because it was moved elsewhere: it is to be read again.
@@ -80,7 +80,7 @@ pub(super) fn decide(
             break;
         }
     }
-    decided.end(refused)
+    decided.end(refused, around.now)
 }
 
 /// A result was too large: its attempt failed for good. All else is decided anew.
@@ -130,6 +130,7 @@ impl Decided {
             leased: Vec::new(),
             revoked: Vec::new(),
             due: Vec::new(),
+            ready: Vec::new(),
             with_batch: false,
         }
     }
@@ -182,14 +183,17 @@ impl Decided {
         let mut withdrawn = Vec::new();
         for effect in &next.effects {
             match effect {
-                Effect::Run { attempt, handler, ready_at, .. } => {
-                    if let Some(queue) = around.config.queue_of(Some(handler.as_str())) {
+                Effect::Run { attempt, ready_at, .. } | Effect::StartChild { attempt, ready_at, .. } => {
+                    if let Effect::Run { handler, .. } = effect
+                        && let Some(queue) = around.config.queue_of(Some(handler.as_str()))
+                    {
                         commit.queue_of(attempt.clone(), Arc::clone(queue));
                     }
-                    self.due.extend(Some(*ready_at).filter(|at| *at > around.now));
-                }
-                Effect::StartChild { ready_at, .. } => {
-                    self.due.extend(Some(*ready_at).filter(|at| *at > around.now))
+                    if *ready_at > around.now {
+                        self.due.push(*ready_at);
+                    } else {
+                        self.ready.push(attempt.clone());
+                    }
                 }
                 Effect::SetTimer { at, .. } => self.due.push(*at),
                 Effect::Revoke { attempt } | Effect::CancelChild { attempt } => {
@@ -225,7 +229,7 @@ impl Decided {
         Ok(failed)
     }
 
-    fn end(mut self, refused: &mut Vec<Source>) -> Decision {
+    fn end(mut self, refused: &mut Vec<Source>, now: Timestamp) -> Decision {
         let Some(commit) = &self.commit else { return Decision::Nothing };
         if commit.is_empty() {
             // Nothing follows: what was read is done with.
@@ -238,6 +242,10 @@ impl Decided {
             return Decision::Nothing;
         }
         self.leased = commit.leased();
-        Decision::Move(self)
+        if self.ready.iter().any(|attempt| !self.leased.contains(attempt)) {
+            // Others may take it, and this node too, in its turn.
+            self.due.push(now);
+        }
+        Decision::Move(Box::new(self))
     }
 }

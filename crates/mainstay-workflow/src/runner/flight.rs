@@ -10,7 +10,7 @@ use crate::engine::birth::Birth;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{NodeId, RunId};
 use crate::plan::{Attempt, Record};
-use crate::store::{Beat, Claimed, Commit, Committed, Head, Loaded, Mail, Started};
+use crate::store::{Beat, Claimed, Commit, Committed, Fired, Head, Loaded, Mail, Schedule, Started};
 
 /// Something on its way.
 pub(super) type Flight = BoxFuture<'static, Landed>;
@@ -35,6 +35,12 @@ pub(super) enum Landed {
     Leased { result: Result<Vec<crate::store::TaskKey>> },
     /// The node has begun another life.
     Joined { result: Result<NodeId> },
+    /// Schedules that are due.
+    Schedules { result: Result<Vec<Schedule>> },
+    /// A schedule was fired.
+    Fired { name: String, begun: Option<Box<Begun>>, result: Result<Fired> },
+    /// Runs that were kept for long enough were removed.
+    Pruned { result: Result<u64> },
     /// Nobody waits for it.
     Settled { result: Result<()> },
 }
@@ -72,6 +78,8 @@ pub(crate) struct Decided {
     pub(super) revoked: Vec<Attempt>,
     /// Times at which there is something to do.
     pub(super) due: Vec<Timestamp>,
+    /// Attempts that may begin at once.
+    pub(super) ready: Vec<Attempt>,
     /// Whether a step's own statements commit with it.
     pub(super) with_batch: bool,
 }
@@ -79,7 +87,7 @@ pub(crate) struct Decided {
 /// How a commit with a step's own statements ended.
 pub(super) enum BatchResult {
     /// It is there.
-    Done(Head),
+    Done(Box<Head>),
     /// The run has moved, or it is not known whether it is there: read it and decide again.
     Again(Option<Error>),
     /// The step's statements were refused: its attempt failed.

@@ -131,7 +131,8 @@ impl Core {
         let poll = (self.under_way.polls == 0 && !self.is_stopping).then_some(self.keeper.poll_at);
         let due = due.filter(|_| poll.is_some());
         let beat = (self.under_way.beats == 0).then_some(self.keeper.beat_at);
-        let times = [due, alarm, poll, beat, self.keeper.held_until].into_iter().flatten();
+        let times =
+            [due, alarm, poll, beat, self.keeper.held_until, self.next_upkeep()].into_iter().flatten();
         let next = times.min().unwrap_or(now + self.config.beat);
         match self.keeper.held_until {
             // Nothing is sent before, except that running handlers are looked after.
@@ -168,6 +169,7 @@ impl Core {
             self.poll(now);
         }
         self.look_at_leases(now);
+        self.look_after(now);
     }
 
     fn beat(&mut self, now: Instant) {

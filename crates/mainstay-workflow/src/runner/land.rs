@@ -9,6 +9,7 @@ use super::core::Core;
 use super::decide::put_back;
 use super::flight::{BatchResult, Beaten, Begun, Decided, Landed, Polled};
 use crate::engine::output::leads_to_end;
+use crate::engine::registry::handler_of;
 use crate::error::{Error, ErrorKind, Result};
 use crate::handler::{Results, StepError};
 use crate::id::RunId;
@@ -62,6 +63,9 @@ impl Core {
                 self.under_way.others -= 1;
                 self.joined(result);
             }
+            Landed::Schedules { result } => self.schedules(result),
+            Landed::Fired { name, begun, result } => self.fired(&name, begun, result),
+            Landed::Pruned { result } => self.pruned(result),
             Landed::Settled { result } => {
                 self.under_way.settles -= 1;
                 if let Err(error) = result {
@@ -114,6 +118,11 @@ impl Core {
         for item in taken {
             if let super::cell::Source::Attempt(attempt) = item.source {
                 cell.held.remove(&attempt);
+                let handler = handler_of(&cell.registered.flow, &attempt).map(|(name, _)| name.as_str());
+                if self.config.queue_of(handler).is_some() {
+                    // A place in a queue with limits is free.
+                    self.keeper.look_at(Instant::now());
+                }
             }
         }
         super::telemetry::moved(cell, run, &records, before);
@@ -182,7 +191,7 @@ impl Core {
         match result {
             BatchResult::Done(head) => {
                 self.keeper.is_well();
-                self.moved(decided, head);
+                self.moved(decided, *head);
             }
             BatchResult::Again(error) => {
                 if let Some(error) = error {
@@ -260,7 +269,7 @@ impl Core {
         }
     }
 
-    fn born(
+    pub(super) fn born(
         &mut self,
         birth: crate::engine::birth::Birth,
         head: Head,
@@ -275,10 +284,13 @@ impl Core {
         }
         let records = birth.transition.records;
         for effect in &birth.transition.effects {
-            match effect {
-                crate::plan::Effect::SetTimer { at, .. } => self.expect(*at),
-                _ => {}
+            if let crate::plan::Effect::SetTimer { at, .. } = effect {
+                self.expect(*at);
             }
+        }
+        let asked = crate::plan::outstanding(&birth.registered.flow, &head.state).len();
+        if asked > leased.len() {
+            self.expect(self.now());
         }
         let cell = Cell::new(head, birth.registered, Results::of(&records));
         super::telemetry::began(&cell, run, &records, &birth.request);

@@ -137,7 +137,7 @@ impl Core {
                 if let Some(cell) = self.cells.get_mut(&run) {
                     cell.busy = true;
                 }
-                Some(decided)
+                Some(*decided)
             }
         }
     }
@@ -234,7 +234,7 @@ impl Core {
         );
     }
 
-    fn start_of(&self, begun: &mut Begun) -> Option<Start> {
+    pub(super) fn start_of(&self, begun: &mut Begun) -> Option<Start> {
         let leases = self.load() < self.config.backlog;
         let start =
             crate::engine::start_of(&begun.birth, &self.config, self.now(), leases.then_some(self.node))?;

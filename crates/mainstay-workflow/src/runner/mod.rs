@@ -21,6 +21,7 @@ mod land;
 mod launch;
 mod telemetry;
 mod transaction;
+mod upkeep;
 
 use std::sync::Arc;
 

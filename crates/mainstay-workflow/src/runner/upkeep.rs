@@ -1,0 +1,132 @@
+//! What a node does from time to time for all: schedules that are due, runs that were kept for long enough.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use tokio::time::Instant;
+
+use super::core::Core;
+use super::flight::{Begun, Landed};
+use crate::engine::birth::Birth;
+use crate::engine::schedule;
+use crate::error::{ErrorKind, Result};
+use crate::store::{Fired, Schedule, Started};
+
+/// How often schedules are looked at.
+const SCHEDULES_EVERY: Duration = Duration::from_secs(1);
+/// How many schedules are fired at a time.
+const SCHEDULES: u32 = 64;
+/// How often runs that were kept for long enough are looked for.
+const PRUNE_EVERY: Duration = Duration::from_secs(60);
+/// How many runs are removed at a time.
+const PRUNE: u32 = 500;
+
+/// When to look after what.
+#[derive(Debug)]
+pub(super) struct Upkeep {
+    schedules_at: Instant,
+    prune_at: Instant,
+    under_way: usize,
+}
+
+impl Upkeep {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { schedules_at: now, prune_at: now, under_way: 0 }
+    }
+}
+
+impl Core {
+    /// When to look up at the latest for this.
+    pub(super) fn next_upkeep(&self) -> Option<Instant> {
+        let prune = self.config.retention.map(|_| self.upkeep.prune_at);
+        let times = prune.into_iter().chain([self.upkeep.schedules_at]);
+        times.min().filter(|_| self.upkeep.under_way == 0 && !self.is_stopping)
+    }
+
+    /// Looks after what is due.
+    pub(super) fn look_after(&mut self, now: Instant) {
+        if self.upkeep.under_way > 0 || self.is_stopping {
+            return;
+        }
+        let (store, wall) = (self.store.clone(), self.now());
+        if now >= self.upkeep.schedules_at {
+            self.upkeep.schedules_at = now + SCHEDULES_EVERY;
+            self.upkeep.under_way += 1;
+            self.flights.push(
+                async move { Landed::Schedules { result: store.schedules_due(wall, SCHEDULES).await } }
+                    .boxed(),
+            );
+        } else if let Some(keep) = self.config.retention.filter(|_| now >= self.upkeep.prune_at) {
+            self.upkeep.prune_at = now + PRUNE_EVERY;
+            self.upkeep.under_way += 1;
+            self.flights.push(
+                async move { Landed::Pruned { result: store.prune(wall.saturating_sub(keep), PRUNE).await } }
+                    .boxed(),
+            );
+        }
+    }
+
+    pub(super) fn pruned(&mut self, result: Result<u64>) {
+        self.upkeep.under_way -= 1;
+        match result {
+            Ok(count) if count >= u64::from(PRUNE) => self.upkeep.prune_at = Instant::now(),
+            Ok(_) => {}
+            Err(error) => self.ail(&error),
+        }
+    }
+
+    pub(super) fn schedules(&mut self, result: Result<Vec<Schedule>>) {
+        self.upkeep.under_way -= 1;
+        match result {
+            Ok(due) => due.iter().for_each(|schedule| self.fire(schedule)),
+            Err(error) => self.ail(&error),
+        }
+    }
+
+    /// Starts what a schedule says. Of all nodes that try, one does.
+    fn fire(&mut self, due: &Schedule) {
+        let (now, Some(due_at)) = (self.now(), due.next_at) else { return };
+        let begun = schedule::due(due, due_at, now).and_then(|plan| {
+            let birth = plan.request.map(|request| Birth::new(&self.registry, request, super::random(), now));
+            Ok((birth.transpose()?, plan.next_at))
+        });
+        let (birth, next_at) = match begun {
+            Ok(begun) => begun,
+            // Another node may know the workflow.
+            Err(error) if *error.kind() == ErrorKind::UnknownWorkflow => return,
+            Err(error) => {
+                tracing::error!(schedule = %due.name, %error, "a schedule cannot be fired; it is tried again");
+                return;
+            }
+        };
+        let mut begun = birth.map(|birth| Box::new(Begun { birth, leased: Vec::new(), reply: None }));
+        let start = begun.as_mut().and_then(|begun| self.start_of(begun));
+        let (store, name) = (self.store.clone(), due.name.clone());
+        self.upkeep.under_way += 1;
+        self.flights.push(
+            async move {
+                let flow = begun.as_ref().map(|begun| Arc::clone(&begun.birth.registered.flow));
+                let start = flow.as_deref().zip(start);
+                let result = store.fire(&name, due_at, next_at, start).await;
+                Landed::Fired { name, begun, result }
+            }
+            .boxed(),
+        );
+    }
+
+    pub(super) fn fired(&mut self, name: &str, begun: Option<Box<Begun>>, result: Result<Fired>) {
+        self.upkeep.under_way -= 1;
+        match (result, begun) {
+            (Ok(Fired::Started(started)), Some(begun)) => match *started {
+                Started::New(head) => drop(self.born(begun.birth, head, begun.leased)),
+                Started::AlreadyActive(run) => {
+                    tracing::info!(schedule = name, %run, "a run of the schedule is still active; this time is passed over");
+                }
+                Started::Withdrawn => {}
+            },
+            (Ok(_), _) => {}
+            (Err(error), _) => self.ail(&error),
+        }
+    }
+}
