@@ -27,9 +27,9 @@ pub(super) struct Rows {
 
 /// How often the rows are sorted, down and up.
 const SWEEPS: usize = 6;
-/// How often the search for an order begins, and from how many slots on it takes too long to do so that often.
+/// How often the search for an order begins at most, and for how many slots in all: a large picture is drawn while somebody compiles.
 const BEGINNINGS: usize = 24;
-const LARGE: usize = 400;
+const WORK: usize = 2_000;
 
 pub(super) fn rows(flow: &Workflow, lines: &[Line]) -> Rows {
     let row_of: Vec<usize> = depths(flow).into_iter().map(|depth| 2 * depth).collect();
@@ -107,7 +107,7 @@ impl Rows {
     fn uncross(&mut self) {
         let mut best = (self.crossings(), self.rows.clone());
         let slots: usize = self.rows.iter().map(Vec::len).sum();
-        let beginnings = if slots > LARGE { 2 } else { BEGINNINGS };
+        let beginnings = (WORK / slots.max(1)).clamp(2, BEGINNINGS);
         for beginning in 0..beginnings {
             for sweep in 0..SWEEPS {
                 if best.0 == 0 {
