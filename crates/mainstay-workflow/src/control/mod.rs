@@ -19,8 +19,8 @@ use crate::id::RunId;
 use crate::plan::{Record, Status};
 use crate::render;
 use crate::store::{
-    Filter, Lane, Letter, Message, NodeView, Order, Pause, Queue, QueueLimits, RunSummary, Schedule, Sent,
-    Start, Started, Store, StoredDefinition, StoredRun,
+    Filter, ImportReport, Lane, Letter, Message, NodeView, Order, Pause, Queue, QueueLimits, RunSummary,
+    Schedule, Sent, Start, Started, Store, StoredDefinition, StoredRun,
 };
 
 /// Sees and steers the runs of a namespace. Cheap to clone.
@@ -332,6 +332,14 @@ impl Control {
     /// [`ErrorKind::Database`].
     pub async fn prune(&self, ended_before: Timestamp, limit: u32) -> Result<u64> {
         self.store.prune(ended_before, limit).await
+    }
+
+    /// Brings over the table `workflow_instances` of another database.
+    ///
+    /// # Errors
+    /// As [`Store::import`].
+    pub async fn import(&self, source: &Repo, after: Option<&str>) -> Result<ImportReport> {
+        self.store.import(source, after, self.clock.now()).await
     }
 
     /// The queues that have limits, or tasks.

@@ -34,7 +34,7 @@ const TAILS: Sql = Sql::per_dialect(
 );
 const MAIL: Sql = Sql::per_dialect(
     "SELECT m.id, m.run_id, m.message, m.sent_at, m.sender IS NOT NULL AS named FROM wf_mail m \
-        WHERE m.run_id IN (SELECT value FROM json_each($1)) AND m.due IS NOT NULL AND m.namespace_id = $2 \
+        INDEXED BY wf_mail_run_idx WHERE m.run_id IN (SELECT value FROM json_each($1)) AND m.due IS NOT NULL AND m.namespace_id = $2 \
         ORDER BY m.run_id, m.id",
     "SELECT m.id, m.run_id, m.message, m.sent_at, m.sender IS NOT NULL AS named FROM wf_mail m \
         WHERE m.run_id = ANY($1::bigint[]) AND m.due IS NOT NULL AND m.namespace_id = $2 ORDER BY m.run_id, m.id",

@@ -17,6 +17,7 @@ mod codec;
 mod commit;
 mod definitions;
 mod filter;
+mod import;
 mod limits;
 mod load;
 mod mail;
@@ -43,6 +44,7 @@ use mainstay_repo::{Batch, Dialect, Repo, Row, Statement, Transaction};
 pub use self::commit::Commit;
 pub use self::definitions::StoredDefinition;
 pub use self::filter::{Filter, Order};
+pub use self::import::{IMPORT_PAGE, ImportNote, ImportReport, MAX_IMPORT_NOTES};
 pub use self::limits::{
     MAX_ATTRIBUTES_BYTES, MAX_GROUP, MAX_GROUP_BYTES, MAX_INPUT_BYTES, MAX_KEY_BYTES, MAX_LIST_BYTES,
     MAX_MAILBOX, MAX_NAME_BYTES, MAX_NAMESPACE_BYTES, MAX_OUTPUT_BYTES, MAX_REASON_BYTES, MAX_SIGNAL_BYTES,

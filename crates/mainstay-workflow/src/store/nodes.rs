@@ -33,7 +33,8 @@ const REVOKED: Sql = Sql::new(
     "SELECT run_id, step, part, number FROM wf_tasks WHERE namespace_id = $1 AND state = 2 AND node_id = $2 AND revoked",
 );
 const BURY: Sql = Sql::per_dialect(
-    "UPDATE wf_nodes SET dead_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER) WHERE namespace_id = $1 \
+    "UPDATE wf_nodes INDEXED BY wf_nodes_namespace_idx SET dead_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER) \
+        WHERE namespace_id = $1 \
         AND dead_at IS NULL AND seen_at < CAST(unixepoch('subsec') * 1000000 AS INTEGER) - $2",
     "UPDATE wf_nodes SET dead_at = statement_timestamp() WHERE namespace_id = $1 AND dead_at IS NULL \
         AND seen_at < statement_timestamp() - $2::bigint * interval '1 microsecond'",

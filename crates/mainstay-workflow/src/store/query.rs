@@ -5,7 +5,7 @@ use mainstay_repo::json::JsonField;
 use mainstay_repo::{Dialect, Row, Sql, Statement, Value as Column};
 
 use super::Store;
-use super::codec::{decode, status, status_text};
+use super::codec::{STATUSES, decode, status, status_text};
 use super::filter::{Filter, Order, scalar};
 use super::terms::{UNINDEXED, term};
 use crate::error::{Error, ErrorKind, Result};
@@ -93,6 +93,29 @@ impl Building {
     }
 }
 
+/// How a search goes at the table. SQLite keeps no statistics unless it is told to, so it is told the index.
+struct Access {
+    /// The index for SQLite.
+    index: Option<&'static str>,
+    /// Whether each status is looked up by itself.
+    by_status: bool,
+}
+
+impl Access {
+    fn of(filter: &Filter) -> Self {
+        let by = |index, by_status| Self { index: Some(index), by_status };
+        match &filter.id {
+            Some(id) if id.parse::<RunId>().is_ok() => Self { index: None, by_status: false },
+            Some(_) => by("wf_runs_key_idx", false),
+            None if filter.parent.is_some() => by("wf_runs_parent_idx", false),
+            None if !filter.context.is_empty() => Self { index: None, by_status: false },
+            None if filter.workflow.is_some() => by("wf_runs_workflow_idx", true),
+            None if filter.statuses.is_some() => by("wf_runs_status_idx", true),
+            None => Self { index: None, by_status: false },
+        }
+    }
+}
+
 impl Store {
     /// A page of the runs that meet all conditions. The cost of a page does not depend on how many come before it.
     ///
@@ -123,17 +146,56 @@ impl Store {
         size: PageSize,
         after: Option<RunId>,
     ) -> Result<Statement> {
-        let head = format!("SELECT {COLUMNS} FROM wf_runs r WHERE r.namespace_id = $1");
-        let mut text = Building { sqlite: head.clone(), postgres: head, params: vec![self.namespace.into()] };
+        let mut text =
+            Building { sqlite: String::new(), postgres: String::new(), params: vec![self.namespace.into()] };
+        self.conditions(&mut text, filter, order, after)?;
+        let direction = if order == Order::Newest { "DESC" } else { "ASC" };
+        let limit = text.place(size.get() + 1);
+        let access = Access::of(filter);
+        let whole = |from: &str, conditions: &str| {
+            let one = |status: &str| {
+                format!(
+                    "SELECT {COLUMNS} FROM {from} WHERE r.namespace_id = $1{status}{conditions} ORDER BY r.id {direction} LIMIT {limit}"
+                )
+            };
+            if !access.by_status {
+                return one("");
+            }
+            // The index has the runs of each status in order: a page of each of them, of which the page is made.
+            let statuses = STATUSES
+                .iter()
+                .filter(|(status, _)| filter.statuses.as_ref().is_none_or(|wanted| wanted.contains(status)));
+            let branches: Vec<String> = statuses
+                .map(|(_, word)| {
+                    format!("SELECT * FROM ({}) AS b", one(&format!(" AND r.status = '{word}'")))
+                })
+                .collect();
+            format!("{} ORDER BY id {direction} LIMIT {limit}", branches.join(" UNION ALL "))
+        };
+        let hint = access.index.map_or_else(String::new, |index| format!(" INDEXED BY {index}"));
+        let sql = Sql::dynamic(
+            whole(&format!("wf_runs r{hint}"), &text.sqlite),
+            whole("wf_runs r", &text.postgres),
+        );
+        Ok(Statement::new(sql).named("workflow.list").bind_all(text.params))
+    }
+
+    fn conditions(
+        &self,
+        text: &mut Building,
+        filter: &Filter,
+        order: Order,
+        after: Option<RunId>,
+    ) -> Result<()> {
         match filter.id.as_deref().map(|id| (id, id.parse::<RunId>())) {
             Some((_, Ok(run))) => text.and("r.id = ?", run.get()),
             Some((key, Err(_))) => text.and("r.business_key = ?", key),
             None => {}
         }
-        if let Some(statuses) = &filter.statuses {
-            let words: Vec<Column> = statuses.iter().map(|status| status_text(*status).into()).collect();
-            let places: Vec<String> = words.into_iter().map(|word| text.place(word)).collect();
-            text.both(&format!(" AND r.status IN ({})", places.join(", ")));
+        if let Some(statuses) = filter.statuses.as_ref().filter(|_| !Access::of(filter).by_status) {
+            let words: Vec<String> =
+                statuses.iter().map(|status| format!("'{}'", status_text(*status))).collect();
+            text.both(&format!(" AND r.status IN ({})", words.join(", ")));
         }
         if let Some(name) = &filter.workflow {
             text.and("r.workflow = ?", name.as_str());
@@ -142,7 +204,7 @@ impl Store {
             text.and("r.version = ?", version);
         }
         if let Some(prefix) = &filter.family {
-            // A range of the index, so that no sign in the prefix has a meaning. No text is after the last of all characters.
+            // A range, so that no sign in the prefix has a meaning. No text is after the last of all characters.
             text.and("r.workflow >= ?", prefix.as_str());
             text.and("r.workflow < ?", format!("{prefix}\u{10ffff}"));
         }
@@ -157,16 +219,12 @@ impl Store {
             text.and("r.created_at < ?", until);
         }
         for (path, value) in &filter.context {
-            self.context_condition(&mut text, path, value)?;
+            self.context_condition(text, path, value)?;
         }
         if let Some(after) = after {
             text.and(if order == Order::Newest { "r.id < ?" } else { "r.id > ?" }, after.get());
         }
-        let direction = if order == Order::Newest { "DESC" } else { "ASC" };
-        let limit = text.place(size.get() + 1);
-        text.both(&format!(" ORDER BY r.id {direction} LIMIT {limit}"));
-        let statement = Statement::new(Sql::dynamic(text.sqlite, text.postgres)).named("workflow.list");
-        Ok(statement.bind_all(text.params))
+        Ok(())
     }
 
     /// The index gives candidates, the document decides.
@@ -180,8 +238,11 @@ impl Store {
         let place = text.params.len() + 1;
         let condition = JsonField::new("context", &keys)?.equals(scalar(value)?, place)?;
         text.params.push(condition.value);
-        text.postgres
-            .push_str(&format!(" AND r.id IN (SELECT run_id FROM wf_contexts WHERE {})", condition.postgres));
+        // As an array, so that PostgreSQL asks the index first and does not go through all runs in the hope of soon finding a page of them.
+        text.postgres.push_str(&format!(
+            " AND r.id = ANY (ARRAY (SELECT run_id FROM wf_contexts WHERE {}))",
+            condition.postgres
+        ));
         text.sqlite.push_str(&format!(
             " AND EXISTS (SELECT 1 FROM wf_contexts c WHERE c.run_id = r.id AND {})",
             condition.sqlite

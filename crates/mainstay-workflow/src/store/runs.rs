@@ -44,7 +44,9 @@ const PUT: Sql = Sql::new(
         business_key = excluded.business_key, status = excluded.status, priority = excluded.priority, reason = excluded.reason, \
         updated_at = excluded.updated_at, ended_at = excluded.ended_at WHERE wf_runs.definition_id IS NULL",
 );
-const OLD: Sql = Sql::new(
+const OLD: Sql = Sql::per_dialect(
+    "SELECT id FROM wf_runs INDEXED BY wf_runs_status_idx \
+        WHERE namespace_id = $1 AND status = $2 AND id < $3 AND ended_at < $4 ORDER BY id LIMIT $5",
     "SELECT id FROM wf_runs WHERE namespace_id = $1 AND status = $2 AND id < $3 AND ended_at < $4 ORDER BY id LIMIT $5",
 );
 

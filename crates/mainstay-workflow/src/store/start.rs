@@ -162,8 +162,8 @@ impl Store {
 
     fn find_active(&self, tokens: Vec<String>) -> Statement {
         const ACTIVE: Sql = Sql::per_dialect(
-            "SELECT token, id FROM wf_runs WHERE namespace_id = $1 AND ended_at IS NULL AND token IS NOT NULL \
-                AND token IN (SELECT value FROM json_each($2))",
+            "SELECT token, id FROM wf_runs INDEXED BY wf_runs_token_idx WHERE namespace_id = $1 AND ended_at IS NULL \
+                AND token IS NOT NULL AND token IN (SELECT value FROM json_each($2))",
             "SELECT token, id FROM wf_runs WHERE namespace_id = $1 AND ended_at IS NULL AND token = ANY($2::text[])",
         );
         Statement::new(ACTIVE).named("workflow.active").bind(self.namespace).bind(tokens)

@@ -291,6 +291,7 @@ pub struct Ended {
 
 /// What became of a start.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "the large one is the usual one")]
 pub enum Started {
     /// The run began.
     New(Head),
@@ -302,6 +303,7 @@ pub enum Started {
 
 /// What became of a commit.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "the large one is the usual one")]
 pub enum Committed {
     /// It is durable.
     Done(Head),

@@ -40,9 +40,9 @@ CREATE TABLE wf_runs (
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX wf_runs_token_idx ON wf_runs (namespace_id, token) WHERE token IS NOT NULL AND ended_at IS NULL;
 CREATE INDEX wf_runs_status_idx ON wf_runs (namespace_id, status, id);
-CREATE INDEX wf_runs_workflow_idx ON wf_runs (namespace_id, workflow, version, id);
+CREATE INDEX wf_runs_workflow_idx ON wf_runs (namespace_id, workflow, status, id);
 CREATE INDEX wf_runs_key_idx ON wf_runs (namespace_id, business_key, id) WHERE business_key IS NOT NULL;
-CREATE INDEX wf_runs_parent_idx ON wf_runs (namespace_id, parent_id) WHERE parent_id IS NOT NULL;
+CREATE INDEX wf_runs_parent_idx ON wf_runs (namespace_id, parent_id, id) WHERE parent_id IS NOT NULL;
 
 CREATE TABLE wf_contexts (
   run_id INTEGER NOT NULL PRIMARY KEY,

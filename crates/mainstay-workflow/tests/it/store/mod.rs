@@ -1,11 +1,15 @@
 //! The store on both databases: one list of behaviour.
 
+mod control;
 mod fairness;
+mod import;
 mod limits;
 mod mail;
 mod migrations;
 mod moves;
+mod plans;
 mod queues;
+mod schedules;
 mod search;
 mod starts;
 mod support;
