@@ -16,7 +16,7 @@ use flow::OrderFlow;
 /// What is wrong with the URL, the database or its tables, and how to mend it.
 pub async fn open(url: &str) -> Result<Repo, Error> {
     let repo = Repo::connect(url).await?;
-    repo.migrator().migrate(&mainstay_workflow::store::COMPONENT, Target::Latest).await?;
+    repo.migrator().migrate(&mainstay_workflow::COMPONENT, Target::Latest).await?;
     store::migrate(&repo).await?;
     Ok(repo)
 }
