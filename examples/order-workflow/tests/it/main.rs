@@ -5,7 +5,7 @@
 use std::process::Command;
 
 use mainstay_repo::Repo;
-use mainstay_testkit::{Random, TestDatabase, Victim, eventually, for_each_database, golden};
+use mainstay_testkit::{Random, TestDatabase, Victim, environment, eventually, for_each_database, golden};
 use mainstay_workflow::plan::Outcome;
 use mainstay_workflow::typed::{TypedVersion as _, TypedWorkflow as _};
 use mainstay_workflow::{Engine, RunId, render};
@@ -76,13 +76,12 @@ async fn orders_go_their_ways() {
 /// Workers are killed while they are at it; others go on. Each order is paid, booked and delivered once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn crash_orders_survive_workers_that_are_killed() {
-    const ORDERS: u32 = 40;
-    const KILLS: usize = 4;
+    let (orders, kills) = if environment::soaks() { (4_000, 100) } else { (40, 4) };
     for_each_database(async |db| {
-        let repo = shop(db, ORDERS).await;
+        let repo = shop(db, orders).await;
         let client = engine(&repo).without_workers().start().await.unwrap();
         let mut runs = Vec::new();
-        for id in 0..ORDERS {
+        for id in 0..orders {
             let run = begin(&client, order(id, if id % 2 == 0 { GOOD } else { BAD }, "here")).await;
             if id % 2 == 1 {
                 OrderFlow::card(&Card(GOOD.to_owned())).unwrap().send(&client, run).await.unwrap();
@@ -90,12 +89,13 @@ async fn crash_orders_survive_workers_that_are_killed() {
             runs.push(run);
         }
         let mut random = Random::from_environment("crash_orders");
-        for _ in 0..KILLS {
+        for _ in 0..kills {
             let before = progress(&repo).await;
             let worker = worker(db);
             // Once it has done something; where exactly it is then is left to chance.
-            let more = 1 + i64::try_from(random.below(u64::from(ORDERS) / 2)).unwrap();
-            let enough = (before + more).min(i64::from(ORDERS) * 3);
+            let more = 1 + i64::try_from(random.below(u64::from(orders) * 2 / u64::try_from(kills).unwrap()))
+                .unwrap();
+            let enough = (before + more).min(i64::from(orders) * 3);
             eventually("the worker has done something", async || progress(&repo).await >= enough).await;
             worker.kill();
         }
@@ -104,7 +104,7 @@ async fn crash_orders_survive_workers_that_are_killed() {
             assert_eq!(end(&client, run).await, Outcome::Completed, "{run}");
         }
         worker.kill();
-        let orders = i64::from(ORDERS);
+        let orders = i64::from(orders);
         assert_eq!(store::books(&repo).await.unwrap(), [0, orders, orders, orders]);
         repo.close().await;
     })
