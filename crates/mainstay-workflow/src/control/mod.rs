@@ -15,8 +15,9 @@ use crate::definition::Workflow;
 use crate::engine::StartRequest;
 use crate::engine::birth::{Prepared, prepare};
 use crate::error::{Error, ErrorKind, Result};
+use crate::graph::StepKey;
 use crate::id::RunId;
-use crate::plan::{Record, Status};
+use crate::plan::{Record, Status, fork};
 use crate::render;
 use crate::store::{
     Filter, ImportReport, Lane, Letter, Message, NodeView, Order, Pause, Queue, QueueLimits, RunSummary,
@@ -235,15 +236,59 @@ impl Control {
             lease: None,
             now,
         };
-        match self.store.start(&flow, vec![start]).await?.pop() {
-            Some(Started::New(head)) => Ok(head.meta.run),
-            Some(Started::AlreadyActive(run)) => {
-                let text = format!("{run} is active under the same business key");
-                Err(Error::new(ErrorKind::AlreadyRunning { run }, text)
-                    .with_help("wait for its end, or cancel it"))
-            }
-            Some(Started::Withdrawn) | None => Err(Error::internal("a start got no answer")),
+        began(self.store.start(&flow, vec![start]).await?.pop())
+    }
+
+    /// Does a failed or cancelled run again, as a new run with the same business key: what ended and was not undone stays done.
+    ///
+    /// # Errors
+    /// As [`Control::fork`].
+    pub async fn retry(&self, run: RunId) -> Result<RunId> {
+        self.again(run, &[]).await
+    }
+
+    /// Does an ended run again from a step, as a new run with the same business key: what does not come after the step stays done.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::Active`]: the run has not ended; [`ErrorKind::Refused`]: it never came to the step;
+    /// [`ErrorKind::AlreadyRunning`]: another run has its key; [`ErrorKind::Database`].
+    pub async fn fork(&self, run: RunId, from: &StepKey) -> Result<RunId> {
+        self.again(run, std::slice::from_ref(from)).await
+    }
+
+    async fn again(&self, run: RunId, from: &[StepKey]) -> Result<RunId> {
+        let now = self.clock.now();
+        let Some((loaded, history)) = self.store.load_with_history(&[run]).await?.pop() else {
+            return Err(Error::unknown_run(run));
+        };
+        let context = self.store.get(run).await?;
+        if context.summary.ended_at.is_none() {
+            let text = format!("{run} has not ended; only an ended run is done again");
+            return Err(Error::new(ErrorKind::Active, text).with_help("cancel it, or wait for its end"));
         }
+        let meta = loaded.meta;
+        let definition = self.store.definition(meta.definition).await?.ok_or_else(|| missing(run))?;
+        let flow = read(&definition)?;
+        let seed = u64::try_from(self.store.next_run_id(now).get()).unwrap_or_default();
+        let transition = fork(&flow, &history, from, seed, now)?;
+        let unique = &flow.graph().unique;
+        let value = meta.business_key.as_deref().map(|key| key.rsplit("::").next().unwrap_or(key));
+        let token = value.and_then(|value| unique.token(&meta.workflow, meta.version, value).ok()).flatten();
+        let start = Start {
+            definition: meta.definition,
+            business_key: meta.business_key,
+            token,
+            transition,
+            lane: meta.lane,
+            queues: Vec::new(),
+            attributes: context.context.get("attributes").cloned().unwrap_or_default(),
+            telemetry: meta.telemetry,
+            parent: None,
+            consumes: None,
+            lease: None,
+            now,
+        };
+        began(self.store.start(&flow, vec![start]).await?.pop())
     }
 
     /// Sends a run a signal. With a sender's own identifier a repetition changes nothing, and the answer is false.
@@ -388,6 +433,18 @@ impl Control {
     /// [`ErrorKind::Database`].
     pub async fn nodes(&self) -> Result<Vec<NodeView>> {
         self.store.nodes().await
+    }
+}
+
+fn began(started: Option<Started>) -> Result<RunId> {
+    match started {
+        Some(Started::New(head)) => Ok(head.meta.run),
+        Some(Started::AlreadyActive(run)) => {
+            let text = format!("{run} is active under the same business key");
+            Err(Error::new(ErrorKind::AlreadyRunning { run }, text)
+                .with_help("wait for its end, or cancel it"))
+        }
+        Some(Started::Withdrawn) | None => Err(Error::internal("a start got no answer")),
     }
 }
 

@@ -21,9 +21,8 @@ const LOOKS: usize = 8;
 const PROMOTED: Sql = Sql::per_dialect(
     "UPDATE wf_tasks SET state = 1 WHERE (run_id, step, part) IN (SELECT run_id, step, part FROM wf_tasks \
         WHERE namespace_id = $1 AND state = 0 AND ready_at <= $2 ORDER BY ready_at LIMIT $3)",
-    "UPDATE wf_tasks t SET state = 1 FROM (SELECT run_id, step, part FROM wf_tasks WHERE namespace_id = $1 AND state = 0 \
-        AND ready_at <= $2 ORDER BY ready_at LIMIT $3 FOR UPDATE SKIP LOCKED) AS d \
-        WHERE t.run_id = d.run_id AND t.step = d.step AND t.part = d.part",
+    "UPDATE wf_tasks SET state = 1 WHERE ctid = ANY (ARRAY (SELECT ctid FROM wf_tasks WHERE namespace_id = $1 AND state = 0 \
+        AND ready_at <= $2 ORDER BY ready_at LIMIT $3 FOR UPDATE SKIP LOCKED))",
 );
 
 /// Says how many of a limited queue may be taken now: what is asked for, what concurrency and rate leave, what is there. The row's lock
@@ -59,15 +58,14 @@ const CLAIM: Sql = Sql::per_dialect(
         WHERE namespace_id = $1 AND name = $2 AND (concurrency IS NOT NULL OR rate IS NOT NULL OR paused)), $3)) \
         RETURNING run_id, step, part, number, definition_id, queue, ready_at, revoked, state, priority, rank",
     "WITH paused AS MATERIALIZED (SELECT d.id FROM wf_definitions d JOIN wf_pauses p ON p.namespace_id = d.namespace_id \
-        AND p.workflow IN ('', d.name) WHERE d.namespace_id = $1), \
-        picked AS MATERIALIZED (SELECT run_id, step, part FROM wf_tasks WHERE namespace_id = $1 AND queue = $2 AND state = 1 \
-        AND definition_id = ANY($4::bigint[]) ORDER BY priority, rank LIMIT COALESCE((SELECT granted FROM wf_queues \
+        AND p.workflow IN ('', d.name) WHERE d.namespace_id = $1) \
+        UPDATE wf_tasks SET state = CASE WHEN revoked OR definition_id NOT IN (SELECT id FROM paused) THEN 2 ELSE 3 END, \
+        node_id = CASE WHEN revoked OR definition_id NOT IN (SELECT id FROM paused) THEN $5::bigint END \
+        WHERE ctid = ANY (ARRAY (SELECT ctid FROM wf_tasks WHERE namespace_id = $1 AND queue = $2 AND state = 1 \
+        AND definition_id = ANY ($4::bigint[]) ORDER BY priority, rank LIMIT COALESCE((SELECT granted FROM wf_queues \
         WHERE namespace_id = $1 AND name = $2 AND (concurrency IS NOT NULL OR rate IS NOT NULL OR paused)), $3) \
-        FOR UPDATE SKIP LOCKED) \
-        UPDATE wf_tasks t SET state = CASE WHEN t.revoked OR t.definition_id NOT IN (SELECT id FROM paused) THEN 2 ELSE 3 END, \
-        node_id = CASE WHEN t.revoked OR t.definition_id NOT IN (SELECT id FROM paused) THEN $5::bigint END \
-        FROM picked p WHERE t.run_id = p.run_id AND t.step = p.step AND t.part = p.part \
-        RETURNING t.run_id, t.step, t.part, t.number, t.definition_id, t.queue, t.ready_at, t.revoked, t.state, t.priority, t.rank",
+        FOR UPDATE SKIP LOCKED)) \
+        RETURNING run_id, step, part, number, definition_id, queue, ready_at, revoked, state, priority, rank",
 );
 
 /// The turn that is served now moves on, so that a key that comes later does not get its past turns.
@@ -82,19 +80,20 @@ const TAKE_OVER: Sql = Sql::per_dialect(
         WHERE namespace_id = $1 AND state = 2 AND node_id IN (SELECT id FROM wf_nodes WHERE namespace_id = $1 \
         AND dead_at IS NOT NULL) LIMIT $3) \
         RETURNING run_id, step, part, number, definition_id, queue, ready_at, revoked, state, priority, rank",
-    "UPDATE wf_tasks t SET node_id = $2 FROM (SELECT run_id, step, part FROM wf_tasks WHERE namespace_id = $1 AND state = 2 \
+    "UPDATE wf_tasks SET node_id = $2 WHERE ctid = ANY (ARRAY (SELECT ctid FROM wf_tasks WHERE namespace_id = $1 AND state = 2 \
         AND node_id IN (SELECT id FROM wf_nodes WHERE namespace_id = $1 AND dead_at IS NOT NULL) LIMIT $3 \
-        FOR UPDATE SKIP LOCKED) AS d WHERE t.run_id = d.run_id AND t.step = d.step AND t.part = d.part \
-        RETURNING t.run_id, t.step, t.part, t.number, t.definition_id, t.queue, t.ready_at, t.revoked, t.state, t.priority, t.rank",
+        FOR UPDATE SKIP LOCKED)) \
+        RETURNING run_id, step, part, number, definition_id, queue, ready_at, revoked, state, priority, rank",
 );
 
 const RELEASE: Bulk = Bulk {
     name: "workflow.release",
     sqlite: "UPDATE wf_tasks SET state = 0, ready_at = $5, node_id = NULL \
         WHERE run_id = $1 AND step = $2 AND part = $3 AND number = $4 AND state = 2 AND node_id = $6",
-    postgres: "UPDATE wf_tasks t SET state = 0, ready_at = $5, node_id = NULL \
-        FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) AS u (run_id, step, part, number) \
-        WHERE t.run_id = u.run_id AND t.step = u.step AND t.part = u.part AND t.number = u.number AND t.state = 2 AND t.node_id = $6",
+    postgres: "UPDATE wf_tasks SET state = 0, ready_at = $5, node_id = NULL WHERE state = 2 AND node_id = $6 AND ctid = ANY (ARRAY (SELECT l.ctid \
+        FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) AS u (run_id, step, part, number) CROSS JOIN LATERAL \
+        (SELECT t.ctid FROM wf_tasks t WHERE t.run_id = u.run_id AND t.step = u.step AND t.part = u.part \
+        AND t.number = u.number OFFSET 0) AS l))",
 };
 const RELEASE_ALL: Sql = Sql::new(
     "UPDATE wf_tasks SET state = 1, node_id = NULL WHERE namespace_id = $1 AND state = 2 AND node_id = $2",

@@ -24,10 +24,9 @@ const COME_BACK: Sql = Sql::per_dialect(
     "UPDATE wf_tasks SET state = 1 WHERE (run_id, step, part) IN (SELECT run_id, step, part FROM wf_tasks \
         WHERE namespace_id = $1 AND state = 3 AND definition_id NOT IN (SELECT d.id FROM wf_definitions d JOIN wf_pauses p \
         ON p.namespace_id = d.namespace_id AND p.workflow IN ('', d.name) WHERE d.namespace_id = $1) LIMIT $2)",
-    "UPDATE wf_tasks t SET state = 1 FROM (SELECT run_id, step, part FROM wf_tasks WHERE namespace_id = $1 AND state = 3 \
+    "UPDATE wf_tasks SET state = 1 WHERE ctid = ANY (ARRAY (SELECT ctid FROM wf_tasks WHERE namespace_id = $1 AND state = 3 \
         AND definition_id NOT IN (SELECT d.id FROM wf_definitions d JOIN wf_pauses p ON p.namespace_id = d.namespace_id \
-        AND p.workflow IN ('', d.name) WHERE d.namespace_id = $1) LIMIT $2 FOR UPDATE SKIP LOCKED) AS h \
-        WHERE t.run_id = h.run_id AND t.step = h.step AND t.part = h.part",
+        AND p.workflow IN ('', d.name) WHERE d.namespace_id = $1) LIMIT $2 FOR UPDATE SKIP LOCKED))",
 );
 
 impl Store {

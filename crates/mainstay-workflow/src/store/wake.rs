@@ -14,14 +14,14 @@ use crate::id::RunId;
 const TIMERS: Sql = Sql::per_dialect(
     "UPDATE wf_timers SET at = $3 WHERE run_id IN (SELECT run_id FROM wf_timers WHERE namespace_id = $1 AND at <= $2 \
         ORDER BY at LIMIT $4) RETURNING run_id",
-    "UPDATE wf_timers t SET at = $3 FROM (SELECT run_id FROM wf_timers WHERE namespace_id = $1 AND at <= $2 \
-        ORDER BY at LIMIT $4 FOR UPDATE SKIP LOCKED) AS d WHERE t.run_id = d.run_id RETURNING t.run_id",
+    "UPDATE wf_timers SET at = $3 WHERE ctid = ANY (ARRAY (SELECT ctid FROM wf_timers WHERE namespace_id = $1 AND at <= $2 \
+        ORDER BY at LIMIT $4 FOR UPDATE SKIP LOCKED)) RETURNING run_id",
 );
 const LETTERS: Sql = Sql::per_dialect(
     "UPDATE wf_mail SET due = $3 WHERE id IN (SELECT id FROM wf_mail WHERE namespace_id = $1 AND due <= $2 \
         ORDER BY due LIMIT $4) RETURNING run_id",
-    "UPDATE wf_mail m SET due = $3 FROM (SELECT id FROM wf_mail WHERE namespace_id = $1 AND due <= $2 \
-        ORDER BY due LIMIT $4 FOR UPDATE SKIP LOCKED) AS d WHERE m.id = d.id RETURNING m.run_id",
+    "UPDATE wf_mail SET due = $3 WHERE ctid = ANY (ARRAY (SELECT ctid FROM wf_mail WHERE namespace_id = $1 AND due <= $2 \
+        ORDER BY due LIMIT $4 FOR UPDATE SKIP LOCKED)) RETURNING run_id",
 );
 const NEXT: Sql = Sql::per_dialect(
     "SELECT (SELECT min(at) FROM wf_timers WHERE namespace_id = $1) AS timer, \

@@ -1,5 +1,8 @@
 //! The statements of commits. The first one is the fence: a run's history has one place for what follows its latest record, and whoever
 //! comes second finds it taken.
+//!
+//! PostgreSQL keeps the plan that it made when a table was small. `LATERAL (… OFFSET 0)` leaves it no other way than a look-up of each row by
+//! the key, and `ctid = ANY (ARRAY (…))` none than to go to the rows that were found.
 
 use mainstay_repo::{Batch, Dialect, Sql, Statement, Value};
 
@@ -16,8 +19,8 @@ const HISTORY: Bulk = Bulk {
         WHERE EXISTS (SELECT 1 FROM wf_runs WHERE namespace_id = $4 AND id = $1 AND ended_at IS NULL) \
         ON CONFLICT DO NOTHING",
     postgres: "INSERT INTO wf_history (run_id, seq, records) SELECT u.run_id, u.seq, u.records \
-        FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS u (run_id, seq, records) \
-        WHERE EXISTS (SELECT 1 FROM wf_runs WHERE namespace_id = $4 AND id = u.run_id AND ended_at IS NULL) \
+        FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS u (run_id, seq, records) CROSS JOIN LATERAL \
+        (SELECT 1 FROM wf_runs r WHERE r.namespace_id = $4 AND r.id = u.run_id AND r.ended_at IS NULL OFFSET 0) AS l \
         ON CONFLICT DO NOTHING",
 };
 
@@ -40,18 +43,20 @@ const OUTPUT: Bulk = Bulk {
 pub(super) const TASK_DONE: Bulk = Bulk {
     name: "workflow.task_done",
     sqlite: "DELETE FROM wf_tasks WHERE run_id = $1 AND step = $2 AND part = $3 AND number <= $4",
-    postgres: "DELETE FROM wf_tasks t \
-        USING unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) AS u (run_id, step, part, number) \
-        WHERE t.run_id = u.run_id AND t.step = u.step AND t.part = u.part AND t.number <= u.number",
+    postgres: "DELETE FROM wf_tasks WHERE ctid = ANY (ARRAY (SELECT l.ctid \
+        FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) AS u (run_id, step, part, number) CROSS JOIN LATERAL \
+        (SELECT t.ctid FROM wf_tasks t WHERE t.run_id = u.run_id AND t.step = u.step AND t.part = u.part \
+        AND t.number <= u.number OFFSET 0) AS l))",
 };
 
 const TASK_REVOKE: Bulk = Bulk {
     name: "workflow.task_revoke",
     sqlite: "UPDATE wf_tasks SET revoked = true, state = CASE WHEN state = 2 THEN 2 ELSE 1 END \
         WHERE run_id = $1 AND step = $2 AND part = $3 AND number <= $4",
-    postgres: "UPDATE wf_tasks t SET revoked = true, state = CASE WHEN state = 2 THEN 2 ELSE 1 END \
-        FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) AS u (run_id, step, part, number) \
-        WHERE t.run_id = u.run_id AND t.step = u.step AND t.part = u.part AND t.number <= u.number",
+    postgres: "UPDATE wf_tasks SET revoked = true, state = CASE WHEN state = 2 THEN 2 ELSE 1 END WHERE ctid = ANY (ARRAY (SELECT l.ctid \
+        FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) AS u (run_id, step, part, number) CROSS JOIN LATERAL \
+        (SELECT t.ctid FROM wf_tasks t WHERE t.run_id = u.run_id AND t.step = u.step AND t.part = u.part \
+        AND t.number <= u.number OFFSET 0) AS l))",
 };
 
 const TASK_NEW: Bulk = Bulk {

@@ -37,7 +37,7 @@ CREATE TABLE wf_runs (
   PRIMARY KEY (namespace_id, id),
   CHECK ((ended_at IS NOT NULL) = (status IN ('completed', 'failed', 'cancelled'))),
   CHECK ((parent_id IS NULL) = (parent_attempt IS NULL))
-);
+) WITH (fillfactor = 80);
 CREATE UNIQUE INDEX wf_runs_token_idx ON wf_runs (namespace_id, token) WHERE token IS NOT NULL AND ended_at IS NULL;
 CREATE INDEX wf_runs_status_idx ON wf_runs (namespace_id, status, id);
 CREATE INDEX wf_runs_workflow_idx ON wf_runs (namespace_id, workflow, status, id);
@@ -99,7 +99,7 @@ CREATE TABLE wf_timers (
   run_id bigint NOT NULL PRIMARY KEY,
   namespace_id bigint NOT NULL,
   at timestamptz NOT NULL
-);
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX wf_timers_at_idx ON wf_timers (namespace_id, at);
 
 CREATE TABLE wf_mail (
@@ -112,7 +112,7 @@ CREATE TABLE wf_mail (
   due timestamptz,
   letter bigint,
   CHECK (due IS NULL OR letter IS NULL)
-);
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 CREATE UNIQUE INDEX wf_mail_sender_idx ON wf_mail (run_id, sender) WHERE sender IS NOT NULL;
 CREATE INDEX wf_mail_due_idx ON wf_mail (namespace_id, due) WHERE due IS NOT NULL;
 CREATE INDEX wf_mail_run_idx ON wf_mail (run_id, id) WHERE due IS NOT NULL OR letter IS NOT NULL;

@@ -101,6 +101,44 @@ async fn runs_are_started_and_steered_from_outside() {
 }
 
 #[tokio::test]
+async fn an_ended_run_is_done_again_under_its_key() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let control = world.control();
+        let mut start = world.keyed("a");
+        start.attributes = json!({"tenant": "t"});
+        start.lane.priority = 7;
+        let head = world.begin_with(start).await;
+        let run = head.meta.run;
+        assert_eq!(*control.retry(run).await.unwrap_err().kind(), ErrorKind::Active);
+        let head = world.commit(world.step(&head, "check", "good", json!({"score": 7}))).await;
+        world.commit(world.commit_of(&head, Input::Cancel { reason: "enough".into() })).await;
+
+        let again = control.retry(run).await.unwrap();
+        assert_ne!(again, run);
+        let view = control.show(again).await.unwrap();
+        assert_eq!((view.summary.key.as_deref(), view.summary.priority), (Some("orderid::a"), 7));
+        assert_eq!(view.context["steps"]["check"], json!({"score": 7}), "what ended stays done");
+        assert_eq!(view.context["initial"], json!({"order": "a"}));
+        assert_eq!(view.context["attributes"], json!({"tenant": "t"}));
+        let claimed = world.claim(world.node, "default", 9).await;
+        let (of_new, of_old): (Vec<Claimed>, Vec<Claimed>) = claimed.into_iter().partition(|task| task.key.run == again);
+        assert!(of_old.iter().all(|task| task.fate == Fate::Revoked));
+        let mut tasks = super::support::steps(&of_new);
+        tasks.sort();
+        assert_eq!(tasks, ["charge", "pack"]);
+        assert!(matches!(control.retry(run).await.unwrap_err().kind(), ErrorKind::AlreadyRunning { run } if *run == again));
+        let live = world.load(again).await;
+        world.commit(world.commit_of(&live, Input::Cancel { reason: "enough".into() })).await;
+        let forked = control.fork(run, &"check".into()).await.unwrap();
+        assert_eq!(control.get(forked).await.unwrap().context["steps"], json!({}));
+        let never = control.fork(again, &"meet".into()).await.unwrap_err();
+        assert!(matches!(never.kind(), ErrorKind::Refused(Refusal::NotReached { .. })), "{never:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_namespace_that_is_not_there_is_empty_and_is_not_made() {
     for_each_database(async |database| {
         let world = World::new(database).await;
