@@ -220,6 +220,28 @@ impl Engine {
         self.0.store.ended(run).await
     }
 
+    /// Begins a run with what an ended one did; what failed, was undone or had not ended is done anew. The ended run stays as it is.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::AlreadyRunning`] when a run with the same business key is active; [`ErrorKind::Refused`] when
+    /// the run has not ended; [`ErrorKind::Database`].
+    pub async fn retry(&self, run: RunId) -> Result<RunId> {
+        self.branch(self.control().retry(run).await)
+    }
+
+    /// Begins a run with what another one did before a step: that step and all behind it are done anew.
+    ///
+    /// # Errors
+    /// As [`retry`](Self::retry), but the other run may go on; [`ErrorKind::Refused`] when it did not come to the step.
+    pub async fn fork(&self, run: RunId, from: &str) -> Result<RunId> {
+        self.branch(self.control().fork(run, &from.into()).await)
+    }
+
+    fn branch(&self, run: Result<RunId>) -> Result<RunId> {
+        self.nudge()?;
+        run
+    }
+
     /// Keeps a schedule, in place of the one of its name. Its times count from now.
     ///
     /// # Errors

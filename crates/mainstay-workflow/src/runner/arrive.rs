@@ -148,6 +148,11 @@ impl Core {
     /// A run's mail was read.
     pub(super) fn delivered(&mut self, run: RunId, mail: Vec<Mail>) {
         let Some(cell) = self.cells.get_mut(&run) else { return };
+        // A letter that is not in the mail any more was read elsewhere; it must not count twice.
+        cell.inbox.retain(|item| match &item.source {
+            Source::Mail(known) => mail.iter().any(|letter| letter.id == known.id),
+            Source::Attempt(_) | Source::Time => true,
+        });
         for letter in mail {
             let is_it = |item: &Item| matches!(&item.source, Source::Mail(known) if known.id == letter.id);
             if !cell.inbox.iter().any(is_it) {

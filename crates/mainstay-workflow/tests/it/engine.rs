@@ -82,7 +82,7 @@ async fn a_run_goes_to_its_end_and_results_reach_later_steps() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_runs_end_each_exactly_once() {
+async fn o01_o03_many_runs_end_each_exactly_once() {
     on_each(async |builder, _| {
         let count = Arc::new(AtomicUsize::new(0));
         let handlers = (0..5).fold(Handlers::new(), |set, step| {
@@ -111,7 +111,7 @@ async fn many_runs_end_each_exactly_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn p08_of_many_starts_with_one_key_one_wins() {
+async fn p08_p17_o07_of_many_starts_with_one_key_one_wins() {
     on_each(async |builder, _| {
         let flow = Definition::new("keyed", 1)
             .unique(Unique { key: "order".to_owned(), scope: Scope::Workflow })
@@ -148,7 +148,7 @@ async fn p08_of_many_starts_with_one_key_one_wins() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn timers_signals_and_their_time_outs() {
+async fn p03_p04_o08_timers_signals_and_their_time_outs() {
     on_each(async |builder, _| {
         let flow = Definition::new("waits", 1)
             .node(Node::timer("nap", Duration::from_millis(30), "up").on("up", ["answer"]))
@@ -182,7 +182,7 @@ async fn timers_signals_and_their_time_outs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn retries_time_outs_and_compensation() {
+async fn p10_o02_retries_time_outs_and_compensation() {
     on_each(async |builder, _| {
         let undone = Arc::new(AtomicUsize::new(0));
         let flow = Definition::new("saga", 1)
@@ -390,7 +390,8 @@ async fn maps_and_children() {
             .handler("items", async |_cx| Ok(Done::items((0..10).map(|n| json!(n)).collect())))
             .handler("half", async |cx| {
                 let number: u64 = cx.item_as()?;
-                (number % 2 == 0)
+                number
+                    .is_multiple_of(2)
                     .then(|| Done::value(json!(number / 2)))
                     .ok_or_else(|| StepError::fatal("odd"))
             })
@@ -576,6 +577,177 @@ async fn ended_runs_are_kept_as_long_as_told() {
         .await;
         assert_eq!(strict.ended(run).await.unwrap_err().kind(), &ErrorKind::NotFound);
         soon(strict.stop()).await;
+    })
+    .await;
+}
+
+fn held(name: &str, version: u32, scope: Scope) -> Workflow {
+    Definition::new(name, version)
+        .unique(Unique { key: "order".to_owned(), scope })
+        .node(Node::wait("hold").signal("go", "gone").on("gone", ["end"]))
+        .done("end")
+        .build()
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p07_p16_runs_under_one_key_do_not_touch_each_other() {
+    on_each(async |builder, _| {
+        let none = Handlers::new;
+        let builder = builder
+            .workflow(held("one", 1, Scope::Workflow), none())
+            .workflow(held("two", 1, Scope::Workflow), none());
+        let builder = builder
+            .workflow(held("both", 1, Scope::Version), none())
+            .workflow(held("both", 2, Scope::Version), none());
+        let builder = builder
+            .workflow(held("umbrella", 1, Scope::Workflow), none())
+            .workflow(held("umbrella", 2, Scope::Workflow), none());
+        let builder = builder
+            .current("umbrella", 1)
+            .resolver("umbrella", |request| request.input()["beta"].as_bool()?.then_some(2));
+        let engine = builder.start().await.unwrap();
+        let start = async |name: &str, version: Option<u32>, input: Value| {
+            let request = StartRequest::new(name, input).key("7");
+            engine.start(version.map_or(request.clone(), |version| request.version(version))).await
+        };
+        let mut runs = Vec::new();
+        for (name, version) in [("one", None), ("two", None), ("both", Some(1)), ("both", Some(2))] {
+            runs.push(start(name, version, Value::Null).await.unwrap());
+        }
+        for run in &runs {
+            engine.signal(*run, "go", Value::Null).await.unwrap();
+            assert_eq!(soon(engine.wait(*run)).await.unwrap().outcome, Outcome::Completed);
+        }
+        // An umbrella's versions share the key; the explicit version comes before the resolver, and that before the current one.
+        for (version, input, chosen) in
+            [(None, json!({}), 1), (None, json!({"beta": true}), 2), (Some(1), json!({"beta": true}), 1)]
+        {
+            let run = start("umbrella", version, input).await.unwrap();
+            assert_eq!(engine.control().show(run).await.unwrap().summary.version, chosen);
+            let taken = start("umbrella", Some(2), Value::Null).await.unwrap_err();
+            assert_eq!(taken.kind(), &ErrorKind::AlreadyRunning { run });
+            engine.cancel(run, "next").await.unwrap();
+            soon(engine.wait(run)).await.unwrap();
+        }
+        assert_eq!(
+            start("umbrella", Some(3), Value::Null).await.unwrap_err().kind(),
+            &ErrorKind::UnknownVersion
+        );
+        soon(engine.stop()).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn o05_what_a_run_is_given_and_gives_is_data_and_comes_back() {
+    on_each(async |builder, _| {
+        let flow = chain("echo", 1, |step| Node::task(step, ["ok"]));
+        let handlers =
+            Handlers::new().handler("s0", async |cx| Ok(Done::event("ok").with(cx.input().clone())));
+        let engine = builder.workflow(flow, handlers).start().await.unwrap();
+        let odd = json!({
+            "when": "2026-11-21T09:03:00Z", "Elixir.Nothing": {"__struct__": "x", "": [null, -0.5, 1e300]},
+            "key with spaces": "\u{1F980} ' \" \\ %_", "big": i64::MIN, "deep": [[[[{"a": []}]]]],
+        });
+        let run = engine.start(StartRequest::new("echo", odd.clone())).await.unwrap();
+        assert_eq!(soon(engine.wait(run)).await.unwrap().result, odd);
+        assert_eq!(engine.ended(run).await.unwrap().unwrap().result, odd, "as it is stored");
+        soon(engine.stop()).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn o06_two_engines_in_one_process_see_nothing_of_each_other() {
+    on_each(async |builder, repo| {
+        let flow = || chain("same", 2, |step| Node::task(step, ["ok"]));
+        let one = builder.namespace("one").workflow(flow(), noop(2)).start().await.unwrap();
+        let two = Engine::builder(repo).namespace("two").workflow(flow(), noop(2)).start().await.unwrap();
+        for engine in [&one, &two] {
+            let run = engine.start(StartRequest::new("same", Value::Null)).await.unwrap();
+            assert_eq!(soon(engine.wait(run)).await.unwrap().outcome, Outcome::Completed);
+            let other = if std::ptr::eq(engine, &one) { &two } else { &one };
+            assert_eq!(other.ended(run).await.unwrap_err().kind(), &ErrorKind::NotFound);
+        }
+        soon(one.stop()).await;
+        soon(two.stop()).await;
+    })
+    .await;
+}
+
+/// What stopped cleanly is given back at once, not after the time of a silent node.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_stops_ends_what_runs_and_gives_the_rest_back() {
+    on_each(async |builder, repo| {
+        let flow = || chain("work", 3, |step| Node::task(step, ["ok"]));
+        let ran = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&ran);
+        let slow = (0..3).fold(Handlers::new(), |set, step| {
+            let count = Arc::clone(&count);
+            set.handler(&format!("s{step}"), move |_cx| {
+                let count = Arc::clone(&count);
+                async move {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    count.fetch_add(1, Ordering::SeqCst);
+                    Ok("ok".into())
+                }
+            })
+        });
+        let first = builder.concurrency(2).workflow(flow(), slow.clone()).start().await.unwrap();
+        let mut runs = Vec::new();
+        for n in 0..6 {
+            runs.push(first.start(StartRequest::new("work", json!(n))).await.unwrap());
+        }
+        soon(first.stop()).await;
+        let refused = first.start(StartRequest::new("work", Value::Null)).await.unwrap_err();
+        assert_eq!(refused.kind(), &ErrorKind::Closed);
+        let second = Engine::builder(repo).workflow(flow(), slow).start().await.unwrap();
+        for run in runs {
+            assert_eq!(soon(second.wait(run)).await.unwrap().outcome, Outcome::Completed);
+        }
+        assert_eq!(ran.load(Ordering::SeqCst), 18, "nothing ran twice");
+        soon(second.stop()).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_run_is_retried_and_an_ended_one_forked_from_a_step() {
+    on_each(async |builder, _| {
+        let broken = Arc::new(AtomicUsize::new(1));
+        let ran: [Arc<AtomicUsize>; 3] = std::array::from_fn(|_| Arc::default());
+        let mut handlers = Handlers::new();
+        for (step, count) in ran.iter().enumerate() {
+            let (count, broken) = (Arc::clone(count), Arc::clone(&broken));
+            handlers = handlers.handler(&format!("s{step}"), move |_cx| {
+                let is_broken = step == 2 && broken.load(Ordering::SeqCst) == 1;
+                count.fetch_add(1, Ordering::SeqCst);
+                async move { if is_broken { Err(StepError::fatal("broken")) } else { Ok("ok".into()) } }
+            });
+        }
+        let engine = builder
+            .workflow(chain("work", 3, |step| Node::task(step, ["ok"])), handlers)
+            .start()
+            .await
+            .unwrap();
+        let counts = || ran.each_ref().map(|count| count.load(Ordering::SeqCst));
+        let run = engine.start(StartRequest::new("work", json!({"n": 1}))).await.unwrap();
+        assert_eq!(soon(engine.wait(run)).await.unwrap().outcome, Outcome::Failed);
+        broken.store(0, Ordering::SeqCst);
+        let again = soon(engine.retry(run)).await.unwrap();
+        assert_eq!(soon(engine.wait(again)).await.unwrap().outcome, Outcome::Completed);
+        assert_eq!(counts(), [1, 1, 2], "only what failed is done anew");
+        let forked = soon(engine.fork(again, "s1")).await.unwrap();
+        assert_eq!(soon(engine.wait(forked)).await.unwrap().outcome, Outcome::Completed);
+        assert_eq!(counts(), [1, 2, 3]);
+        assert_eq!(
+            engine.ended(run).await.unwrap().unwrap().outcome,
+            Outcome::Failed,
+            "the first stays as it was"
+        );
+        assert!(matches!(engine.fork(again, "nowhere").await.unwrap_err().kind(), ErrorKind::Refused(_)));
+        soon(engine.stop()).await;
     })
     .await;
 }

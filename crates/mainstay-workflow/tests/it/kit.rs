@@ -142,7 +142,7 @@ fn parents_handlers() -> Handlers {
         .handler("half", async |cx| {
             let number: u64 = cx.item_as()?;
             let odd = || StepError::fatal(format!("{number} is odd"));
-            (number % 2 == 0).then(|| Done::value(json!(number / 2))).ok_or_else(odd)
+            number.is_multiple_of(2).then(|| Done::value(json!(number / 2))).ok_or_else(odd)
         })
         .handler("sum", async |cx| {
             let halves = cx.items("split").unwrap_or_default().iter().flatten().filter_map(Value::as_u64);

@@ -17,6 +17,7 @@ mod properties;
 mod render;
 mod semantics;
 mod store;
+mod telemetry;
 mod typed;
 mod typed_runs;
 mod ui;
