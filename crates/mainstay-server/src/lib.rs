@@ -34,6 +34,7 @@ mod router;
 mod saml;
 mod start;
 mod store;
+mod workflow;
 
 pub mod limits;
 
@@ -48,3 +49,4 @@ pub use fetch::{FetchError, FetchPolicy, fetch};
 pub use names::{acs_template, create_connection, metadata_url};
 pub use problem::{Problem, ProblemKind, TYPE_BASE as PROBLEM_TYPE_BASE};
 pub use start::{COMPONENTS, Server, StartError, Started, open, prepare_data, sign_in};
+pub use workflow::{access::DEFAULT_NAMESPACE, document, timeline};

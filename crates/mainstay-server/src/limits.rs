@@ -6,6 +6,12 @@ use std::time::Duration;
 pub const ACS_BODY_BYTES: usize = 512 * 1024;
 /// The largest body of any other request.
 pub const BODY_BYTES: usize = 16 * 1024;
+/// The largest body with the input of a run or the payload of a signal; `mainstay-workflow` says how large these may be.
+pub const RUN_BODY_BYTES: usize = 2 * 1024 * 1024;
+/// How many runs a page of the console lists.
+pub const RUNS_LISTED: u32 = 50;
+/// How many records of a run's history a page of the console shows.
+pub const HISTORY_LISTED: u32 = 100;
 /// How many responses one client may post at once.
 pub const ACS_BURST: u32 = 60;
 /// How often one client may post a response after that.

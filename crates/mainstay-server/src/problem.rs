@@ -196,7 +196,11 @@ const fn setup_link(kind: &mainstay_sso::ErrorKind) -> &'static str {
 }
 
 /// An error's text, which begins in the middle of a sentence, for people.
-fn sentence(text: &str) -> String {
+pub(crate) fn sentence(text: &str) -> String {
+    // An identifier keeps its spelling.
+    if text.split(' ').next().is_some_and(|word| word.contains('_')) {
+        return text.to_owned() + if text.ends_with(['.', '?', '!']) { "" } else { "." };
+    }
     let mut letters = text.chars();
     let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
     let end = if text.ends_with(['.', '?', '!']) { "" } else { "." };
@@ -250,6 +254,7 @@ mod tests {
             ("the name is blank; write one", "The name is blank; write one."),
             ("élan", "Élan."),
             ("Done!", "Done!"),
+            ("run_01 has ended", "run_01 has ended."),
         ] {
             assert_eq!(sentence(text), expected);
         }

@@ -19,6 +19,18 @@ pub(crate) fn router(app: App) -> Router {
         .route("/", get(console::index))
         .route("/login", get(console::sign_in))
         .route("/logout", post(console::sign_out))
+        .route("/runs", get(console::runs::list))
+        .route("/runs/{run}", get(console::runs::run))
+        .route("/runs/{run}/live", get(console::runs::live))
+        .route("/runs/{run}/history", get(console::runs::history))
+        .merge(
+            Router::new()
+                .route("/runs/{run}/signal", post(console::runs::signal))
+                .route("/runs/{run}/cancel", post(console::runs::cancel))
+                .route("/runs/{run}/pause", post(console::runs::pause))
+                .route("/runs/{run}/resume", post(console::runs::resume))
+                .layer(DefaultBodyLimit::max(limits::RUN_BODY_BYTES)),
+        )
         .route(
             "/setup/{token}",
             get(console::setup).post(console::set_up).layer(from_fn_with_state(state(), setup_rate)),
@@ -43,7 +55,9 @@ pub(crate) fn router(app: App) -> Router {
         .route("/readyz", get(ops::readyz))
         .route("/metrics", get(ops::metrics))
         .route("/assets/mainstay.css", get(console::assets::style))
-        .route("/assets/submit.js", get(console::assets::submit));
+        .route("/assets/submit.js", get(console::assets::submit))
+        .route("/assets/live.js", get(console::assets::live))
+        .merge(runs(state()));
     if app.is_dev() {
         open = open.route("/dev/idp/metadata", get(dev::pages::metadata));
     }
@@ -56,6 +70,27 @@ pub(crate) fn router(app: App) -> Router {
         .layer(DefaultBodyLimit::max(limits::BODY_BYTES))
         .layer(from_fn_with_state(state(), layers::around))
         .with_state(app)
+}
+
+/// Runs for programs. A browser's cookie comes along with what another site sends, so their origin is checked as well.
+fn runs(app: App) -> Router<App> {
+    use api::runs;
+
+    Router::new()
+        .route("/api/v1/workflows", get(runs::workflows))
+        .route("/api/v1/workflows/{workflow}", get(runs::workflow))
+        .route("/api/v1/workflows/{workflow}/graph", get(runs::workflow_graph))
+        .route("/api/v1/workflows/{workflow}/runs", post(runs::start))
+        .route("/api/v1/runs", get(runs::list))
+        .route("/api/v1/runs/{run}", get(runs::show))
+        .route("/api/v1/runs/{run}/history", get(runs::history))
+        .route("/api/v1/runs/{run}/graph", get(runs::graph))
+        .route("/api/v1/runs/{run}/signals", post(runs::signal))
+        .route("/api/v1/runs/{run}/cancel", post(runs::cancel))
+        .route("/api/v1/runs/{run}/pause", post(runs::pause))
+        .route("/api/v1/runs/{run}/resume", post(runs::resume))
+        .layer(DefaultBodyLimit::max(limits::RUN_BODY_BYTES))
+        .route_layer(from_fn_with_state(app, guard::same_origin))
 }
 
 async fn login_rate(State(app): State<App>, request: Request, next: Next) -> Response {

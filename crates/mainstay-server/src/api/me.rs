@@ -7,7 +7,7 @@ use mainstay_sso::Session;
 use serde::Serialize;
 
 use crate::app::App;
-use crate::auth::session;
+use crate::auth::{csrf, session};
 use crate::console::person;
 use crate::problem::{Problem, ProblemKind};
 
@@ -29,6 +29,8 @@ pub(crate) struct Me {
     connection: Option<String>,
     attributes: Vec<Attribute>,
     session: MySession,
+    /// What a change has to carry in the header `x-mainstay-form-token`.
+    form_token: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -48,12 +50,12 @@ struct MySession {
 
 pub(crate) async fn me(State(app): State<App>, headers: HeaderMap) -> Result<Json<Me>, Problem> {
     match session::current(&app, &headers).await? {
-        Some(current) => Ok(Json(of_session(&current.session))),
+        Some(current) => Ok(Json(of_session(&current.session, csrf::token(&current.token)))),
         None => Err(Problem::new(ProblemKind::NotSignedIn, "Sign in with a browser at /login.")),
     }
 }
 
-fn of_session(session: &Session) -> Me {
+fn of_session(session: &Session, form_token: String) -> Me {
     let principal = &session.principal;
     let attributes = principal.attributes.iter().map(|attribute| Attribute {
         name: attribute.name.clone(),
@@ -76,5 +78,6 @@ fn of_session(session: &Session) -> Me {
             idle_expires_at: session.idle_expires_at.to_string(),
             expires_at: session.absolute_expires_at.to_string(),
         },
+        form_token,
     }
 }

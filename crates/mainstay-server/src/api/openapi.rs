@@ -4,6 +4,7 @@ use axum::response::{IntoResponse, Response};
 use http::header;
 use serde_json::{Map, Value, json};
 
+use super::described;
 use crate::problem::{ProblemKind, TYPE_BASE};
 
 /// One operation of the interface.
@@ -40,10 +41,13 @@ pub(crate) fn text() -> String {
 }
 
 fn build() -> Value {
-    let paths: Map<String, Value> = OPERATIONS
+    let mut paths: Map<String, Value> = OPERATIONS
         .iter()
         .map(|operation| (operation.path.to_owned(), json!({ "get": describe(operation) })))
         .collect();
+    paths.extend(described::paths());
+    let mut schemas = described::schemas();
+    schemas.extend([("Me".to_owned(), me()), ("Problem".to_owned(), problem())]);
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -57,7 +61,7 @@ fn build() -> Value {
             "securitySchemes": {
                 "session": { "type": "apiKey", "in": "cookie", "name": "__Host-mainstay" },
             },
-            "schemas": { "Me": me(), "Problem": problem() },
+            "schemas": schemas,
         },
     })
 }
@@ -87,7 +91,7 @@ fn describe(operation: &Operation) -> Value {
 }
 
 /// An object whose fields are always there; what may be missing is null.
-fn object(properties: &Value) -> Value {
+pub(super) fn object(properties: &Value) -> Value {
     let required: Vec<&String> = properties.as_object().into_iter().flat_map(Map::keys).collect();
     json!({ "type": "object", "properties": properties, "required": required })
 }
@@ -118,6 +122,7 @@ fn me() -> Value {
         "connection": maybe("The connection through which the user signed in."),
         "attributes": { "type": "array", "items": attribute },
         "session": session,
+        "form_token": text("What a change has to carry in the header x-mainstay-form-token."),
     });
     object(&properties)
 }

@@ -1,31 +1,39 @@
-//! The stylesheet and the one script: served from the binary, named by their content.
+//! The stylesheet and the scripts: served from the binary, named by their content.
 
 use std::sync::LazyLock;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::response::{IntoResponse, Response};
 use http::header;
+use mainstay_workflow::render;
 
 /// A file of the console.
 pub(crate) struct Asset {
     path: &'static str,
     kind: &'static str,
-    text: &'static str,
+    text: LazyLock<String>,
 }
 
-const STYLE: Asset = Asset {
+static STYLE: Asset = Asset {
     path: "/assets/mainstay.css",
     kind: "text/css; charset=utf-8",
-    text: include_str!("assets/mainstay.css"),
+    // Pictures of workflows bring their own rules, which may not stand in the page.
+    text: LazyLock::new(|| format!("{}\n{}\n", include_str!("assets/mainstay.css"), render::STYLE)),
 };
-const SUBMIT: Asset = Asset {
+static SUBMIT: Asset = Asset {
     path: "/assets/submit.js",
     kind: "text/javascript; charset=utf-8",
-    text: include_str!("assets/submit.js"),
+    text: LazyLock::new(|| include_str!("assets/submit.js").to_owned()),
+};
+static LIVE: Asset = Asset {
+    path: "/assets/live.js",
+    kind: "text/javascript; charset=utf-8",
+    text: LazyLock::new(|| include_str!("assets/live.js").to_owned()),
 };
 
 static STYLE_URL: LazyLock<String> = LazyLock::new(|| STYLE.url());
 static SUBMIT_URL: LazyLock<String> = LazyLock::new(|| SUBMIT.url());
+static LIVE_URL: LazyLock<String> = LazyLock::new(|| LIVE.url());
 
 /// The stylesheet's URL; another one after each change, so that it may be kept for ever.
 pub(crate) fn style_url() -> &'static str {
@@ -37,6 +45,11 @@ pub(crate) fn submit_url() -> &'static str {
     &SUBMIT_URL
 }
 
+/// The URL of the script that keeps a page fresh.
+pub(crate) fn live_url() -> &'static str {
+    &LIVE_URL
+}
+
 impl Asset {
     fn url(&self) -> String {
         let digest = digest(&SHA256, self.text.as_bytes());
@@ -44,12 +57,12 @@ impl Asset {
         format!("{}?v={version}", self.path)
     }
 
-    fn response(&self) -> Response {
+    fn response(&'static self) -> Response {
         let headers = [
             (header::CONTENT_TYPE, self.kind),
             (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
         ];
-        (headers, self.text).into_response()
+        (headers, self.text.as_str()).into_response()
     }
 }
 
@@ -59,6 +72,10 @@ pub(crate) async fn style() -> Response {
 
 pub(crate) async fn submit() -> Response {
     SUBMIT.response()
+}
+
+pub(crate) async fn live() -> Response {
+    LIVE.response()
 }
 
 #[cfg(test)]
@@ -76,6 +93,7 @@ mod tests {
         ("good", &["good-soft"]),
         ("bad", &["bad-soft"]),
         ("warn", &["warn-soft"]),
+        ("panel", &["bad"]),
     ];
     /// What WCAG 2.2 asks of text at level AA.
     const ENOUGH: f64 = 4.5;

@@ -71,6 +71,19 @@ impl Page<'_> {
     }
 }
 
+/// The right of the top bar for somebody who is signed in: where else to go, and the way out.
+pub(crate) fn corner(form_token: &str, sees_runs: bool) -> Markup {
+    html! {
+        nav class="corner" {
+            @if sees_runs { a href="/runs" { "Runs" } }
+            form method="post" action="/logout" {
+                input type="hidden" name="form_token" value=(form_token);
+                button class="button quiet" { "Sign out" }
+            }
+        }
+    }
+}
+
 /// A stay that holds a mast.
 fn mark() -> Markup {
     html! {

@@ -5,6 +5,7 @@ pub(crate) mod bounce;
 pub(crate) mod layout;
 pub(crate) mod person;
 mod refused;
+pub(crate) mod runs;
 mod setup;
 mod sign_in;
 mod signed_in;

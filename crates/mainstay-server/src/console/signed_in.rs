@@ -7,7 +7,7 @@ use mainstay_repo::{Position, Role};
 use mainstay_sso::{Connection, Session, SessionKind, Status};
 use maud::{Markup, html};
 
-use super::layout::{Page, Width, initials};
+use super::layout::{Page, Width, corner, initials};
 use super::person;
 
 /// What the page shows.
@@ -27,12 +27,9 @@ pub(crate) struct SignedIn {
 pub(crate) fn page(view: &SignedIn) -> Response {
     let principal = &view.session.principal;
     let name = person::display_name(principal);
-    let corner = html! {
-        form method="post" action="/logout" {
-            input type="hidden" name="form_token" value=(view.form_token);
-            button class="button quiet" { "Sign out" }
-        }
-    };
+    // Runs belong to no organization.
+    let sees_runs = view.session.scope().is_some_and(|scope| scope.organization.is_none());
+    let corner = corner(&view.form_token, sees_runs);
     let body = html! {
         div class="person" {
             span class="avatar big" aria-hidden="true" { (initials(name)) }

@@ -35,3 +35,6 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
         Ok(Self(query))
     }
 }
+
+/// A name and a value of a query, for queries whose names are not known beforehand.
+pub(crate) type Pair = (String, String);

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::workflow::args::WorkflowCommand;
+
 /// The durable core of a control plane: data, sign-in, workflows and images on one database.
 #[derive(Debug, Parser)]
 #[command(name = "mainstay", version, max_term_width = 100, after_help = EXIT_CODES)]
@@ -36,6 +38,11 @@ pub(crate) enum Command {
     Sso {
         #[command(subcommand)]
         command: SsoCommand,
+    },
+    /// Runs of durable workflows, of any application on the database
+    Workflow {
+        #[command(subcommand)]
+        command: WorkflowCommand,
     },
     /// Look for what is wrong or soon will be, and say what mends it
     Doctor(Serve),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use mainstay_repo::{DatabaseUrl, Repo};
 use mainstay_server::{COMPONENTS, Config, Loaded, PublicUrl, Sources, open, prepare_data};
 use mainstay_sso::{Actor, Scope, Sso};
+use mainstay_workflow::Control;
 
 use super::args::{ServerSettings, Settings};
 use super::exit::{Exit, Failure, Outcome};
@@ -73,11 +74,23 @@ impl Context {
         Ok(mainstay_server::sign_in(repo, config)?)
     }
 
+    /// The runs of a namespace, whose tables must be up to date. A host application's database has them too, and need not have
+    /// anything else of ours.
+    pub(crate) async fn control(&self, config: &Config, namespace: &str) -> Outcome<Control> {
+        let repo = self.existing(config).await?;
+        repo.migrator().require_latest(&mainstay_workflow::store::COMPONENT).await?;
+        Ok(Control::open(&repo, namespace).await?)
+    }
+
+    /// Who runs this command, for histories.
+    pub(crate) fn actor(&self) -> String {
+        let user = self.environment.iter().find(|(name, _)| name == "USER" || name == "LOGNAME");
+        format!("cli:{}", user.map_or("unknown", |(_, user)| user.as_str()))
+    }
+
     /// Whoever may run this command on this machine may do everything; the audit has their name.
     pub(crate) fn scope(&self) -> Outcome<Scope> {
-        let user = self.environment.iter().find(|(name, _)| name == "USER" || name == "LOGNAME");
-        let user = user.map_or("unknown", |(_, user)| user.as_str());
-        let actor = Actor::new(format!("cli:{user}")).or_else(|_| Actor::new("cli:unknown"))?;
+        let actor = Actor::new(self.actor()).or_else(|_| Actor::new("cli:unknown"))?;
         Ok(Scope::system(actor))
     }
 }

@@ -59,20 +59,25 @@ impl Failure {
     }
 }
 
+/// Who has to act when the data layer failed.
+const fn of_repo(kind: &RepoKind) -> Exit {
+    match kind {
+        RepoKind::Configuration | RepoKind::InvalidInput => Exit::Usage,
+        RepoKind::Busy
+        | RepoKind::Unavailable
+        | RepoKind::Timeout
+        | RepoKind::StorageFull
+        | RepoKind::Closed
+        | RepoKind::Unknown { .. }
+        | RepoKind::NotPrimary { .. } => Exit::Unavailable,
+        RepoKind::Corrupt => Exit::Corrupt,
+        _ => Exit::Refused,
+    }
+}
+
 impl From<mainstay_repo::Error> for Failure {
     fn from(error: mainstay_repo::Error) -> Self {
-        let exit = match error.kind() {
-            RepoKind::Configuration | RepoKind::InvalidInput => Exit::Usage,
-            RepoKind::Busy
-            | RepoKind::Unavailable
-            | RepoKind::Timeout
-            | RepoKind::StorageFull
-            | RepoKind::Closed
-            | RepoKind::Unknown { .. }
-            | RepoKind::NotPrimary { .. } => Exit::Unavailable,
-            RepoKind::Corrupt => Exit::Corrupt,
-            _ => Exit::Refused,
-        };
+        let exit = of_repo(error.kind());
         Self { exit, message: error.message().to_owned(), help: error.help().map(str::to_owned) }
     }
 }
@@ -92,6 +97,22 @@ impl From<mainstay_sso::Error> for Failure {
             _ => None,
         };
         Self { exit, message: error.message().to_owned(), help: missing.or(error.help().map(str::to_owned)) }
+    }
+}
+
+impl From<mainstay_workflow::Error> for Failure {
+    fn from(error: mainstay_workflow::Error) -> Self {
+        use mainstay_workflow::ErrorKind as Kind;
+        let exit = match error.kind() {
+            Kind::InvalidInput | Kind::UnknownFilter { .. } | Kind::BadKey | Kind::TooLarge { .. } => {
+                Exit::Usage
+            }
+            Kind::Database(kind) => of_repo(kind),
+            Kind::Closed => Exit::Unavailable,
+            Kind::Corrupt => Exit::Corrupt,
+            _ => Exit::Refused,
+        };
+        Self { exit, message: error.message().to_owned(), help: error.help().map(str::to_owned) }
     }
 }
 

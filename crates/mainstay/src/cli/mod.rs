@@ -10,6 +10,7 @@ mod migrate;
 mod output;
 mod serve;
 mod sso;
+mod workflow;
 
 use std::process::ExitCode;
 
@@ -53,6 +54,7 @@ fn run(command: Command, context: &Context) -> Outcome {
         Command::Config { command: ConfigCommand::Check(args) } => config::check(&args, context),
         Command::Migrate { command } => block_on(migrate::run(command, context)),
         Command::Sso { command } => block_on(sso::run(command, context)),
+        Command::Workflow { command } => block_on(workflow::run(command, context)),
         Command::Doctor(args) => block_on(doctor::run(&args, context)),
         Command::Version => {
             version(context);

@@ -72,7 +72,7 @@ const MISPLACED: &str = r"(() => {
 })()";
 
 #[track_caller]
-fn fits(browser: &mut Chromium) {
+pub(crate) fn fits(browser: &mut Chromium) {
     for theme in ["light", "dark"] {
         for (width, height) in [(360, 740), (1180, 760)] {
             browser.look(width, height, theme);

@@ -19,3 +19,5 @@ mod other_provider;
 mod ready;
 mod support;
 mod tls;
+mod workflow_browser;
+mod workflows;

@@ -2,6 +2,7 @@
 
 pub(crate) mod browser;
 pub(crate) mod chromium;
+pub(crate) mod host;
 pub(crate) mod html;
 pub(crate) mod server;
 pub(crate) mod simplesamlphp;

@@ -1,0 +1,168 @@
+//! Commands that change something: start, signal, cancel, pause, resume, prune.
+
+use mainstay_core::Timestamp;
+use mainstay_workflow::store::MAX_PRUNE;
+use mainstay_workflow::{Control, StartRequest};
+use serde::Serialize;
+
+use super::args::{Cancel, Prune, Scope, Signal, Start};
+use super::{find, json, one, open};
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure, Outcome};
+
+#[derive(Serialize)]
+struct RunBody {
+    run: String,
+}
+
+pub(super) async fn start(args: &Start, context: &Context) -> Outcome {
+    // Everything that can be wrong is read before anything is stored.
+    let mut request =
+        StartRequest::new(&args.workflow, json("--input", &args.input)?).priority(args.priority);
+    if let Some(attributes) = &args.attributes {
+        request = request.attributes(json("--attributes", attributes)?);
+    }
+    if let Some(version) = args.version {
+        request = request.version(version);
+    }
+    if let Some(key) = &args.key {
+        request = request.key(key);
+    }
+    if let Some(fairness) = &args.fairness {
+        request = request.fairness(fairness);
+    }
+    if args.paused {
+        request = request.paused();
+    }
+    let control = open(&args.place, context).await?;
+    let body = RunBody { run: control.start(request).await?.to_string() };
+    context.output.result("mainstay.workflow.start/1", &body, || body.run.clone());
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct SignalBody {
+    run: String,
+    /// False when the sender's identifier was there before.
+    accepted: bool,
+}
+
+pub(super) async fn signal(args: &Signal, context: &Context) -> Outcome {
+    let payload = json("--payload", &args.payload)?;
+    let (control, run) = one(&args.one, context).await?;
+    let accepted = control.signal(run, &args.signal, payload, args.sender.as_deref()).await?;
+    let body = SignalBody { run: run.to_string(), accepted };
+    context.output.result("mainstay.workflow.signal/1", &body, || match accepted {
+        true => format!("{} is in the mail of {run}", args.signal),
+        false => format!("{run} had it already; nothing changed"),
+    });
+    Ok(())
+}
+
+pub(super) async fn cancel(args: &Cancel, context: &Context) -> Outcome {
+    let (control, run) = one(&args.one, context).await?;
+    control.cancel(run, &format!("{} (by {})", args.reason, context.actor())).await?;
+    let body = RunBody { run: run.to_string() };
+    context.output.result("mainstay.workflow.cancel/1", &body, || {
+        format!("{run} is told to stop; mainstay workflow show {run} says how far it is")
+    });
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct ScopeBody {
+    /// The run; null for a workflow or everything.
+    run: Option<String>,
+    /// The workflow; null for a run or everything.
+    workflow: Option<String>,
+}
+
+pub(super) async fn pause(scope: &Scope, context: &Context) -> Outcome {
+    let control = open(&scope.place, context).await?;
+    let body = body(scope, &control).await?;
+    match body.run() {
+        Some(run) => control.pause(run?).await?,
+        None => control.pause_workflow(scope.workflow.as_deref()).await?,
+    }
+    context.output.result("mainstay.workflow.pause/1", &body, || match &body.run {
+        Some(run) => format!("{run} is told to pause"),
+        None => format!("{} paused: no step of it begins", body.what()),
+    });
+    Ok(())
+}
+
+pub(super) async fn resume(scope: &Scope, context: &Context) -> Outcome {
+    let control = open(&scope.place, context).await?;
+    let body = body(scope, &control).await?;
+    let was_held = match body.run() {
+        Some(run) => {
+            control.resume(run?).await?;
+            true
+        }
+        None => control.resume_workflow(scope.workflow.as_deref()).await?,
+    };
+    context.output.result("mainstay.workflow.resume/1", &body, || match &body.run {
+        Some(run) => format!("{run} is told to go on"),
+        None if was_held => format!("{} resumed", body.what()),
+        None => format!("{} not paused; nothing changed", body.what()),
+    });
+    Ok(())
+}
+
+async fn body(scope: &Scope, control: &Control) -> Outcome<ScopeBody> {
+    let run = match &scope.run {
+        Some(run) => Some(find(control, run).await?.to_string()),
+        None => None,
+    };
+    Ok(ScopeBody { run, workflow: scope.workflow.clone() })
+}
+
+impl ScopeBody {
+    fn run(&self) -> Option<Outcome<mainstay_workflow::RunId>> {
+        let run = self.run.as_ref()?;
+        Some(run.parse().map_err(|error: mainstay_workflow::IdError| Failure::new(Exit::Usage, error)))
+    }
+
+    fn what(&self) -> String {
+        match &self.workflow {
+            Some(workflow) => format!("{workflow} is"),
+            None => "everything is".to_owned(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct PruneBody {
+    removed: u64,
+}
+
+pub(super) async fn prune(args: &Prune, context: &Context) -> Outcome {
+    let before: Option<Timestamp> = match &args.ended_before {
+        Some(text) => Some(text.parse().map_err(|_| {
+            Failure::new(Exit::Usage, format!("{text:?} is no instant"))
+                .with_help("for example 2026-11-21T14:00:00Z")
+        })?),
+        None => None,
+    };
+    if args.confirm.as_deref() != Some(args.place.namespace.as_str()) {
+        let what = "ended runs are removed with their histories, and nothing brings them back";
+        return Err(Failure::new(Exit::Refused, what)
+            .with_help(format!("say --confirm {} to do it", args.place.namespace)));
+    }
+    let control = open(&args.place, context).await?;
+    let mut removed = 0;
+    match (&args.run, before) {
+        (Some(run), _) => removed += u64::from(control.delete(find(&control, run).await?).await?),
+        (None, Some(before)) => loop {
+            let portion = control.prune(before, MAX_PRUNE).await?;
+            removed += portion;
+            if portion == 0 {
+                break;
+            }
+        },
+        (None, None) => {}
+    }
+    let body = PruneBody { removed };
+    context.output.result("mainstay.workflow.prune/1", &body, || format!("removed {removed} runs"));
+    Ok(())
+}

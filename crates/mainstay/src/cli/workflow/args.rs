@@ -1,0 +1,249 @@
+//! The arguments of `mainstay workflow …`.
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::cli::args::Settings;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WorkflowCommand {
+    /// List runs, the latest first
+    List(Box<List>),
+    /// List the workflows that the database knows, with their runs
+    Workflows(Where),
+    /// Print a run: its steps, what it waits for, what it knows
+    Show(One),
+    /// Start a run; a host application that has the workflow moves it
+    Start(Box<Start>),
+    /// Send a run a signal; it is kept until a step waits for it
+    Signal(Signal),
+    /// Cancel a run: what it did is undone
+    Cancel(Cancel),
+    /// Let nothing new begin in a run, in the runs of a workflow, or in all
+    Pause(Scope),
+    /// Let what was paused go on
+    Resume(Scope),
+    /// Draw a run or a workflow
+    Graph(Graph),
+    /// Print what happened to a run, oldest first
+    History(History),
+    /// Remove an ended run, or all that ended long ago
+    Prune(Prune),
+    /// Queues: how many steps run at a time, and how fast they begin
+    Queue {
+        #[command(subcommand)]
+        command: QueueCommand,
+    },
+    /// The nodes of host applications that work on the namespace
+    Nodes(Where),
+}
+
+/// Which runs.
+#[derive(Debug, Args)]
+pub(crate) struct Where {
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+    /// The host application's namespace
+    #[arg(long, value_name = "NAME", default_value = mainstay_server::DEFAULT_NAMESPACE)]
+    pub(crate) namespace: String,
+}
+
+/// One run.
+#[derive(Debug, Args)]
+pub(crate) struct One {
+    #[command(flatten)]
+    pub(crate) place: Where,
+    /// The run: run_…, or its business key such as orderid::a17 (the latest run with it)
+    pub(crate) run: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Paging {
+    /// How many at most, 1 to 1000
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) limit: u32,
+    /// Go on where the page before ended: its `next`
+    #[arg(long, value_name = "CURSOR")]
+    pub(crate) after: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    pub(crate) place: Where,
+    #[command(flatten)]
+    pub(crate) paging: Paging,
+    /// Only with this status, or one of these: running, waiting, paused, stopping, completed, failed, cancelled
+    #[arg(long, value_name = "STATUS", value_delimiter = ',')]
+    pub(crate) status: Vec<String>,
+    /// Only of this workflow
+    #[arg(long, value_name = "NAME")]
+    pub(crate) workflow: Option<String>,
+    /// Only of this version
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) version: Option<u32>,
+    /// Only of workflows whose name begins so
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) family: Option<String>,
+    /// Only the run with this identifier, or those with this business key
+    #[arg(long, value_name = "ID")]
+    pub(crate) id: Option<String>,
+    /// Only runs that this run started
+    #[arg(long, value_name = "RUN")]
+    pub(crate) parent: Option<String>,
+    /// Only runs that began then or later (2026-11-21T14:00:00Z)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Only runs that began before
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// Only runs whose context has this value at this path; may be repeated
+    #[arg(long = "where", value_name = "PATH=VALUE")]
+    pub(crate) conditions: Vec<String>,
+    /// The earliest first
+    #[arg(long)]
+    pub(crate) oldest: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Start {
+    #[command(flatten)]
+    pub(crate) place: Where,
+    /// The workflow
+    pub(crate) workflow: String,
+    /// What the run is given: JSON, @FILE, or - for standard input
+    #[arg(long, value_name = "JSON", default_value = "null")]
+    pub(crate) input: String,
+    /// Exactly this version [default: the highest]
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) version: Option<u32>,
+    /// The value of the business key: no second run with it while this one is active
+    #[arg(long, value_name = "VALUE")]
+    pub(crate) key: Option<String>,
+    /// Smaller numbers go first
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
+    pub(crate) priority: i16,
+    /// Among whom the turns of a queue are shared out evenly, such as a tenant
+    #[arg(long, value_name = "KEY")]
+    pub(crate) fairness: Option<String>,
+    /// What it can be found by besides its input: a JSON object, @FILE, or -
+    #[arg(long, value_name = "JSON")]
+    pub(crate) attributes: Option<String>,
+    /// Begin paused
+    #[arg(long)]
+    pub(crate) paused: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Signal {
+    #[command(flatten)]
+    pub(crate) one: One,
+    /// The signal's name
+    pub(crate) signal: String,
+    /// What it says: JSON, @FILE, or - for standard input
+    #[arg(long, value_name = "JSON", default_value = "null")]
+    pub(crate) payload: String,
+    /// A name for this signal: sent again with it, it changes nothing
+    #[arg(long, value_name = "ID")]
+    pub(crate) sender: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cancel {
+    #[command(flatten)]
+    pub(crate) one: One,
+    /// Why, for the history
+    #[arg(long)]
+    pub(crate) reason: String,
+}
+
+#[derive(Debug, Args)]
+#[group(id = "scope", required = true, multiple = false, args = ["run", "workflow", "all"])]
+pub(crate) struct Scope {
+    #[command(flatten)]
+    pub(crate) place: Where,
+    /// The run: run_… or its business key
+    pub(crate) run: Option<String>,
+    /// All runs of a workflow, also those to come
+    #[arg(long, value_name = "NAME")]
+    pub(crate) workflow: Option<String>,
+    /// Everything in the namespace
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    Text,
+    Svg,
+    Dot,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Graph {
+    #[command(flatten)]
+    pub(crate) place: Where,
+    /// A run (run_… or its business key), or a workflow's name
+    pub(crate) what: String,
+    /// This version of the workflow [default: the highest]
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) version: Option<u32>,
+    /// text for terminals, svg for pages, dot for Graphviz
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: Form,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct History {
+    #[command(flatten)]
+    pub(crate) one: One,
+    #[command(flatten)]
+    pub(crate) paging: Paging,
+}
+
+#[derive(Debug, Args)]
+#[group(id = "what", required = true, multiple = false, args = ["run", "ended_before"])]
+pub(crate) struct Prune {
+    #[command(flatten)]
+    pub(crate) place: Where,
+    /// One ended run: run_… or its business key
+    pub(crate) run: Option<String>,
+    /// All runs that ended before (2026-11-21T14:00:00Z)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) ended_before: Option<String>,
+    /// The namespace once more: the histories are lost
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) confirm: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueueCommand {
+    /// List the queues that have limits or tasks
+    List(Where),
+    /// Set what holds for a queue, from the next claim on; what is not said is unlimited
+    Set(QueueSet),
+    /// Take all limits from a queue
+    Remove(QueueOne),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QueueOne {
+    #[command(flatten)]
+    pub(crate) place: Where,
+    /// The queue
+    pub(crate) queue: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QueueSet {
+    #[command(flatten)]
+    pub(crate) one: QueueOne,
+    /// How many of its steps run at a time, on all nodes together
+    #[arg(long, value_name = "N")]
+    pub(crate) concurrency: Option<u32>,
+    /// How many of its steps begin in how many seconds, such as 100/60
+    #[arg(long, value_name = "N/SECONDS")]
+    pub(crate) rate: Option<String>,
+    /// Begin none of its steps
+    #[arg(long)]
+    pub(crate) paused: bool,
+}

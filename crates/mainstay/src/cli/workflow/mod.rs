@@ -1,0 +1,121 @@
+//! `mainstay workflow …`: runs of any host application, without its code, beside it on the same database.
+
+mod act;
+pub(crate) mod args;
+mod graph;
+mod history;
+mod list;
+mod queue;
+mod show;
+
+use std::io::Read as _;
+
+use mainstay_core::PageSize;
+use mainstay_workflow::store::{Filter, Order};
+use mainstay_workflow::{Control, RunId};
+use serde_json::Value;
+
+use self::args::{One, QueueCommand, Where, WorkflowCommand};
+use super::context::Context;
+use super::exit::{Exit, Failure, Outcome};
+
+/// The largest JSON document that is read; what may be stored is smaller.
+const MAX_JSON_BYTES: u64 = 4 * 1024 * 1024;
+
+pub(super) async fn run(command: WorkflowCommand, context: &Context) -> Outcome {
+    match command {
+        WorkflowCommand::List(args) => list::runs(&args, context).await,
+        WorkflowCommand::Workflows(place) => list::workflows(&place, context).await,
+        WorkflowCommand::Nodes(place) => list::nodes(&place, context).await,
+        WorkflowCommand::Show(one) => show::run(&one, context).await,
+        WorkflowCommand::Start(args) => act::start(&args, context).await,
+        WorkflowCommand::Signal(args) => act::signal(&args, context).await,
+        WorkflowCommand::Cancel(args) => act::cancel(&args, context).await,
+        WorkflowCommand::Pause(scope) => act::pause(&scope, context).await,
+        WorkflowCommand::Resume(scope) => act::resume(&scope, context).await,
+        WorkflowCommand::Prune(args) => act::prune(&args, context).await,
+        WorkflowCommand::Graph(args) => graph::run(&args, context).await,
+        WorkflowCommand::History(args) => history::run(&args, context).await,
+        WorkflowCommand::Queue { command } => match command {
+            QueueCommand::List(place) => queue::list(&place, context).await,
+            QueueCommand::Set(args) => queue::set(&args, context).await,
+            QueueCommand::Remove(args) => queue::remove(&args, context).await,
+        },
+    }
+}
+
+/// The runs of a namespace.
+async fn open(place: &Where, context: &Context) -> Outcome<Control> {
+    let config = context.config(&place.settings, None)?;
+    context.control(&config, &place.namespace).await
+}
+
+/// The runs, and the one that is meant.
+async fn one(one: &One, context: &Context) -> Outcome<(Control, RunId)> {
+    let control = open(&one.place, context).await?;
+    let run = find(&control, &one.run).await?;
+    Ok((control, run))
+}
+
+/// The run with an identifier, or the latest with a business key.
+async fn find(control: &Control, text: &str) -> Outcome<RunId> {
+    if text.starts_with("run_") {
+        let wrong =
+            |error| Failure::new(Exit::Usage, error).with_help("mainstay workflow list shows the runs");
+        return text.parse().map_err(wrong);
+    }
+    let filter = Filter::new().id(text);
+    let found = control.list(&filter, Order::Newest, PageSize::clamped(1), None).await?;
+    match found.items.first() {
+        Some(run) => Ok(run.run),
+        None => Err(Failure::new(Exit::Refused, format!("no run has the business key {text:?}")).with_help(
+            "mainstay workflow list shows the runs and their keys; --namespace names another application's",
+        )),
+    }
+}
+
+/// A JSON document of an argument: itself, a file after @, or standard input.
+fn json(name: &str, text: &str) -> Outcome<Value> {
+    let unreadable = |error: std::io::Error| {
+        Failure::new(Exit::Usage, format!("{name} cannot be read from {text}: {error}"))
+            .with_help("give JSON, @FILE, or - for standard input")
+    };
+    let mut read = String::new();
+    let document = match text.strip_prefix('@') {
+        Some(file) => {
+            let file = std::fs::File::open(file).map_err(unreadable)?;
+            file.take(MAX_JSON_BYTES).read_to_string(&mut read).map_err(unreadable)?;
+            read.as_str()
+        }
+        None if text == "-" => {
+            std::io::stdin().lock().take(MAX_JSON_BYTES).read_to_string(&mut read).map_err(unreadable)?;
+            read.as_str()
+        }
+        None => text,
+    };
+    serde_json::from_str(document).map_err(|error| {
+        Failure::new(Exit::Usage, format!("{name} is no JSON: {error}"))
+            .with_help("a text stands in quotes of its own: --input '\"text\"'")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_comes_from_the_argument_or_a_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("input.json");
+        std::fs::write(&file, "{\"order\": 1}").unwrap();
+        assert_eq!(json("--input", "[1]").unwrap(), serde_json::json!([1]));
+        assert_eq!(
+            json("--input", &format!("@{}", file.display())).unwrap(),
+            serde_json::json!({"order": 1})
+        );
+        for (wrong, told) in [("{", "no JSON"), ("text", "no JSON"), ("@/no/such/file", "cannot be read")] {
+            let failure = json("--input", wrong).unwrap_err();
+            assert!(failure.exit == Exit::Usage && failure.message.contains(told), "{failure:?}");
+        }
+    }
+}
