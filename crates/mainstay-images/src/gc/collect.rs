@@ -131,7 +131,7 @@ impl Images {
         resigned?;
         self.take_reserve().await?;
         let mut batch = Guarded::new("images.collect_record");
-        for statement in store::collector::record(collector, started_at, Json::encode(&report)?) {
+        for statement in store::collector::record(collector, started_at, &Json::encode(&report)?) {
             batch.push(statement);
         }
         batch.run(&self.shared.slow).await?;
@@ -316,8 +316,8 @@ impl Images {
         let ids: Vec<i64> = gone.iter().map(|blob| blob.id).collect();
         let incs: Vec<i64> = gone.iter().map(|blob| blob.inc).collect();
         let mut batch = Guarded::new("images.collect_forget");
-        batch.push(store::store::lock());
-        batch.push(store::store::pay(&ids, &incs));
+        batch.push(store::meta::lock());
+        batch.push(store::meta::pay(&ids, &incs));
         let forgotten = batch.push(store::blobs::forget(&ids, &incs));
         let outcome = batch.run(&self.shared.slow).await?;
         for row in outcome.get(forgotten).map_or(&[][..], mainstay_repo::Written::rows) {
