@@ -7,4 +7,5 @@
     reason = "test support: a panic is how a test fails, and what was explored is told"
 )]
 
+mod code;
 mod images;

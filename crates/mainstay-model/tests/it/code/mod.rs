@@ -1,0 +1,9 @@
+//! The code of the image store, held against its model.
+
+mod faults;
+mod medium;
+mod power;
+mod scenario;
+mod schedule;
+mod steps;
+mod world;
