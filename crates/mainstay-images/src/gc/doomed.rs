@@ -75,8 +75,8 @@ impl Images {
         if options.skip_sweep {
             return Ok(plan);
         }
-        for shard in 0..=u8::MAX {
-            let found = self.compare(shard).await?;
+        for first in super::files::shards() {
+            let found = self.compare(first).await?;
             plan.orphans.extend(found.merged.orphans.iter().map(|(digest, inc)| layout::blob(digest, *inc)));
             for row in &found.merged.missing {
                 if self.is_absent(row).await? {

@@ -337,3 +337,74 @@ async fn a_full_disk_can_be_collected() {
     assert_eq!(report.blobs_removed, 1);
     assert!(images.space().await.unwrap().free_bytes > 256 * 1024);
 }
+
+/// Publishers, removers and collectors on the same few blobs; on PostgreSQL their transactions overlap.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_at_once_never_lose_what_is_used_and_leave_nothing_behind() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let mut tasks = tokio::task::JoinSet::new();
+        for publisher in 0..4_u32 {
+            let node = world.images.join(&format!("node-{publisher}")).await.unwrap();
+            tasks.spawn(async move {
+                for round in 0..30 {
+                    let texts: [&str; 2] = [["a", "b", "c"][(publisher + round) as usize % 3], "top"];
+                    let image = publish_whole(&node, &texts).await;
+                    let read = node.with_image("vm", image.id, async |held| {
+                        for layer in node.images().resolve_chain(held.image()).await.unwrap().layers() {
+                            node.images().open_blob(&layer.digest, Verify::Content).await.unwrap();
+                        }
+                    });
+                    match read.await {
+                        // Another removed it between the commit and the lease.
+                        Err(error) => assert_eq!(error.kind(), &ErrorKind::NotFound, "{error}"),
+                        Ok(()) => drop(node.images().remove(&image.id.into()).await),
+                    }
+                }
+                node.leave().await.unwrap();
+            });
+        }
+        for collector in 0..2 {
+            let images = world.images.clone();
+            tasks.spawn(async move {
+                for _ in 0..15 {
+                    match images.collect(&format!("c{collector}"), &CollectOptions::default()).await {
+                        Ok(report) => assert_eq!(report.missing, []),
+                        Err(error) => assert_eq!(error.kind(), &ErrorKind::Conflict, "{error}"),
+                    }
+                }
+            });
+        }
+        while let Some(done) = tasks.join_next().await {
+            done.unwrap();
+        }
+        for image in world.images.images(None, MAX_PAGE).await.unwrap() {
+            world.images.locate(image.id).await.unwrap();
+        }
+        let full = CollectOptions { full: true, ..CollectOptions::default() };
+        let report = world.images.collect("last", &full).await.unwrap();
+        assert_eq!((report.missing, report.inconsistent), (vec![], vec![]));
+        let stored =
+            world.number("SELECT COALESCE(CAST(SUM(size) AS bigint), 0) AS n FROM images_blobs").await;
+        assert_eq!(world.number("SELECT bytes AS n FROM images_store").await, stored);
+        assert_eq!(i64::try_from(world.files().len()).unwrap(), world.count("images_blobs").await);
+        assert_eq!(world.count("images_intents").await + world.count("images_leases").await, 0);
+    })
+    .await;
+}
+
+/// Publishes until it is done: what another took away in the meantime is brought again.
+async fn publish_whole(node: &Node, texts: &[&str]) -> Image {
+    loop {
+        let ingest = node.ingest();
+        let digests = bring(&ingest, texts).await;
+        let set = CommitSet { images: vec![NewImage::chain(digests)], ..CommitSet::default() };
+        match ingest.commit(set).await {
+            Ok(mut committed) => return committed.images.remove(0),
+            Err(error) => assert!(
+                matches!(error.kind(), ErrorKind::Incomplete | ErrorKind::Busy | ErrorKind::NotFound),
+                "{error:?}"
+            ),
+        }
+    }
+}
