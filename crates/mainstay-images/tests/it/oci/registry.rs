@@ -163,6 +163,19 @@ impl World {
 }
 
 #[tokio::test]
+async fn a_registry_that_falls_silent_is_given_up() {
+    let registry = DockerRegistry::start(Asks::Nothing).await;
+    let proxy = Proxy::start(registry.address).await;
+    proxy.stall(true);
+    let world = World::new(&TestDatabase::sqlite()).await;
+    let mut impatient = options();
+    impatient.silence = Duration::from_millis(50);
+    let error =
+        pull(&world.oci().await, &reference(proxy.address(), "team/app:1"), &impatient).await.unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::Unavailable);
+}
+
+#[tokio::test]
 async fn a_registry_that_lies_is_refused_and_leaves_nothing() {
     let Registered { sample, registry } = Registered::new().await;
     let front = Front::start(registry.address).await;
@@ -313,7 +326,8 @@ async fn a_push_goes_on_where_it_broke() {
     }
     // A registry that is busy in the middle, and one that takes less than it is given: what arrived is not sent again.
     let front = Front::start(registry.address).await;
-    let pieces = |front: &Front| front.faults().seen.iter().filter(|seen| seen.method == Method::PATCH).count();
+    let pieces =
+        |front: &Front| front.faults().seen.iter().filter(|seen| seen.method == Method::PATCH).count();
     let least = BIG.div_ceil(256 * 1024);
     front.faults().refuse_pieces = 3;
     oci.push(&app, &reference(front.address, "team/five:1"), None, &options()).await.unwrap();
@@ -334,7 +348,8 @@ async fn a_push_goes_on_where_it_broke() {
     }
     front.faults().halve_pieces = false;
     front.faults().refuse_pieces = u32::MAX;
-    let error = oci.push(&app, &reference(front.address, "team/seven:1"), None, &options()).await.unwrap_err();
+    let error =
+        oci.push(&app, &reference(front.address, "team/seven:1"), None, &options()).await.unwrap_err();
     assert_eq!(error.kind(), &ErrorKind::Unavailable);
     let wrong = registry.reference(&format!("team/eight@sha256:{}", Digest::of(b"another")));
     assert_eq!(oci.push(&app, &wrong, None, &options()).await.unwrap_err().kind(), &ErrorKind::Invalid);

@@ -22,7 +22,7 @@ pub enum Asks {
 
 pub struct DockerRegistry {
     pub address: SocketAddr,
-    pub directory: TempDir,
+    _directory: TempDir,
     _process: Victim,
 }
 
@@ -56,7 +56,7 @@ impl DockerRegistry {
         let process = Victim::spawn(command);
         let answers = async || tokio::net::TcpStream::connect(address).await.is_ok();
         eventually("docker-registry answers", answers).await;
-        Self { address, directory, _process: process }
+        Self { address, _directory: directory, _process: process }
     }
 
     pub fn reference(&self, rest: &str) -> Reference {
