@@ -3,8 +3,9 @@
 //! Each test takes a database and is run for SQLite and for PostgreSQL. Where the two differ, the test asks for a
 //! `Capability` and never for the database's name; SQL that must differ stands side by side.
 //!
-//! This library holds what the tests share with the program that they kill (`crash-writer`): the [`linked`] tables.
+//! This library holds what the tests share with the program that they kill (`crash-writer`, `crash-images`): the [`linked`] tables, the [`content`] of images.
 
 #![deny(missing_docs)]
 
+pub mod content;
 pub mod linked;

@@ -4,13 +4,17 @@ use std::io::{Read, Result, Seek, SeekFrom, Write};
 
 use mainstay_images::files::{Files, ReadFile, Space, StagedFile};
 use mainstay_testkit::FaultFs;
-use mainstay_testkit::fault_fs::{FaultReader, FaultWriter};
+use mainstay_testkit::fault_fs::{FaultReader, FaultWriter, Operation};
 
 /// A store's directory on a file system that loses what was not synced.
 #[derive(Debug, Clone)]
-pub struct Medium(pub FaultFs);
+pub(super) struct Medium {
+    pub fs: FaultFs,
+    /// An operation that it answers well and does not do.
+    pub lies: Option<Operation>,
+}
 
-struct Staged(FaultWriter);
+struct Staged(FaultWriter, Option<Operation>);
 
 impl Write for Staged {
     fn write(&mut self, octets: &[u8]) -> Result<usize> {
@@ -24,7 +28,7 @@ impl Write for Staged {
 
 impl StagedFile for Staged {
     fn sync(&mut self) -> Result<()> {
-        self.0.sync()
+        if self.1 == Some(Operation::Sync) { Ok(()) } else { self.0.sync() }
     }
 }
 
@@ -50,42 +54,42 @@ impl ReadFile for Reader {
 
 impl Files for Medium {
     fn create(&self, path: &str) -> Result<Box<dyn StagedFile>> {
-        Ok(Box::new(Staged(self.0.create(path)?)))
+        Ok(Box::new(Staged(self.fs.create(path)?, self.lies)))
     }
 
     fn open(&self, path: &str) -> Result<Box<dyn ReadFile>> {
-        Ok(Box::new(Reader(self.0.open(path)?)))
+        Ok(Box::new(Reader(self.fs.open(path)?)))
     }
 
     fn size(&self, path: &str) -> Result<u64> {
-        self.0.size(path)
+        self.fs.size(path)
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<()> {
-        self.0.rename(from, to)
+        self.fs.rename(from, to)
     }
 
     fn unlink(&self, path: &str) -> Result<()> {
-        self.0.unlink(path)
+        self.fs.unlink(path)
     }
 
     fn list(&self, directory: &str) -> Result<Vec<String>> {
-        self.0.list(directory)
+        self.fs.list(directory)
     }
 
     fn create_dir(&self, directory: &str) -> Result<()> {
-        self.0.create_dir(directory)
+        self.fs.create_dir(directory)
     }
 
     fn sync_dir(&self, directory: &str) -> Result<()> {
-        self.0.sync_dir(directory)
+        if self.lies == Some(Operation::SyncDir) { Ok(()) } else { self.fs.sync_dir(directory) }
     }
 
     fn space(&self) -> Result<Space> {
-        let total_bytes = self.0.capacity().unwrap_or(1 << 40);
+        let total_bytes = self.fs.capacity().unwrap_or(1 << 40);
         Ok(Space {
             total_bytes,
-            free_bytes: total_bytes.saturating_sub(self.0.used_octets()),
+            free_bytes: total_bytes.saturating_sub(self.fs.used_octets()),
             free_inodes: u64::MAX,
         })
     }

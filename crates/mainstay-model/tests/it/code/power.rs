@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mainstay_testkit::fault_fs::Fate;
+use mainstay_testkit::fault_fs::{Fate, Operation};
 use mainstay_testkit::{Random, TestDatabase, environment};
 
 use super::scenario::Scenario;
@@ -24,14 +24,15 @@ fn fates(is_long: bool, step: usize) -> Vec<(&'static str, Option<Fate>)> {
     fates
 }
 
-/// Ends a scenario before each of its steps in turn.
-async fn check(scenario: Scenario, database: TestDatabase, is_long: bool) {
+/// Ends a scenario before each of its steps in turn, on a disk that may answer an operation well and not do it.
+async fn check(scenario: Scenario, database: TestDatabase, is_long: bool, lies: Option<Operation>) {
     let mut ends = 0;
     for step in 0.. {
         let mut is_done = false;
         for (name, mut fate) in fates(is_long, step) {
             let mut world = World::new(&database).await;
             scenario.prepare(&world).await;
+            world.lies = lies;
             let stop = Arc::new(StopAt::new(step));
             let images = world.open_with(stop.clone()).await.unwrap();
             is_done = scenario.run(&images).await.is_ok();
@@ -62,7 +63,7 @@ macro_rules! scenarios {
             use super::*;
             $(#[tokio::test]
             async fn $name() {
-                check(Scenario::$scenario, $database, $is_long).await;
+                check(Scenario::$scenario, $database, $is_long, None).await;
             })+
         }
     };
@@ -86,4 +87,18 @@ scenarios! {
     publish_beside_a_tombstone_survives_a_crash_at_each_step: PublishBesideTombstone,
     repair_survives_a_crash_at_each_step: Repair,
     collection_survives_a_crash_at_each_step: Collect,
+}
+
+/// The harness can fail: octets that are not synced are missed.
+#[tokio::test]
+#[should_panic(expected = "is present and its file is Some")]
+async fn a_disk_that_does_not_sync_octets_is_found_out() {
+    check(Scenario::Publish, TestDatabase::sqlite(), false, Some(Operation::Sync)).await;
+}
+
+/// The harness can fail: a name that is not synced is missed.
+#[tokio::test]
+#[should_panic(expected = "is present and its file is None")]
+async fn a_disk_that_does_not_sync_names_is_found_out() {
+    check(Scenario::Publish, TestDatabase::sqlite(), false, Some(Operation::SyncDir)).await;
 }

@@ -6,7 +6,7 @@ use super::world::{A, B, C, World, collect, publish, publish_streams, remove};
 
 /// One piece of work, and what was there before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scenario {
+pub(super) enum Scenario {
     /// Two blobs into an empty store.
     Publish,
     /// Three blobs of which the store has two.
@@ -24,18 +24,8 @@ pub enum Scenario {
 }
 
 impl Scenario {
-    pub const ALL: [Self; 7] = [
-        Self::Publish,
-        Self::Adopt,
-        Self::Streams,
-        Self::PublishBesideTombstone,
-        Self::Repair,
-        Self::Collect,
-        Self::Sweep,
-    ];
-
     /// What was there before.
-    pub async fn prepare(self, world: &World) {
+    pub(super) async fn prepare(self, world: &World) {
         let images = world.open().await;
         match self {
             Self::Publish | Self::Streams => {}
@@ -68,7 +58,7 @@ impl Scenario {
     }
 
     /// The work.
-    pub async fn run(self, images: &Images) -> Result<()> {
+    pub(super) async fn run(self, images: &Images) -> Result<()> {
         match self {
             Self::Publish | Self::PublishBesideTombstone | Self::Repair => {
                 publish(images, "worker", &[A, B]).await.map(|_| ())

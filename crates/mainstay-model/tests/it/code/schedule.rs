@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use mainstay_images::{Digest, Images, Step};
 use mainstay_model::check::Model as _;
+use mainstay_model::images::rules::OnTombstone;
 use mainstay_model::images::state::{Party as ModelParty, Row, State};
 use mainstay_model::images::{Rules, Setup, Step as ModelStep};
 use mainstay_testkit::{Random, TestDatabase, environment};
@@ -102,12 +103,13 @@ fn seen_in_model(state: &State) -> Seen {
 
 /// All states of the model in which the code may be.
 struct Follower {
+    setup: Setup,
     states: Vec<State>,
 }
 
 impl Follower {
-    fn new() -> Self {
-        Self { states: vec![SETUP.initial()] }
+    fn new(setup: Setup) -> Self {
+        Self { setup, states: vec![setup.initial()] }
     }
 
     /// The code has taken a step, and this is what can be seen now.
@@ -125,7 +127,7 @@ impl Follower {
         };
         let mut keys = BTreeSet::new();
         let mut fitting = reached;
-        fitting.retain(|state| seen_in_model(state) == seen && keys.insert(SETUP.key(state)));
+        fitting.retain(|state| seen_in_model(state) == seen && keys.insert(self.setup.key(state)));
         if fitting.is_empty() {
             let could: BTreeSet<Seen> = self.states.iter().map(seen_in_model).collect();
             return Err(format!("{role:?} took {step} and came to {seen:?}; the model was at {could:?}"));
@@ -138,7 +140,7 @@ impl Follower {
         let mut reached = Vec::new();
         for state in &self.states {
             let mut successors = Vec::new();
-            SETUP.successors(state, &mut successors);
+            self.setup.successors(state, &mut successors);
             let fitting = successors.into_iter().filter(|(action, _)| is_it(action.party, action.step));
             reached.extend(fitting.map(|(_, after)| after));
         }
@@ -149,14 +151,14 @@ impl Follower {
     /// file is nobody's is remembered by the code for as long as a collection lasts, and nobody can tell.
     fn collected(&self, step: Step) -> Vec<State> {
         let mut all = self.states.clone();
-        let mut last = Self { states: self.states.clone() };
-        for _ in 0..SETUP.collectors {
+        let mut last = Self { setup: self.setup, states: self.states.clone() };
+        for _ in 0..self.setup.collectors {
             let next = last.taken(|party, name| {
                 matches!(party, ModelParty::Collector(_)) && name.as_str() == step.as_str()
                     || name.as_str() == step.as_str() && name == ModelStep::IntentExpire
             });
             all.extend(next.iter().copied());
-            last = Self { states: next };
+            last = Self { setup: self.setup, states: next };
         }
         all
     }
@@ -193,24 +195,24 @@ impl Choice for Switching {
 }
 
 /// Runs all parties under a schedule; says how many steps there were.
-async fn run(order: [usize; 4], choice: &mut dyn Choice, context: &str) -> usize {
+async fn run(setup: Setup, order: [usize; 4], choice: &mut dyn Choice, context: &str) -> usize {
     let database = TestDatabase::sqlite();
     let world = World::new(&database).await;
     let (says, mut hears) = mpsc::unbounded_channel();
     let mut tasks = JoinSet::new();
-    for number in 0..ROLES.len() {
+    for (number, role) in ROLES.into_iter().enumerate() {
         let steps = Arc::new(Party { number, says: says.clone() });
         let images = world.open_with(steps).await.unwrap();
         let says = says.clone();
-        let work = work(ROLES[number], images);
+        let work = work(role, images);
         tasks.spawn(async move {
             let outcome = work.await;
-            says.send(Word::Ended(number)).ok();
+            says.send(Word::Ended).ok();
             (number, outcome)
         });
     }
     let mut waiting: [Option<(Step, oneshot::Sender<()>)>; 4] = Default::default();
-    let mut follower = Follower::new();
+    let mut follower = Follower::new(setup);
     let mut trace = Vec::new();
     let mut running = ROLES.len();
     let mut lists = 0;
@@ -229,7 +231,7 @@ async fn run(order: [usize; 4], choice: &mut dyn Choice, context: &str) -> usize
                     }
                     waiting[number] = Some((step, answer));
                 }
-                Word::Ended(_) => left -= 1,
+                Word::Ended => left -= 1,
             }
             running -= 1;
         }
@@ -261,12 +263,12 @@ async fn run(order: [usize; 4], choice: &mut dyn Choice, context: &str) -> usize
 #[tokio::test]
 async fn one_switch_at_each_step_is_a_run_of_the_model() {
     for order in [[0, 3, 2, 1], [0, 3, 1, 2], [0, 1, 3, 2]] {
-        let length = run(order, &mut Switching { switches: Vec::new(), step: 0 }, "no switch").await;
+        let length = run(SETUP, order, &mut Switching { switches: Vec::new(), step: 0 }, "no switch").await;
         for at in 1..length {
             for moves in 1..3 {
                 let switches = vec![(at, moves)];
                 let context = format!("{order:?}, {switches:?}");
-                run(order, &mut Switching { switches, step: 0 }, &context).await;
+                run(SETUP, order, &mut Switching { switches, step: 0 }, &context).await;
             }
         }
     }
@@ -278,6 +280,28 @@ async fn schedules_at_random_are_runs_of_the_model_and_of_no_crash() {
     let runs = if environment::soaks() { 5_000 } else { 60 };
     for _ in 0..runs {
         let seed = seeds.next_u64();
-        run([0, 1, 2, 3], &mut AtRandom(Random::seeded(seed)), &format!("seed {seed}")).await;
+        run(SETUP, [0, 1, 2, 3], &mut AtRandom(Random::seeded(seed)), &format!("seed {seed}")).await;
     }
+}
+
+/// The comparison can fail: the code does not follow the protocol that locks.
+#[tokio::test]
+#[should_panic(expected = "the model was at")]
+async fn another_protocol_is_found_out() {
+    let other = Setup { rules: Rules::A3B, ..SETUP };
+    run(other, [0, 3, 2, 1], &mut Switching { switches: Vec::new(), step: 0 }, "another protocol").await;
+}
+
+/// The comparison can fail: the code announces what it publishes.
+#[tokio::test]
+#[should_panic(expected = "the model was at")]
+async fn a_step_that_the_model_has_not_is_found_out() {
+    let rules = Rules { on_tombstone: OnTombstone::Waits, intents: false, ..Rules::A2 };
+    run(
+        Setup { rules, ..SETUP },
+        [0, 3, 2, 1],
+        &mut Switching { switches: Vec::new(), step: 0 },
+        "no intents",
+    )
+    .await;
 }

@@ -11,7 +11,7 @@ use super::world::{A, B, C};
 
 /// Lets so many steps pass and refuses all that follow: the process ended there.
 #[derive(Debug)]
-pub struct StopAt {
+pub(super) struct StopAt {
     left: AtomicUsize,
     lists: AtomicUsize,
     passed: Mutex<Vec<Step>>,
@@ -19,12 +19,12 @@ pub struct StopAt {
 
 impl StopAt {
     /// Stops before the step with this number, counted from zero.
-    pub fn new(step: usize) -> Self {
+    pub(super) fn new(step: usize) -> Self {
         Self { left: AtomicUsize::new(step), lists: AtomicUsize::new(0), passed: Mutex::default() }
     }
 
     /// The steps that passed.
-    pub fn passed(&self) -> Vec<Step> {
+    pub(super) fn passed(&self) -> Vec<Step> {
         self.passed.lock().unwrap().clone()
     }
 }
@@ -48,7 +48,7 @@ impl Steps for StopAt {
 
 /// Whether a sweep is where no blob of these tests is: a step there is as good as none. The staged files are listed first, then a
 /// directory for each first octet of a digest.
-pub fn is_idle_sweep(step: Step, lists: usize) -> bool {
+pub(super) fn is_idle_sweep(step: Step, lists: usize) -> bool {
     let is_sweep = matches!(step, Step::SweepList | Step::SweepCheck | Step::SweepUnlink);
     let mut shards = [A, B, C].into_iter().map(|content| usize::from(Digest::of(content).shard()));
     is_sweep && lists != 1 && !shards.any(|shard| lists == 2 + shard)
@@ -56,16 +56,16 @@ pub fn is_idle_sweep(step: Step, lists: usize) -> bool {
 
 /// What a party tells the schedule.
 #[derive(Debug)]
-pub enum Word {
+pub(super) enum Word {
     /// It stands before a step, and goes on when it is answered.
     Before(usize, Step, oneshot::Sender<()>),
     /// It has ended.
-    Ended(usize),
+    Ended,
 }
 
 /// One party of a schedule: waits before each step until it is let.
 #[derive(Debug)]
-pub struct Party {
+pub(super) struct Party {
     pub number: usize,
     pub says: mpsc::UnboundedSender<Word>,
 }

@@ -17,15 +17,15 @@ use mainstay_testkit::{FaultFs, TestDatabase};
 use super::medium::Medium;
 
 /// Three blobs, by what they hold.
-pub const A: &[u8] = b"the octets of blob A";
-pub const B: &[u8] = b"the octets of blob B, which are others";
-pub const C: &[u8] = b"C";
+pub(super) const A: &[u8] = b"the octets of blob A";
+pub(super) const B: &[u8] = b"the octets of blob B, which are others";
+pub(super) const C: &[u8] = b"C";
 
 const MEDIA_TYPE: &str = "application/octet-stream";
 
 /// A blob's row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum RowState {
+pub(super) enum RowState {
     Present(i64),
     Deleting(i64),
     Damaged(i64),
@@ -33,7 +33,7 @@ pub enum RowState {
 
 /// What database and directory say.
 #[derive(Debug, Clone, Default)]
-pub struct Facts {
+pub(super) struct Facts {
     pub rows: BTreeMap<Digest, RowState>,
     /// Blobs that an image has.
     pub referenced: BTreeSet<Digest>,
@@ -47,9 +47,11 @@ pub struct Facts {
     pub intents: i64,
 }
 
-pub struct World {
+pub(super) struct World {
     pub repo: Repo,
     pub fs: FaultFs,
+    /// An operation that the disk answers well and does not do.
+    pub lies: Option<Operation>,
     created: Arc<Mutex<Created>>,
 }
 
@@ -62,21 +64,21 @@ struct Created {
 
 impl World {
     /// An empty store, opened once, in a database that may have had another one.
-    pub async fn new(database: &TestDatabase) -> Self {
+    pub(super) async fn new(database: &TestDatabase) -> Self {
         let repo = database.repo().await;
         let migrator = repo.migrator();
         migrator.migrate(&COMPONENT, Target::Latest).await.unwrap();
         repo.write(Statement::new("UPDATE images SET parent_id = NULL")).await.unwrap();
         migrator.down(&COMPONENT, 0).await.unwrap();
         migrator.migrate(&COMPONENT, Target::Latest).await.unwrap();
-        let world = Self { repo, fs: FaultFs::new(), created: Arc::default() };
+        let world = Self { repo, fs: FaultFs::new(), lies: None, created: Arc::default() };
         world.open().await;
         world.watch();
         world
     }
 
     /// Notes each new file: no staged file's name may ever be given twice.
-    pub fn watch(&self) {
+    pub(super) fn watch(&self) {
         let created = Arc::clone(&self.created);
         self.fs.fail_when(move |operation, path| {
             if operation == Operation::Create && path.starts_with("tmp/") {
@@ -89,7 +91,7 @@ impl World {
         });
     }
 
-    pub fn options(steps: Arc<dyn Steps>) -> ImagesOptions {
+    pub(super) fn options(steps: Arc<dyn Steps>) -> ImagesOptions {
         ImagesOptions {
             ttl: Duration::from_secs(3600),
             margin: Duration::ZERO,
@@ -101,30 +103,31 @@ impl World {
     }
 
     /// The store, whose every step is told.
-    pub async fn open_with(&self, steps: Arc<dyn Steps>) -> Result<Images> {
-        Images::open(self.repo.clone(), Arc::new(Medium(self.fs.clone())), Self::options(steps)).await
+    pub(super) async fn open_with(&self, steps: Arc<dyn Steps>) -> Result<Images> {
+        let medium = Medium { fs: self.fs.clone(), lies: self.lies };
+        Images::open(self.repo.clone(), Arc::new(medium), Self::options(steps)).await
     }
 
-    pub async fn open(&self) -> Images {
+    pub(super) async fn open(&self) -> Images {
         self.open_with(Arc::new(Unobserved)).await.expect("the store opens")
     }
 
     /// The power goes and comes back; the database is durable.
-    pub fn power_loss(&mut self, fate: &mut Fate) {
+    pub(super) fn power_loss(&mut self, fate: &mut Fate) {
         self.fs = self.fs.power_loss(fate);
     }
 
     /// Ends every holder's time at once.
-    pub async fn expire_holders(&self) {
+    pub(super) async fn expire_holders(&self) {
         self.execute("UPDATE images_holders SET expires_at = 0, live = 0").await;
         self.execute("UPDATE images_collector SET until = 0").await;
     }
 
-    pub async fn execute(&self, sql: &'static str) {
+    pub(super) async fn execute(&self, sql: &'static str) {
         self.repo.write(Statement::new(sql)).await.unwrap();
     }
 
-    pub async fn facts(&self) -> Facts {
+    pub(super) async fn facts(&self) -> Facts {
         let statements = [
             "SELECT digest, state, inc FROM images_blobs",
             "SELECT b.digest, u.image_id FROM images_blobs b JOIN \
@@ -175,7 +178,7 @@ impl World {
     }
 
     /// Every row that is present has its file, whole; every blob of an image has such a row.
-    pub async fn check_safe(&self, context: &str) -> Facts {
+    pub(super) async fn check_safe(&self, context: &str) -> Facts {
         let facts = self.facts().await;
         for (digest, state) in &facts.rows {
             if let RowState::Present(inc) = state {
@@ -200,7 +203,7 @@ impl World {
     }
 
     /// After the ordinary start and one collection nothing is left that nothing uses, and everything can be published.
-    pub async fn check_drains(&self, context: &str) {
+    pub(super) async fn check_drains(&self, context: &str) {
         self.expire_holders().await;
         let images = self.open().await;
         collect(&images).await.unwrap_or_else(|error| panic!("{context}: a collection fails: {error:?}"));
@@ -239,18 +242,18 @@ async fn read_back(images: &Images, content: &[u8]) {
 }
 
 /// A holder of its own, without a heartbeat.
-pub async fn join(images: &Images, name: &str) -> Result<Node> {
+pub(super) async fn join(images: &Images, name: &str) -> Result<Node> {
     images.join_with(name, Heartbeat::Host).await
 }
 
 /// Publishes a chain of blobs: whatever the store has is adopted.
-pub async fn publish(images: &Images, holder: &str, blobs: &[&[u8]]) -> Result<Image> {
+pub(super) async fn publish(images: &Images, holder: &str, blobs: &[&[u8]]) -> Result<Image> {
     let node = join(images, holder).await?;
     publish_by(&node, blobs).await
 }
 
 /// The same, by a holder that is there.
-pub async fn publish_by(node: &Node, blobs: &[&[u8]]) -> Result<Image> {
+pub(super) async fn publish_by(node: &Node, blobs: &[&[u8]]) -> Result<Image> {
     let ingest = node.ingest();
     let mut layers = Vec::new();
     for content in blobs {
@@ -267,7 +270,7 @@ pub async fn publish_by(node: &Node, blobs: &[&[u8]]) -> Result<Image> {
 }
 
 /// Publishes blobs whose digests nobody told before, and makes all rows with the image.
-pub async fn publish_streams(images: &Images, holder: &str, blobs: &[&[u8]]) -> Result<Image> {
+pub(super) async fn publish_streams(images: &Images, holder: &str, blobs: &[&[u8]]) -> Result<Image> {
     let node = join(images, holder).await?;
     let ingest = node.ingest();
     let mut layers = Vec::new();
@@ -280,12 +283,12 @@ pub async fn publish_streams(images: &Images, holder: &str, blobs: &[&[u8]]) -> 
 }
 
 /// Removes an image.
-pub async fn remove(images: &Images, image: &Image) -> Result<()> {
+pub(super) async fn remove(images: &Images, image: &Image) -> Result<()> {
     images.remove(&ImageRef::Id(image.id)).await.map(|_| ())
 }
 
 /// One full collection.
-pub async fn collect(images: &Images) -> Result<()> {
+pub(super) async fn collect(images: &Images) -> Result<()> {
     let options = CollectOptions { full: true, ..CollectOptions::default() };
     images.collect("collector", &options).await.map(|_| ())
 }
