@@ -408,3 +408,46 @@ async fn publish_whole(node: &Node, texts: &[&str]) -> Image {
         }
     }
 }
+
+/// Remembers which operations are housekeeping.
+#[derive(Clone, Default)]
+struct Priorities(Arc<std::sync::Mutex<std::collections::BTreeMap<String, mainstay_repo::Priority>>>);
+
+#[mainstay_repo::middleware::async_trait]
+impl mainstay_repo::middleware::Middleware for Priorities {
+    async fn process(
+        &self,
+        operation: mainstay_repo::Operation,
+        next: mainstay_repo::middleware::Next<'_>,
+    ) -> mainstay_repo::Result<mainstay_repo::Outcome> {
+        let name = operation.name().unwrap_or_default().to_owned();
+        self.0.lock().unwrap().insert(name, operation.priority());
+        next.run(operation).await
+    }
+}
+
+#[tokio::test]
+async fn a_collection_yields_to_others_and_its_statements_are_capped() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let seen = Priorities::default();
+        let repo = database.options().with(seen.clone()).connect().await.unwrap();
+        let files = Arc::new(DiskFiles::new(world.directory.path()));
+        let images = Images::open(repo, files, options()).await.unwrap();
+        let node = images.join_with("node", Heartbeat::Host).await.unwrap();
+        let world = World { images, ..world };
+        let image = world.publish(&node, &["base"]).await;
+        world.images.remove(&image.id.into()).await.unwrap();
+        seen.0.lock().unwrap().clear();
+        world.images.collect("c", &CollectOptions { full: true, ..CollectOptions::default() }).await.unwrap();
+        let seen = seen.0.lock().unwrap().clone();
+        assert!(seen.contains_key("images.collect_tombstone") && seen.contains_key("images.blob_page"));
+        for (name, priority) in seen {
+            // Full collections page through the images as any reader does.
+            let is_low =
+                matches!(priority, mainstay_repo::Priority::Low { cap } if cap <= Duration::from_secs(5));
+            assert!(is_low || name == "images.image_list", "{name}: {priority:?}");
+        }
+    })
+    .await;
+}
