@@ -12,7 +12,11 @@ use super::world::World;
 /// How what was loose ends.
 fn fates(is_long: bool, step: usize) -> Vec<(&'static str, Option<Fate>)> {
     let mut fates = vec![("the process ends", None), ("power goes, loose things are lost", Some(Fate::Lost))];
-    if is_long {
+    if !is_long && !environment::soaks() {
+        // To the database both are the same.
+        return vec![fates.remove(step % 2)];
+    }
+    if environment::soaks() {
         fates.push(("power goes, names are kept and octets lost", Some(Fate::NamesKept)));
         fates.push(("power goes, loose things are kept", Some(Fate::Kept)));
     }
@@ -54,7 +58,7 @@ async fn check(scenario: Scenario, database: TestDatabase, is_long: bool, lies: 
             break;
         }
     }
-    assert!(ends > 10, "{scenario:?} was ended {ends} times only");
+    assert!(ends > 8, "{scenario:?} was ended {ends} times only");
 }
 
 macro_rules! scenarios {
