@@ -37,14 +37,14 @@ async fn d02_a_crash_between_the_file_and_its_row_leaks_nothing() {
         let node = world.node().await;
         let ingest = node.ingest();
         bring(&ingest, &["never committed"]).await;
-        std::mem::forget(ingest);
         let mut writer = node.ingest().writer(crate::support::spec(BlobKind::Base)).await.unwrap();
         writer.write("never finished").await.unwrap();
-        std::mem::forget(writer);
         assert_eq!(world.files().len(), 2);
+        // The process is gone: it renews nothing and cleans nothing up.
         world.expire_all().await;
         assert_eq!(collect(&world).await.orphans_removed, 2);
         assert_eq!(world.files(), [""; 0]);
+        drop((ingest, writer));
     })
     .await;
 }

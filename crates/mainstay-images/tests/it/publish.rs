@@ -169,7 +169,7 @@ async fn names_move_only_as_expected() {
         assert_eq!(made.images[0].parent, Some(base.id));
         assert_eq!((made.refs[0].image, made.refs[0].version), (made.images[0].id, 2));
         assert_eq!(world.images.children(base.id).await.unwrap(), made.images);
-        assert_eq!(world.images.parents(made.images[0].id).await.unwrap(), [base.clone()]);
+        assert_eq!(world.images.parents(made.images[0].id).await.unwrap()[0].id, base.id);
 
         // The version was read before the move: nothing is made.
         let ingest = node.ingest();
