@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use mainstay_images::oci::progress::{Event, Progress};
 use mainstay_images::oci::{Container, ErrorKind, Import, Oci, Platform, Select};
-use mainstay_images::{ImageKind, ImageRef};
-use mainstay_testkit::{TestDatabase, for_each_database};
+use mainstay_images::{CollectOptions, Heartbeat, ImageKind, ImageRef};
+use mainstay_testkit::{Polled, TestDatabase, at_most_polls, eventually, for_each_database};
 
 use super::tools::{Sample, assert_same, blob, read_json, run, skopeo};
 use crate::support::World;
@@ -190,4 +190,63 @@ async fn what_is_there_is_not_copied_again() {
     let files = world.files().len();
     oci.import(&sample.layout, &Import::tagged("app")).await.unwrap();
     assert_eq!((count("finished"), count("present"), world.files().len()), (4, 5, files));
+}
+
+#[tokio::test]
+async fn imports_at_once_agree() {
+    let sample = Sample::new();
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let mut running = Vec::new();
+        for at in 0..3 {
+            let node = world.images.join_with(&format!("node-{at}"), Heartbeat::Host).await.unwrap();
+            let layout = sample.layout.clone();
+            running.push(tokio::spawn(async move {
+                let name = Import::all().named(&format!("all-{at}"));
+                Oci::new(node).import(&layout, &name).await.map(|images| images[0].digest)
+            }));
+        }
+        let mut digests = Vec::new();
+        for import in running {
+            digests.push(import.await.unwrap().unwrap());
+        }
+        assert!(digests.iter().all(|digest| *digest == digests[0]));
+        assert_eq!((world.count("images").await, world.count("images_intents").await), (5, 0));
+        world
+            .images
+            .collect("test", &CollectOptions { full: true, ..CollectOptions::default() })
+            .await
+            .unwrap();
+        let blobs = usize::try_from(world.count("images_blobs").await).unwrap();
+        assert_eq!(world.files().len(), blobs);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_import_that_is_dropped_leaves_nothing() {
+    let sample = Sample::new();
+    let world = World::new(&TestDatabase::sqlite()).await;
+    let import = Import::tagged("base");
+    let mut dropped = 0;
+    loop {
+        let node = world.images.join_with(&format!("node-{dropped}"), Heartbeat::Host).await.unwrap();
+        let oci = Oci::new(node.clone());
+        match at_most_polls(2 * dropped, oci.import(&sample.layout, &import)).await {
+            Polled::Ready(imported) => drop(imported.unwrap()),
+            Polled::Dropped => dropped += 1,
+        }
+        if world.count("images").await > 0 {
+            break;
+        }
+        // An intent that was on its way to the database ends with its node, and a file that a commit may have used with a
+        // collection.
+        node.leave().await.unwrap();
+        eventually("nothing is left", async || {
+            world.images.collect("test", &CollectOptions::default()).await.unwrap();
+            world.files().is_empty() && world.count("images_intents").await == 0
+        })
+        .await;
+    }
+    assert!(dropped > 3, "{dropped}");
 }
