@@ -1,5 +1,6 @@
 //! The code of the image store, held against its model.
 
+mod expiry;
 mod faults;
 mod medium;
 mod power;
