@@ -4,9 +4,10 @@
 //! `Capability` and never for the database's name; SQL that must differ stands side by side.
 //!
 //! This library holds what the tests share with the programs that they kill: the [`linked`] tables of `crash-writer`, the [`trips`] of
-//! `crash-worker`.
+//! `crash-worker`, the [`content`] of `crash-images`.
 
 #![deny(missing_docs)]
 
+pub mod content;
 pub mod linked;
 pub mod trips;

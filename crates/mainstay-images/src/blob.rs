@@ -68,14 +68,6 @@ pub enum BlobState {
 }
 
 impl BlobState {
-    pub(crate) const fn to_stored(self) -> i64 {
-        match self {
-            Self::Present => 0,
-            Self::Deleting => 1,
-            Self::Damaged => 2,
-        }
-    }
-
     pub(crate) fn from_stored(stored: i64) -> Result<Self> {
         match stored {
             0 => Ok(Self::Present),

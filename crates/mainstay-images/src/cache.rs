@@ -52,12 +52,13 @@ mod tests {
     fn it_holds_no_more_than_its_limit() {
         let chains = Chains::default();
         let chain = Arc::new(Chain::default());
-        for number in 0..3 * MAX_CHAINS as i64 {
+        let last = 3 * i64::try_from(MAX_CHAINS).unwrap() - 1;
+        for number in 0..=last {
             chains.put(ImageId(number), Arc::clone(&chain));
         }
         let held: usize = chains.0.iter().map(|shard| shard.lock().unwrap().len()).sum();
         assert_eq!(held, MAX_CHAINS);
-        let last = ImageId(3 * MAX_CHAINS as i64 - 1);
+        let last = ImageId(last);
         assert!(chains.get(last).is_some());
         chains.forget(last);
         assert!(chains.get(last).is_none());

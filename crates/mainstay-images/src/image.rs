@@ -13,7 +13,7 @@ use crate::ids::ImageId;
 /// The most layers of a chain; as many as the storage drivers of the field mount.
 pub const MAX_DEPTH: usize = 128;
 /// The most blobs that are attached to one image.
-pub const MAX_ATTACHMENTS: usize = 1_024;
+pub const MAX_ATTACHMENTS: usize = 4_096;
 /// The most octets of a reference's name.
 pub const MAX_NAME_BYTES: usize = 255;
 /// The most octets of a label, a media type, a role or a lease's key.

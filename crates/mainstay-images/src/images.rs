@@ -59,7 +59,7 @@ impl Images {
         let repo = repo.for_component("images");
         let mut batch = Guarded::new("images.open");
         let nonce = StoreId::generate(&SystemClock).to_string();
-        let row = batch.push(store::store::create(&nonce));
+        let row = batch.push(store::meta::create(&nonce));
         batch.push(store::collector::create());
         batch.push(store::scrub::create());
         let outcome = batch.run(&repo).await?;
@@ -71,7 +71,7 @@ impl Images {
             disk.prove().await?;
         } else {
             disk.prepare(nonce).await?;
-            repo.write(store::store::prepared()).await?;
+            repo.write(store::meta::prepared()).await?;
         }
         let slow = repo.clone().with_priority(Priority::Low { cap: CAP });
         let shared = Shared { repo, slow, disk, options, chains: Chains::default(), id };
@@ -260,7 +260,7 @@ impl Images {
 
 /// Rows as this crate's types.
 pub(crate) fn rows<T>(found: Vec<Row>, read: impl Fn(&Row) -> Result<T>) -> Result<Vec<T>> {
-    found.iter().map(read).collect()
+    found.into_iter().map(|row| read(&row)).collect()
 }
 
 pub(crate) fn no_image(image: &ImageRef) -> Error {

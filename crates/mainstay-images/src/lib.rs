@@ -1,5 +1,44 @@
 //! An image graph on `mainstay-repo`: blobs on a directory, images that are chains of them, leases that keep them, and a
 //! collector that never removes what is in use.
+//!
+//! * [`Images`] is a database and a directory that belong together; [`Images::join`] begins the life of a [`Node`].
+//! * [`Node::ingest`] brings blobs in and makes images of them in one transaction; [`Node::acquire`] and
+//!   [`Node::with_image`] lease an image, so that nothing of it goes.
+//! * [`Images::collect`] removes what nothing uses; [`Images::plan`] tells what it would remove, [`Images::explain`] why
+//!   something is kept, [`Images::usage`] who uses how much; [`Images::scrub`] reads everything again.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use mainstay_images::files::DiskFiles;
+//! use mainstay_images::{BlobKind, COMPONENT, CollectOptions, CommitSet, Images, ImagesOptions, NewImage, WriterSpec};
+//! use mainstay_repo::{Repo, Target};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = tempfile::tempdir()?;
+//! # let url = format!("sqlite://{}/app.db", directory.path().display());
+//! # let options = ImagesOptions { reserve_bytes: 0, ..ImagesOptions::default() };
+//! let repo = Repo::connect(&url).await?; // a file today, postgres://… tomorrow
+//! repo.migrator().migrate(&COMPONENT, Target::Latest).await?;
+//! let images = Images::open(repo, Arc::new(DiskFiles::new(directory.path())), options).await?;
+//!
+//! let node = images.join("node-1").await?; // one heartbeat keeps all that this node claims
+//! let ingest = node.ingest();
+//! let disk: &[u8] = b"the octets of a disk";
+//! let base = ingest.put(WriterSpec::new(BlobKind::Base, "application/vnd.example.disk"), disk).await?;
+//! let set = CommitSet { images: vec![NewImage::chain(vec![base.digest])], ..CommitSet::default() };
+//! let image = ingest.commit(set).await?.images.remove(0); // durable now, file and row
+//! images.tag(&image.id.into(), "debian:13").await?;
+//!
+//! let size = node.with_image("vm-7", image.id, async |lease| lease.is_live().then_some(disk.len())).await?;
+//! assert_eq!(size, Some(20));
+//! let report = images.collect("node-1", &CollectOptions::default()).await?;
+//! assert_eq!(report.blobs_removed, 0); // a name points at it
+//! node.leave().await?;
+//! # Ok(())
+//! # }
+//! ```
 
 #![deny(missing_docs)]
 

@@ -39,6 +39,10 @@ async fn open(db: &TestDatabase) -> Repo {
                 "CREATE TABLE members (team bigint NOT NULL REFERENCES teams (id), nick text NOT NULL, \
                  PRIMARY KEY (team, nick))",
             ),
+            (
+                "CREATE TABLE guests (team INTEGER NOT NULL REFERENCES teams (id) ON DELETE RESTRICT) STRICT",
+                "CREATE TABLE guests (team bigint NOT NULL REFERENCES teams (id) ON DELETE RESTRICT)",
+            ),
         ],
     )
     .await;
@@ -93,7 +97,13 @@ async fn constraints_are_told_apart(db: &TestDatabase) {
 
 async fn foreign_keys_in_both_directions(db: &TestDatabase) {
     let repo = open(db).await;
-    for sql in ["INSERT INTO members (team, nick) VALUES (9, 'bob')", "DELETE FROM teams WHERE id = 1"] {
+    repo.write(team(4, "green", "east")).await.unwrap();
+    repo.write(Statement::new("INSERT INTO guests (team) VALUES (4)")).await.unwrap();
+    for sql in [
+        "INSERT INTO members (team, nick) VALUES (9, 'bob')",
+        "DELETE FROM teams WHERE id = 1",
+        "DELETE FROM teams WHERE id = 4",
+    ] {
         let error = repo.write(Statement::new(sql)).await.unwrap_err();
         let is_foreign_key =
             matches!(error.kind(), ErrorKind::Constraint { constraint: ConstraintKind::ForeignKey, .. });

@@ -6,6 +6,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stderr,
+    clippy::print_stdout,
     clippy::large_futures,
     reason = "tests: a panic is how they fail"
 )]
@@ -25,6 +26,7 @@ mod errors;
 mod faults;
 mod groups;
 mod histories;
+mod images_crashes;
 mod isolation;
 mod json;
 mod middleware;

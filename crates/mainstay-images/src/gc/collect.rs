@@ -2,6 +2,7 @@
 //! election only saves work.
 
 use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 
 use mainstay_core::Timestamp;
 use mainstay_repo::{Capability, Json, Topology as _};
@@ -91,13 +92,21 @@ pub struct CollectRun {
 pub(super) struct Elected<'a> {
     name: &'a str,
     token: i64,
+    extended: Mutex<Instant>,
 }
 
 impl Elected<'_> {
     /// Stays the collector. That another took over, or that collecting was switched off, ends this collection.
     pub(super) async fn extend(&self, images: &Images) -> Result<()> {
+        let asked = Instant::now();
+        let last = *self.extended.lock().unwrap_or_else(PoisonError::into_inner);
+        // A commit for each page would cost more than the page.
+        if asked.duration_since(last) < images.options().ttl / 4 {
+            return Ok(());
+        }
         let statement = store::collector::extend(self.name, self.token, images.options().ttl);
         if images.shared.slow.write(statement).await?.rows_affected() == 1 {
+            *self.extended.lock().unwrap_or_else(PoisonError::into_inner) = asked;
             return Ok(());
         }
         Err(Error::new(ErrorKind::Conflict, "another took the collection over, or it was switched off")
@@ -111,7 +120,8 @@ impl Images {
     /// the same time.
     ///
     /// # Errors
-    /// [`ErrorKind::CollectingOff`] after a restore; [`ErrorKind::Conflict`] when another collects;
+    /// [`ErrorKind::CollectingOff`] after a restore; [`ErrorKind::Conflict`] when another collects, or was killed while it did:
+    /// its turn ends one time to live after its last sign;
     /// [`ErrorKind::Medium`] when the directory is not mounted or answers with errors; of the database.
     pub async fn collect(&self, collector: &str, options: &CollectOptions) -> Result<CollectReport> {
         crate::image::check_text("collector", collector)?;
@@ -131,7 +141,7 @@ impl Images {
         resigned?;
         self.take_reserve().await?;
         let mut batch = Guarded::new("images.collect_record");
-        for statement in store::collector::record(collector, started_at, Json::encode(&report)?) {
+        for statement in store::collector::record(collector, started_at, &Json::encode(&report)?) {
             batch.push(statement);
         }
         batch.run(&self.shared.slow).await?;
@@ -177,13 +187,17 @@ impl Images {
 
     async fn elect<'a>(&self, collector: &'a str) -> Result<(Elected<'a>, i64)> {
         self.watch_lineage().await?;
+        let asked = Instant::now();
         let elect = store::collector::elect(collector, self.options().ttl);
         let written = self.shared.slow.write(elect).await?;
         let state = self.shared.slow.read(store::collector::read()).await?;
         let state = state.first().ok_or_else(|| Error::internal("the collector's row is gone"))?;
         let now: i64 = state.get("now")?;
         if let Some(row) = written.rows().first() {
-            return Ok((Elected { name: collector, token: row.get("token")? }, now));
+            return Ok((
+                Elected { name: collector, token: row.get("token")?, extended: Mutex::new(asked) },
+                now,
+            ));
         }
         if state.get::<i64>("off_until")? > now {
             let until: Timestamp = state.get("off_until")?;
@@ -316,8 +330,8 @@ impl Images {
         let ids: Vec<i64> = gone.iter().map(|blob| blob.id).collect();
         let incs: Vec<i64> = gone.iter().map(|blob| blob.inc).collect();
         let mut batch = Guarded::new("images.collect_forget");
-        batch.push(store::store::lock());
-        batch.push(store::store::pay(&ids, &incs));
+        batch.push(store::meta::lock());
+        batch.push(store::meta::pay(&ids, &incs));
         let forgotten = batch.push(store::blobs::forget(&ids, &incs));
         let outcome = batch.run(&self.shared.slow).await?;
         for row in outcome.get(forgotten).map_or(&[][..], mainstay_repo::Written::rows) {

@@ -37,10 +37,10 @@ impl Images {
     pub(super) async fn plan_evictions(&self, make_room_bytes: u64) -> Result<Vec<Eviction>> {
         self.before(Step::EvictPlan).await?;
         let space = self.space().await?;
-        let row = self.repo().read(store::store::read()).await?;
+        let row = self.repo().read(store::meta::read()).await?;
         let row = row.first().ok_or_else(|| Error::internal("the store's row is gone"))?;
         let room = Room {
-            used_bytes: store::store::bytes(row)?,
+            used_bytes: store::meta::bytes(row)?,
             free_bytes: space.free_bytes,
             wanted_bytes: make_room_bytes,
         };
@@ -75,8 +75,8 @@ impl Images {
         if options.skip_sweep {
             return Ok(plan);
         }
-        for shard in 0..=u8::MAX {
-            let found = self.compare(shard).await?;
+        for first in super::files::shards() {
+            let found = self.compare(first).await?;
             plan.orphans.extend(found.merged.orphans.iter().map(|(digest, inc)| layout::blob(digest, *inc)));
             for row in &found.merged.missing {
                 if self.is_absent(row).await? {

@@ -157,6 +157,11 @@ mod tests {
     use proptest::prelude::*;
     use std::time::Duration;
 
+    /// Where an image stands: numbers begin at one.
+    fn place(image: ImageId) -> usize {
+        usize::try_from(image.0 - 1).unwrap()
+    }
+
     fn at(second: i64) -> Timestamp {
         Timestamp::from_unix_seconds(second).unwrap()
     }
@@ -164,17 +169,18 @@ mod tests {
     /// A forest of images: each may have an earlier one as its parent, whose blobs it shares.
     fn forest() -> impl Strategy<Value = (Vec<ImageFacts>, Uses)> {
         proptest::collection::vec((any::<u8>(), 0_i64..50, 0_u8..8, 1_u64..20), 1..14).prop_map(|seeds| {
+            let number = |n: usize| i64::try_from(n).unwrap();
             let mut images: Vec<ImageFacts> = Vec::new();
             let mut uses = Uses::default();
             for (n, (parent, used, claim, size)) in seeds.into_iter().enumerate() {
-                let id = ImageId(n as i64 + 1);
-                let parent = (parent % 3 != 0 && n > 0).then(|| ImageId(i64::from(parent) % n as i64 + 1));
+                let id = ImageId(number(n) + 1);
+                let parent = (parent % 3 != 0 && n > 0).then(|| ImageId(i64::from(parent) % number(n) + 1));
                 let mut edges = parent.map_or_else(Vec::new, |parent| uses.edges[&parent].clone());
                 edges.push(id.0);
                 uses.edges.insert(id, edges);
                 uses.sizes.insert(id.0, size);
                 if let Some(parent) = parent {
-                    images[parent.0 as usize - 1].children += 1;
+                    images[place(parent)].children += 1;
                 }
                 images.push(ImageFacts {
                     id,
@@ -210,7 +216,7 @@ mod tests {
             let plan = plan(&images, &uses, &policy, &room, at(50));
             let mut gone: Vec<ImageId> = Vec::new();
             for eviction in &plan {
-                let facts = &images[eviction.image.0 as usize - 1];
+                let facts = &images[place(eviction.image)];
                 prop_assert!(!facts.pinned && facts.refs == 0 && facts.leases == 0);
                 let children = images.iter().filter(|image| image.parent == Some(facts.id));
                 prop_assert!(children.clone().all(|child| gone.contains(&child.id)));

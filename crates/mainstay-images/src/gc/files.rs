@@ -19,7 +19,15 @@ use crate::store;
 /// Rows that are compared at once.
 const PAGE: u32 = 50_000;
 
-/// What one shard came to.
+/// Shards that are compared at once.
+const AT_ONCE: u8 = 16;
+
+/// The first shard of each comparison.
+pub(super) fn shards() -> impl Iterator<Item = u8> {
+    (0..=u8::MAX).step_by(usize::from(AT_ONCE))
+}
+
+/// What some shards came to.
 #[derive(Debug, Default)]
 pub(super) struct Shard {
     pub(super) merged: Merged,
@@ -28,19 +36,34 @@ pub(super) struct Shard {
 }
 
 impl Images {
-    /// Lists one shard's files, then reads its rows and all intents.
-    pub(super) async fn compare(&self, shard: u8) -> Result<Shard> {
+    /// Lists the files of neighbouring shards, then reads their rows and all intents.
+    pub(super) async fn compare(&self, first: u8) -> Result<Shard> {
+        let last = first.saturating_add(AT_ONCE - 1);
         self.before(Step::SweepList).await?;
-        let names = self.names(layout::shard(shard)).await?;
-        let listed = names.len();
-        let mut files: Vec<File> = names.iter().filter_map(|name| layout::parse_blob(name)).collect();
-        files.retain(|(digest, _)| digest.shard() == shard);
+        let (mut files, foreign) = self
+            .shared
+            .disk
+            .run(move |on_disk| {
+                let (mut files, mut foreign): (Vec<File>, u64) = (Vec::new(), 0);
+                for shard in first..=last {
+                    let directory = layout::shard(shard);
+                    let names = on_disk.list(&directory);
+                    for name in names.map_err(|error| Error::medium("cannot list", &directory, error))? {
+                        match layout::parse_blob(&name).filter(|(digest, _)| digest.shard() == shard) {
+                            Some(file) => files.push(file),
+                            None => foreign += 1,
+                        }
+                    }
+                }
+                Ok((files, foreign))
+            })
+            .await?;
         files.sort_unstable();
-        let mut found = Shard { foreign: (listed - files.len()) as u64, ..Shard::default() };
+        let mut found = Shard { foreign, ..Shard::default() };
         self.before(Step::SweepCheck).await?;
         let highest = files.iter().map(|(_, inc)| *inc).max().unwrap_or(0);
-        let end = vec![shard; 1].into_iter().chain([u8::MAX; 32]).collect::<Vec<u8>>();
-        let mut after = vec![shard];
+        let end: Vec<u8> = [last].into_iter().chain([u8::MAX; 32]).collect();
+        let mut after = vec![first];
         let mut rest = files.as_slice();
         loop {
             let page = self.page(&after, &end, highest).await?;
@@ -106,8 +129,8 @@ impl Images {
         let mut began = Instant::now();
         self.sweep_staging(report).await?;
         self.sweep_quarantine(report).await?;
-        for shard in 0..=u8::MAX {
-            let found = self.compare(shard).await?;
+        for first in shards() {
+            let found = self.compare(first).await?;
             report.foreign_files += found.foreign;
             // What is not there is only not there while the medium is.
             if !found.merged.orphans.is_empty() || !found.merged.missing.is_empty() {

@@ -41,8 +41,8 @@ impl Images {
                 batch.push(statement);
             }
         }
-        batch.push(store::store::lock());
-        batch.push(store::store::recount());
+        batch.push(store::meta::lock());
+        batch.push(store::meta::recount());
         let outcome = batch.run(self.repo()).await?;
         let row = outcome.get(paused).and_then(|written| written.rows().first());
         let until = row.ok_or_else(|| Error::internal("the collector's row is gone"))?.get("off_until")?;

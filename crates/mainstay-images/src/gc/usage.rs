@@ -123,12 +123,13 @@ mod tests {
             sizes in proptest::collection::vec(0_u64..1_000, 1..12),
             chosen in proptest::collection::vec(proptest::collection::btree_set(0_usize..12, 0..6), 0..8),
         ) {
-            let mut uses = Uses::default();
-            uses.sizes = sizes.iter().enumerate().map(|(n, size)| (n as i64, *size)).collect();
+            let number = |n: usize| i64::try_from(n).unwrap();
+            let known = sizes.iter().enumerate().map(|(n, size)| (number(n), *size)).collect();
+            let mut uses = Uses { sizes: known, ..Uses::default() };
             let mut images = Vec::new();
             for (n, blobs) in chosen.iter().enumerate() {
-                let id = ImageId(n as i64);
-                let edges = blobs.iter().filter(|blob| **blob < sizes.len()).map(|blob| *blob as i64).collect();
+                let id = ImageId(number(n));
+                let edges = blobs.iter().filter(|blob| **blob < sizes.len()).map(|blob| number(*blob)).collect();
                 uses.edges.insert(id, edges);
                 images.push(ImageFacts {
                     id, digest: Digest::of(b""), parent: None, label: None, pinned: false, size_bytes: 0,

@@ -91,9 +91,26 @@ impl HeldLease {
     }
 }
 
+/// Gives a lease back when the work with it is cancelled or panics: a lease that nobody ends would keep its image for as
+/// long as the holder lives.
+struct End(Option<HeldLease>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let Some(held) = self.0.take() else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(async move {
+            if let Err(error) = held.release().await {
+                tracing::warn!(%error, "a lease was not given back; it ends with its holder");
+            }
+        });
+    }
+}
+
 impl Node {
     /// Runs `work` while an image is leased under a key: acquires it, lets the heartbeat renew it, gives it back. `work` is
-    /// handed the lease, learns by [`HeldLease::lost`] or [`HeldLease::is_live`] that it must stop, and ends by itself.
+    /// handed the lease, learns by [`HeldLease::lost`] or [`HeldLease::is_live`] that it must stop, and ends by itself. The lease is given back
+    /// also when this is cancelled or `work` panics.
     ///
     /// # Errors
     /// As [`Node::acquire`], and [`ErrorKind::Stale`] when the lease was lost before `work` ended: what it did then had no
@@ -108,8 +125,10 @@ impl Node {
         F: Future<Output = T>,
     {
         let held = self.acquire(key, image).await?;
+        let mut end = End(Some(held.clone()));
         let done = work(held.clone()).await;
         let was_live = held.is_live();
+        end.0 = None;
         let released = held.release().await;
         if was_live { released.map(|()| done) } else { Err(self.stale()) }
     }

@@ -11,7 +11,7 @@ pub const MAX_INDEX_ENTRIES: usize = 1_024;
 /// Indexes inside indexes: the outermost one counts.
 pub const MAX_INDEX_DEPTH: usize = 4;
 /// What all images of one copy name, each counted for each image that names it.
-pub const MAX_REFERENCES: usize = 262_144;
+pub const MAX_REFERENCES: usize = 65_536;
 /// Layers of one image: what overlay mounts of the field take.
 pub const MAX_LAYERS: usize = 127;
 /// Entries of a layout's archive.

@@ -1,6 +1,6 @@
 //! OCI images in and out: layouts as directories and archives, registries, and flattened disk images.
 //!
-//! One walk ([`graph`]) finds what belongs to an image, one copy carries it from a source to a target; import, export, pull and
+//! One walk finds what belongs to an image, one copy carries it from a source to a target; import, export, pull and
 //! push differ in the two ends alone. Everything is kept octet for octet, also what this crate does not understand. Whatever comes
 //! from outside is refused by an exact [`refusal::Refusal`] before anything refers to it, within the [`limits`].
 //!

@@ -1,5 +1,6 @@
 //! References to images in registries: `host[:port]/repository[:tag][@digest]`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -9,6 +10,10 @@ use super::refusal::shown;
 
 /// The tag that is meant when there is neither tag nor digest.
 const DEFAULT_TAG: &str = "latest";
+/// The one name that is not that of the host which serves it.
+const DOCKER_HUB: &str = "docker.io";
+/// The host that serves it.
+const DOCKER_HUB_HOST: &str = "registry-1.docker.io";
 /// A tag's longest form, by the distribution specification.
 const MAX_TAG: usize = 128;
 /// The longest host and repository together, as registries accept them.
@@ -29,6 +34,21 @@ pub struct Reference {
 }
 
 impl Reference {
+    /// The host that serves it. One name of the field is not that of its host.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        if self.registry == DOCKER_HUB { DOCKER_HUB_HOST } else { &self.registry }
+    }
+
+    /// The repository's path at its host, where that name of the field leaves a part of it out.
+    #[must_use]
+    pub fn path(&self) -> Cow<'_, str> {
+        if self.registry == DOCKER_HUB && !self.repository.contains('/') {
+            return Cow::Owned(format!("library/{}", self.repository));
+        }
+        Cow::Borrowed(&self.repository)
+    }
+
     /// What a registry is asked for: the digest, else the tag.
     #[must_use]
     pub fn target(&self) -> String {
@@ -152,6 +172,18 @@ mod tests {
         check(&format!("r.example/a:{}", "t".repeat(MAX_TAG)), &"t".repeat(MAX_TAG));
         let text = format!("r.example:5000/a/b:1@{DIGEST}");
         assert_eq!(text.parse::<Reference>().unwrap().to_string(), text);
+    }
+
+    #[test]
+    fn the_host_is_the_one_that_serves() {
+        for (text, host, path) in [
+            ("docker.io/alpine", "registry-1.docker.io", "library/alpine"),
+            ("docker.io/team/app", "registry-1.docker.io", "team/app"),
+            ("r.example/app", "r.example", "app"),
+        ] {
+            let reference: Reference = text.parse().unwrap();
+            assert_eq!((reference.host(), &*reference.path()), (host, path), "{text}");
+        }
     }
 
     #[test]

@@ -19,6 +19,9 @@ use crate::store;
 use crate::store::blobs::Landing;
 use crate::store::guarded::Guarded;
 
+/// Blobs whose rows one transaction makes; more are made in several, before the commit.
+const AT_ONCE: usize = 500;
+
 /// An image that is to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewImage {
@@ -137,21 +140,31 @@ impl Ingest {
     /// # Errors
     /// [`ErrorKind::Stale`] when the holder lost its claims; of the database.
     pub async fn land(&self) -> Result<()> {
-        let session = &self.shared;
-        let waiting = session.unlanded();
-        if waiting.is_empty() {
-            return Ok(());
+        loop {
+            let mut waiting = self.shared.unlanded();
+            let rest = waiting.keys().nth(AT_ONCE).copied();
+            if let Some(rest) = rest {
+                waiting.split_off(&rest);
+            }
+            if waiting.is_empty() {
+                return Ok(());
+            }
+            self.land_some(&waiting).await?;
         }
+    }
+
+    async fn land_some(&self, waiting: &BTreeMap<Digest, Claim>) -> Result<()> {
+        let session = &self.shared;
         session.before(Step::PublishLand).await?;
         let mut batch = Guarded::new("images.publish_land");
         let mut places = Places::default();
-        for (digest, claim) in &waiting {
+        for (digest, claim) in waiting {
             let stale = session.node.stale();
             batch.require(Expect::ONE, store::intents::land(claim.inc, session.holder()), move || stale);
             session.push_landing(&mut batch, &mut places, digest, claim);
         }
         let outcome = session.decide(batch).await?;
-        let unused = session.settle(&outcome, &places, &waiting)?;
+        let unused = session.settle(&outcome, &places, waiting)?;
         session.discard(unused).await
     }
 
@@ -167,6 +180,9 @@ impl Ingest {
         let session = &self.shared;
         let known = session.known(&set).await?;
         let ready = session.ready(&set, &known).await?;
+        if session.unlanded().len() > AT_ONCE {
+            self.land().await?;
+        }
         session.before(Step::PublishCommit).await?;
         let waiting = session.unlanded();
         let mut batch = Guarded::new("images.publish_commit");
@@ -233,7 +249,7 @@ impl Session {
             replaces: claim.replaces,
         };
         let place = batch.push(store::blobs::land(landing));
-        batch.push(store::store::grow(claim.size, place.column("first_inc"), claim.inc));
+        batch.push(store::meta::grow(claim.size, place.column("first_inc"), claim.inc));
         batch.push(store::queue::put(place.column("id"), self.images().options().grace));
         places.landed.push((*digest, place));
     }

@@ -143,9 +143,9 @@ impl Session {
     fn guard_quota(&self, batch: &mut Guarded, digest: Option<&Digest>, size: u64) {
         let Some(quota) = self.images().options().policy.max_bytes else { return };
         // Two that ask at once must not both get the last room.
-        batch.push(store::store::lock());
+        batch.push(store::meta::lock());
         let octets = digest.map(|digest| digest.as_bytes().as_slice());
-        batch.require(Expect::ONE, store::store::fits(octets, size, quota), move || {
+        batch.require(Expect::ONE, store::meta::fits(octets, size, quota), move || {
             Error::new(ErrorKind::NoSpace, format!("{size} octets more do not fit into the quota of {quota}"))
                 .with_help(
                     "run a collection, which lets go of images that nothing claims, or raise the quota",

@@ -75,7 +75,7 @@ pub(crate) fn set_lineage(lineage: i64) -> Statement {
 }
 
 /// Remembers a collection.
-pub(crate) fn record(holder: &str, started_at: i64, report: Json) -> Vec<Statement> {
+pub(crate) fn record(holder: &str, started_at: i64, report: &Json) -> Vec<Statement> {
     let text = report.as_str().to_owned();
     vec![
         Statement::new(RECORD).bind(holder).bind(started_at).bind(text).named("images.collector_record"),

@@ -9,10 +9,11 @@ use crate::error::Result;
 use crate::ids::ImageId;
 use crate::image::{Attachment, Chain, Image, ImageKind};
 
-/// Makes an image or returns the one that is there; no row if that has other layers.
+/// Makes an image or returns the one that is there; no row if that has other layers. A parent that goes at the same moment is
+/// none.
 const INSERT: Sql = sql![
     "INSERT INTO images (digest, chain_id, parent_id, kind, media_type, depth, chain, size, label, pinned, created_at, \
-     last_used_at) VALUES ($1, $2, (SELECT p.id FROM images p WHERE p.digest = $3), $4, $5, $6, $7, $8, $9, 0, " now ", " now ") \
+     last_used_at) VALUES ($1, $2, (SELECT p.id FROM images p WHERE p.digest = $3" for_share "), $4, $5, $6, $7, $8, $9, 0, " now ", " now ") \
      ON CONFLICT (digest) DO UPDATE SET last_used_at = excluded.last_used_at \
      WHERE images.chain = excluded.chain AND images.kind = excluded.kind \
      RETURNING id, digest, chain_id, parent_id, kind, media_type, chain, size, label, pinned, created_at, last_used_at"

@@ -7,13 +7,13 @@ pub(crate) mod holders;
 pub(crate) mod images;
 pub(crate) mod intents;
 pub(crate) mod leases;
+pub(crate) mod meta;
 mod migrations;
 pub(crate) mod numbers;
 pub(crate) mod queue;
 pub(crate) mod refs;
 pub(crate) mod scrub;
 pub(crate) mod sql;
-pub(crate) mod store;
 pub(crate) mod uses;
 
 pub use self::migrations::COMPONENT;

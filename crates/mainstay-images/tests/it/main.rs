@@ -10,5 +10,11 @@
 )]
 #![allow(unreachable_pub, missing_docs, missing_debug_implementations, reason = "tests")]
 
+mod defects;
+mod gc;
+mod lease;
+mod limits;
+mod oci;
+mod plans;
 mod publish;
 mod support;

@@ -124,6 +124,25 @@ async fn two_that_publish_the_same_at_once_share_one_file() {
     .await;
 }
 
+/// An ingest, a lease and a collection can be used from a task on any thread; that this compiles is the test.
+#[tokio::test]
+async fn what_is_awaited_can_be_sent() {
+    let world = World::new(&mainstay_testkit::TestDatabase::sqlite()).await;
+    let node = world.node().await;
+    let task = async move {
+        let ingest = node.ingest();
+        let staged = ingest.put(spec(BlobKind::Base), Cursor::new(b"base".to_vec())).await?;
+        ingest.land().await?;
+        let set = CommitSet { images: vec![NewImage::chain(vec![staged.digest])], ..CommitSet::default() };
+        let image = ingest.commit(set).await?.images.remove(0);
+        node.with_image("vm", image.id, async |held| held.confirm().await).await??;
+        node.images().collect("c", &CollectOptions::default()).await?;
+        node.images().scrub(&ScrubOptions::default()).await?;
+        node.leave().await
+    };
+    tokio::spawn(task).await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn names_move_only_as_expected() {
     for_each_database(async |database| {
@@ -150,7 +169,7 @@ async fn names_move_only_as_expected() {
         assert_eq!(made.images[0].parent, Some(base.id));
         assert_eq!((made.refs[0].image, made.refs[0].version), (made.images[0].id, 2));
         assert_eq!(world.images.children(base.id).await.unwrap(), made.images);
-        assert_eq!(world.images.parents(made.images[0].id).await.unwrap(), [base.clone()]);
+        assert_eq!(world.images.parents(made.images[0].id).await.unwrap()[0].id, base.id);
 
         // The version was read before the move: nothing is made.
         let ingest = node.ingest();

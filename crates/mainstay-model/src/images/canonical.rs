@@ -1,8 +1,10 @@
 //! Names that mean nothing: which of several like processes it is, which number an incarnation has.
 
+use super::database::is_alive;
 use super::rules::Names;
 use super::state::{
-    COLLECTORS, Collector, DIGESTS, File, HOLDERS, Hold, INCARNATIONS, PUBLISHERS, Publisher, Row, State,
+    COLLECTORS, Collector, DIGESTS, File, HOLDERS, Hold, Holder, INCARNATIONS, PUBLISHERS, Publisher, Row,
+    State,
 };
 use super::{Party, Setup};
 
@@ -39,16 +41,22 @@ impl Setup {
     pub(super) fn canonical_state(&self, state: &State) -> (State, Renaming) {
         let mut renaming = Renaming::identity();
         let mut after = *state;
+        for (digest, lost) in (0_u8..).zip(&mut after.lost) {
+            *lost = lost.filter(|incarnation| is_alive(state, digest, *incarnation));
+        }
         self.sort_publishers(state, &mut renaming);
         renaming.collectors[..usize::from(self.collectors)]
             .sort_by_key(|place| collector_key(state, state.collectors[usize::from(*place)]));
-        renaming.holders[..usize::from(self.holders)].sort_by_key(|place| state.holders[usize::from(*place)]);
+        renaming.holders[..usize::from(self.holders)]
+            .sort_by_key(|place| holder_key(state, &state.holders[usize::from(*place)]));
         after.publishers = renaming.publishers.map(|place| state.publishers[usize::from(place)]);
         after.collectors = renaming.collectors.map(|place| state.collectors[usize::from(place)]);
         after.holders = renaming.holders.map(|place| state.holders[usize::from(place)]);
         after.locks = state.locks.map(|lock| lock.map(|owner| renaming.moved(owner)));
         if self.rules.names == Names::Incarnation {
-            for digest in 0..DIGESTS {
+            let blobs = self.images.iter().flat_map(|blobs| *blobs);
+            let used = blobs.max().map_or(0, |last| usize::from(*last) + 1);
+            for digest in 0..used {
                 renaming.incarnations[digest] = rename_incarnations(&mut after, digest);
             }
         }
@@ -88,8 +96,14 @@ fn publisher_key(state: &State, publisher: &Publisher) -> impl Ord + use<> {
         let hold = publisher.holds[digest];
         (matches!(hold, Hold::Owns(_)), trait_of(state, digest, hold.incarnation()))
     });
-    let spare = [0, 1].map(|digest| trait_of(state, digest, publisher.spare[digest]));
+    let others = [publisher.spare, publisher.replaces];
+    let spare = others.map(|other| [0, 1].map(|digest| trait_of(state, digest, other[digest])));
     (publisher.stage, publisher.at, publisher.intents, held, spare)
+}
+
+fn holder_key(state: &State, holder: &Holder) -> impl Ord + use<> {
+    let paths = [0, 1].map(|digest| trait_of(state, digest, holder.paths[digest]));
+    (holder.uses, holder.lease, paths)
 }
 
 fn collector_key(state: &State, collector: Collector) -> impl Ord + use<> {
@@ -101,7 +115,8 @@ fn collector_key(state: &State, collector: Collector) -> impl Ord + use<> {
         Collector::Seen(..) => 4,
         Collector::Doomed(..) => 5,
         Collector::Known(..) => 6,
-        Collector::Victim(image) => 7 + image,
+        Collector::Missing(..) => 7,
+        Collector::Victim(image) => 8 + image,
     };
     let file = collector.file();
     let about = file.and_then(|(digest, n)| trait_of(state, usize::from(digest), Some(n)));
@@ -115,9 +130,13 @@ fn rename_incarnations(state: &mut State, digest: usize) -> [u8; INCARNATIONS] {
     for publisher in &state.publishers {
         order.meet(publisher.holds[digest].incarnation());
         order.meet(publisher.spare[digest]);
+        order.meet(publisher.replaces[digest]);
     }
     for collector in state.collectors {
         order.meet(collector.file().filter(|(of, _)| usize::from(*of) == digest).map(|(_, n)| n));
+    }
+    for holder in &state.holders {
+        order.meet(holder.paths[digest]);
     }
     let mut rest: [u8; INCARNATIONS] = [0, 1, 2, 3, 4, 5];
     rest.sort_by_key(|incarnation| std::cmp::Reverse(state.files[digest][usize::from(*incarnation)]));
@@ -156,6 +175,7 @@ fn apply(state: &mut State, digest: usize, order: &Order) {
         Row::Absent => Row::Absent,
         Row::Present(incarnation) => Row::Present(order.number(incarnation)),
         Row::Deleting(incarnation) => Row::Deleting(order.number(incarnation)),
+        Row::Damaged(incarnation) => Row::Damaged(order.number(incarnation)),
     };
     let files = state.files[digest];
     state.files[digest] = order.before.map(|before| files[usize::from(before)]);
@@ -166,9 +186,14 @@ fn apply(state: &mut State, digest: usize, order: &Order) {
             Hold::Adopts(incarnation) => Hold::Adopts(order.number(incarnation)),
             Hold::Owns(incarnation) => Hold::Owns(order.number(incarnation)),
         };
-        let spare = &mut publisher.spare[digest];
-        *spare = spare.map(|incarnation| order.number(incarnation));
+        for other in [&mut publisher.spare[digest], &mut publisher.replaces[digest]] {
+            *other = other.map(|incarnation| order.number(incarnation));
+        }
     }
+    for holder in &mut state.holders {
+        holder.paths[digest] = holder.paths[digest].map(|incarnation| order.number(incarnation));
+    }
+    state.lost[digest] = state.lost[digest].map(|incarnation| order.number(incarnation));
     for collector in &mut state.collectors {
         *collector = renamed(*collector, digest, order);
     }
@@ -182,6 +207,7 @@ fn renamed(collector: Collector, digest: usize, order: &Order) -> Collector {
         Collector::Forget(of, n) if is_about_it(of) => Collector::Forget(of, order.number(n)),
         Collector::Seen(of, n) if is_about_it(of) => Collector::Seen(of, order.number(n)),
         Collector::Doomed(of, n) if is_about_it(of) => Collector::Doomed(of, order.number(n)),
+        Collector::Missing(of, n) if is_about_it(of) => Collector::Missing(of, order.number(n)),
         Collector::Known(of, set) if is_about_it(of) => {
             let members = (0_u8..).take(INCARNATIONS).filter(|n| set >> n & 1 == 1);
             Collector::Known(of, members.fold(0, |set, n| set | 1 << order.number(n)))

@@ -40,6 +40,7 @@ impl Setup {
             }
             Collector::Known(digest, known) => scene.compare(digest, known, into),
             Collector::Victim(image) => into.push(scene.evict(image)),
+            Collector::Missing(digest, incarnation) => into.push(scene.mark(digest, incarnation)),
         }
     }
 }
@@ -71,13 +72,15 @@ impl Scene<'_> {
     }
 
     fn begin_collection(&self, digest: u8, into: &mut Steps) {
-        match self.state.rows[usize::from(digest)] {
+        let row = self.state.rows[usize::from(digest)];
+        self.begin_scrub(digest, row, into);
+        match row {
             Row::Absent => {}
             Row::Deleting(incarnation) => {
                 let action = self.action(Step::CollectResume, "").file(digest, incarnation);
                 into.push((action, self.put(Collector::Unlink(digest, incarnation))));
             }
-            Row::Present(incarnation) => {
+            Row::Present(incarnation) | Row::Damaged(incarnation) => {
                 if !self.setup.is_unused(self.state, digest) {
                     return;
                 }
@@ -93,11 +96,37 @@ impl Scene<'_> {
         }
     }
 
+    /// Does a row's file exist?
+    fn begin_scrub(&self, digest: u8, row: Row, into: &mut Steps) {
+        let Row::Present(incarnation) = row else { return };
+        let file = self.state.files[usize::from(digest)][usize::from(incarnation)];
+        if self.setup.loses_files && !file.is_there {
+            let action = self.action(Step::ScrubLook, "the row's file is missing").file(digest, incarnation);
+            into.push((action, self.put(Collector::Missing(digest, incarnation))));
+        }
+    }
+
+    /// The row is damaged, if it still names the file that is missing.
+    fn mark(&self, digest: u8, incarnation: u8) -> (Action, State) {
+        let mut after = self.put(Collector::Idle);
+        let row = &mut after.rows[usize::from(digest)];
+        if *row == Row::Present(incarnation) {
+            *row = Row::Damaged(incarnation);
+        }
+        (self.action(Step::ScrubMark, "").file(digest, incarnation), after)
+    }
+
     fn begin_sweep(&self, digest: u8, into: &mut Steps) {
         match self.setup.rules.sweep {
             Sweep::Off => {}
             Sweep::FilesThenRows | Sweep::WithoutIntents => {
                 for incarnation in self.files(digest) {
+                    if self.setup.is_reduced {
+                        // Whether it was seen before it was asked for, or at that moment, comes to the same.
+                        let judged = self.judge(digest, incarnation);
+                        into.extend(judged.filter(|(_, after)| after != self.state));
+                        continue;
+                    }
                     let action = self.action(Step::SweepList, "").file(digest, incarnation);
                     into.push((action, self.put(Collector::Seen(digest, incarnation))));
                 }
@@ -139,7 +168,7 @@ impl Scene<'_> {
         let is_deleted = match row {
             Row::Deleting(named) => *named == incarnation,
             Row::Present(named) => *named == incarnation && !self.setup.rules.tombstones,
-            Row::Absent => false,
+            Row::Absent | Row::Damaged(_) => false,
         };
         if is_deleted {
             *row = Row::Absent;

@@ -75,7 +75,9 @@ pub(super) fn is_alive(state: &State, digest: u8, incarnation: u8) -> bool {
         || state.publishers.iter().any(|publisher| {
             publisher.holds[index].incarnation() == Some(incarnation)
                 || publisher.spare[index] == Some(incarnation)
+                || publisher.replaces[index] == Some(incarnation)
         })
+        || state.holders.iter().any(|holder| holder.paths[index] == Some(incarnation))
         || state.collectors.iter().any(|collector| match collector {
             super::state::Collector::Known(known, set) => *known == digest && set >> incarnation & 1 == 1,
             other => other.file() == Some((digest, incarnation)),

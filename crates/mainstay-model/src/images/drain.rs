@@ -47,7 +47,7 @@ impl Setup {
             }
             for incarnation in (0_u8..).take(INCARNATIONS) {
                 for step in [Step::SweepList, Step::SweepCheck, Step::SweepUnlink] {
-                    if !self.take(&mut state, step, digest, Some(incarnation)) {
+                    if !self.take(&mut state, step, digest, Some(incarnation)) && step != Step::SweepList {
                         break;
                     }
                 }
@@ -77,7 +77,7 @@ impl Setup {
         let kept = match state.rows[index] {
             Row::Absent => None,
             Row::Deleting(_) => return true,
-            Row::Present(incarnation) => Some(usize::from(incarnation)),
+            Row::Present(incarnation) | Row::Damaged(incarnation) => Some(usize::from(incarnation)),
         };
         let has_orphan = (0..INCARNATIONS).any(|n| state.files[index][n].is_there && Some(n) != kept);
         has_orphan || kept.is_some() && self.is_unused(state, digest)
@@ -95,7 +95,8 @@ impl Setup {
             });
             let Some((action, after)) = next else { return false };
             if action.step == Step::PublishCommit {
-                return after.images[usize::from(self.publishers[0])];
+                let image = self.publishers[0];
+                return after.images[usize::from(image)] && self.is_intact(after, image);
             }
             state = *after;
         }

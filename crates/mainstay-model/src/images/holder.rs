@@ -1,6 +1,6 @@
 //! Lease holders.
 
-use super::state::{Holder, State};
+use super::state::{DIGESTS, Holder, State};
 use super::{Action, Party, Setup, Step, Steps};
 
 impl Setup {
@@ -16,17 +16,19 @@ impl Setup {
                 continue;
             }
             if holder == Holder::default() {
-                push(Step::LeaseAcquire, image, Holder { uses: Some(image), lease: Some(image) });
+                let paths = self.paths(state, image);
+                push(Step::LeaseAcquire, image, Holder { uses: Some(image), lease: Some(image), paths });
             }
             if let (Some(used), Some(leased)) = (holder.uses, holder.lease)
                 && used != image
             {
                 let lease = if self.rules.claims_what_it_uses { image } else { leased };
-                push(Step::LeaseSwap, image, Holder { uses: Some(image), lease: Some(lease) });
+                let paths = self.paths(state, image);
+                push(Step::LeaseSwap, image, Holder { uses: Some(image), lease: Some(lease), paths });
             }
         }
         if let Some(image) = holder.uses {
-            push(Step::LeaseStop, image, Holder { uses: None, ..holder });
+            push(Step::LeaseStop, image, Holder { lease: holder.lease, ..Holder::default() });
         }
         if let Some(image) = holder.lease {
             if holder.uses.is_none() {
@@ -35,5 +37,15 @@ impl Setup {
                 push(Step::LeaseTakeOver, image, Holder { lease: None, ..holder });
             }
         }
+    }
+
+    /// The files of an image, by its rows.
+    fn paths(&self, state: &State, image: u8) -> [Option<u8>; DIGESTS] {
+        let mut paths = [None; DIGESTS];
+        for digest in self.images[usize::from(image)] {
+            let index = usize::from(*digest);
+            paths[index] = state.rows[index].incarnation();
+        }
+        paths
     }
 }

@@ -19,6 +19,16 @@ impl Setup {
             return Some(format!("image {} needs {damage}", image + 1));
         }
         for (number, holder) in state.holders.iter().enumerate() {
+            let vanished = (0..holder.paths.len()).find(|index| {
+                holder.paths[*index].is_some_and(|path| file_damage(state, *index, path).is_some())
+            });
+            if let Some(index) = vanished {
+                return Some(format!(
+                    "holder {} has opened a file of blob {} that is gone",
+                    number + 1,
+                    LETTERS[index]
+                ));
+            }
             if let Some(image) = holder.uses
                 && let Some(damage) = self.damage(state, usize::from(image))
             {
@@ -28,27 +38,37 @@ impl Setup {
         if self.is_strict { self.strict_violation(state) } else { None }
     }
 
-    /// What an image lacks.
+    /// What an image lacks, for what the medium has not lost by itself.
     fn damage(&self, state: &State, image: usize) -> Option<String> {
         let lacking = self.images[image].iter().find_map(|digest| {
             let index = usize::from(*digest);
-            let Row::Present(incarnation) = state.rows[index] else {
-                return Some((index, "has no row that is present"));
-            };
-            let file = state.files[index][usize::from(incarnation)];
-            match (file.is_there, file.is_damaged) {
-                (false, _) => Some((index, "has a row that is present and no file")),
-                (true, true) => Some((index, "has a row that is present and a damaged file")),
-                (true, false) => None,
+            match state.rows[index] {
+                Row::Present(incarnation) => {
+                    let what = file_damage(state, index, incarnation)?;
+                    Some((index, what))
+                }
+                Row::Damaged(incarnation) if state.lost[index] == Some(incarnation) => None,
+                Row::Absent | Row::Deleting(_) | Row::Damaged(_) => {
+                    Some((index, "has no row that is present"))
+                }
             }
         });
         lacking.map(|(index, what)| format!("blob {}, which {what}", LETTERS[index]))
     }
 
+    /// Whether every blob of an image has its row and its file, whatever the medium has lost.
+    pub(super) fn is_intact(&self, state: &State, image: u8) -> bool {
+        let mut blobs = self.images[usize::from(image)].iter();
+        blobs.all(|digest| {
+            let index = usize::from(*digest);
+            matches!(state.rows[index], Row::Present(n) if state.files[index][usize::from(n)].is_good())
+        })
+    }
+
     fn strict_violation(&self, state: &State) -> Option<String> {
         for (index, row) in state.rows.iter().enumerate() {
             if let Row::Present(incarnation) = row
-                && !state.files[index][usize::from(*incarnation)].is_good()
+                && file_damage(state, index, *incarnation).is_some()
             {
                 return Some(format!("blob {} has a row that is present and no good file", LETTERS[index]));
             }
@@ -73,9 +93,11 @@ impl Setup {
             let file = |incarnation: u8| state.files[*index][usize::from(incarnation)];
             match publisher.holds[*index] {
                 Hold::None => false,
-                Hold::Adopts(incarnation) => {
-                    state.rows[*index] != Row::Present(incarnation) || !file(incarnation).is_good()
-                }
+                Hold::Adopts(_) => match state.rows[*index] {
+                    Row::Present(named) => file_damage(state, *index, named).is_some(),
+                    Row::Damaged(named) => state.lost[*index] != Some(named),
+                    Row::Absent | Row::Deleting(_) => true,
+                },
                 Hold::Owns(incarnation) => {
                     let position = job.iter().position(|digest| usize::from(*digest) == *index);
                     let is_past = position.is_some_and(|position| position < usize::from(publisher.at));
@@ -86,4 +108,17 @@ impl Setup {
             }
         })
     }
+}
+
+/// What is wrong with a file that should be there, unless the medium has lost it by itself.
+fn file_damage(state: &State, index: usize, incarnation: u8) -> Option<&'static str> {
+    let file = state.files[index][usize::from(incarnation)];
+    if file.is_good() || state.lost[index] == Some(incarnation) {
+        return None;
+    }
+    Some(if file.is_there {
+        "has a row that is present and a damaged file"
+    } else {
+        "has a row that is present and no file"
+    })
 }

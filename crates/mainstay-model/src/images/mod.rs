@@ -47,8 +47,13 @@ pub struct Setup {
     pub crashes: bool,
     /// Whether the machine may lose power.
     pub power_loss: bool,
+    /// Whether the medium may lose files by itself; of each blob at most one that is not repaired.
+    pub loses_files: bool,
     /// Whether collectors evict.
     pub evicts: bool,
+    /// Whether steps are left out that nobody else can see: writing and syncing a temporary file, syncing a directory when the power
+    /// stays, and seeing a file before asking whose it is.
+    pub is_reduced: bool,
     /// Whether everything that a sound protocol promises is asked for, or only that nothing in use is damaged.
     pub is_strict: bool,
 }
@@ -64,7 +69,9 @@ impl Setup {
         incarnations: 4,
         crashes: true,
         power_loss: false,
+        loses_files: false,
         evicts: false,
+        is_reduced: false,
         is_strict: true,
     };
 }
@@ -130,6 +137,9 @@ impl Model for Setup {
             self.holder_steps(state, place, into);
         }
         self.user_steps(state, into);
+        if self.loses_files {
+            self.loss_steps(state, into);
+        }
         if self.power_loss {
             self.power_loss_steps(state, into);
         }

@@ -1,9 +1,9 @@
-//! A state in 24 bytes: millions of them are kept.
+//! A state in 32 bytes: millions of them are kept.
 
 use super::state::{Collector, File, Hold, Holder, Party, Publisher, Row, Stage, State};
 
 /// A packed state.
-pub(super) type Packed = [u64; 3];
+pub(super) type Packed = [u64; 4];
 
 /// Bits needed to name an incarnation.
 const INCARNATION_BITS: u32 = 3;
@@ -92,6 +92,7 @@ pub(super) fn pack(state: &State) -> Packed {
             Row::Absent => 0,
             Row::Present(_) => 1,
             Row::Deleting(_) => 2,
+            Row::Damaged(_) => 3,
         };
         writer.named(kind, 2, row.incarnation());
     }
@@ -120,6 +121,12 @@ pub(super) fn pack(state: &State) -> Packed {
     for holder in state.holders {
         writer.option(holder.uses, 2);
         writer.option(holder.lease, 2);
+        for path in holder.paths {
+            writer.option(path, INCARNATION_BITS);
+        }
+    }
+    for lost in state.lost {
+        writer.option(lost, INCARNATION_BITS);
     }
     writer.flag(state.name_was_reused);
     writer.words
@@ -140,8 +147,8 @@ fn put_publisher(writer: &mut Writer, publisher: &Publisher) {
     for intent in publisher.intents {
         writer.flag(intent);
     }
-    for spare in publisher.spare {
-        writer.named(u8::from(spare.is_some()), 1, spare);
+    for incarnation in publisher.spare.into_iter().chain(publisher.replaces) {
+        writer.option(incarnation, INCARNATION_BITS);
     }
 }
 
@@ -155,8 +162,9 @@ fn put_collector(writer: &mut Writer, collector: Collector) {
         Collector::Doomed(digest, incarnation) => (5, digest, incarnation),
         Collector::Known(digest, set) => (6, digest, set),
         Collector::Victim(image) => (7, 0, image),
+        Collector::Missing(digest, incarnation) => (8, digest, incarnation),
     };
-    writer.put(kind, 3);
+    writer.put(kind, 4);
     writer.put(digest, 1);
     writer.put(argument, 6);
 }
@@ -170,6 +178,7 @@ pub(super) fn unpack(packed: Packed) -> State {
         *row = match reader.named(2) {
             (1, incarnation) => Row::Present(incarnation),
             (2, incarnation) => Row::Deleting(incarnation),
+            (3, incarnation) => Row::Damaged(incarnation),
             _ => Row::Absent,
         };
     }
@@ -198,7 +207,13 @@ pub(super) fn unpack(packed: Packed) -> State {
         *collector = take_collector(&mut reader);
     }
     for holder in &mut state.holders {
-        *holder = Holder { uses: reader.option(2), lease: reader.option(2) };
+        *holder = Holder { uses: reader.option(2), lease: reader.option(2), ..Holder::default() };
+        for path in &mut holder.paths {
+            *path = reader.option(INCARNATION_BITS);
+        }
+    }
+    for lost in &mut state.lost {
+        *lost = reader.option(INCARNATION_BITS);
     }
     state.name_was_reused = reader.flag();
     state
@@ -218,15 +233,14 @@ fn take_publisher(reader: &mut Reader) -> Publisher {
     for intent in &mut publisher.intents {
         *intent = reader.flag();
     }
-    for spare in &mut publisher.spare {
-        let (kind, incarnation) = reader.named(1);
-        *spare = (kind == 1).then_some(incarnation);
+    for incarnation in publisher.spare.iter_mut().chain(&mut publisher.replaces) {
+        *incarnation = reader.option(INCARNATION_BITS);
     }
     publisher
 }
 
 fn take_collector(reader: &mut Reader) -> Collector {
-    let (kind, digest, argument) = (reader.take(3), reader.take(1), reader.take(6));
+    let (kind, digest, argument) = (reader.take(4), reader.take(1), reader.take(6));
     match kind {
         1 => Collector::Unlink(digest, argument),
         2 => Collector::UnlinkLocked(digest, argument),
@@ -235,6 +249,7 @@ fn take_collector(reader: &mut Reader) -> Collector {
         5 => Collector::Doomed(digest, argument),
         6 => Collector::Known(digest, argument),
         7 => Collector::Victim(argument),
+        8 => Collector::Missing(digest, argument),
         _ => Collector::Idle,
     }
 }
@@ -246,11 +261,15 @@ mod tests {
     #[test]
     fn every_field_survives() {
         let mut state = State {
-            rows: [Row::Deleting(5), Row::Present(3)],
+            rows: [Row::Deleting(5), Row::Damaged(3)],
             images: [false, true],
             locks: [Some(Party::Publisher(2)), Some(Party::Collector(2))],
             collectors: [Collector::Known(1, 0b11_1111), Collector::Victim(1), Collector::Doomed(1, 5)],
-            holders: [Holder { uses: Some(1), lease: None }, Holder { uses: None, lease: Some(0) }],
+            holders: [
+                Holder { uses: Some(1), lease: None, paths: [Some(5), None] },
+                Holder { uses: None, lease: Some(0), paths: [None, None] },
+            ],
+            lost: [None, Some(5)],
             name_was_reused: true,
             ..State::default()
         };
@@ -267,6 +286,7 @@ mod tests {
                 holds: [Hold::Owns(5), Hold::Adopts(4)],
                 intents: [number == 0, number == 1],
                 spare: [Some(5), None],
+                replaces: [None, Some(3)],
             };
         }
         assert_eq!(unpack(pack(&state)), state);

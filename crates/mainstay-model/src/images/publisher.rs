@@ -22,7 +22,7 @@ impl Setup {
         match publisher.stage {
             Stage::Intent if self.rules.intents => into.extend(scene.intent()),
             Stage::Intent => into.push(scene.look()),
-            Stage::Check => into.push(scene.check()),
+            Stage::Check => into.extend(scene.check()),
             Stage::Write => into.push(scene.private(Step::PublishWrite, scene.after_write())),
             Stage::SyncFile => into.push(scene.private(Step::PublishSyncFile, scene.before_rename())),
             Stage::Lock => into.extend(scene.lock()),
@@ -85,7 +85,7 @@ impl Scene<'_> {
                 Some((incarnation, "makes the tombstone a row again"))
             }
             (Row::Deleting(_), OnTombstone::Waits) => return None,
-            (Row::Deleting(_), OnTombstone::Writes) | (Row::Absent, _) => None,
+            (Row::Deleting(_), OnTombstone::Writes) | (Row::Absent | Row::Damaged(_), _) => None,
         };
         if let Some((incarnation, note)) = adopted {
             publisher.holds[self.index()] = Hold::Adopts(incarnation);
@@ -96,8 +96,12 @@ impl Scene<'_> {
         }
         let incarnation = self.new_incarnation(row)?;
         publisher.holds[self.index()] = Hold::Owns(incarnation);
-        publisher.stage = Stage::Write;
-        let note = if row == Row::Absent { "no row: will write" } else { "a tombstone: will write" };
+        publisher.stage = self.before_write();
+        let note = match row {
+            Row::Deleting(_) => "a tombstone: will write",
+            Row::Damaged(_) => "the row is damaged: will write",
+            Row::Absent | Row::Present(_) => "no row: will write",
+        };
         let mut action = self.action(Step::PublishIntent, note).file(self.digest, incarnation);
         action.is_fresh = self.setup.rules.names == Names::Incarnation;
         Some((action, self.put(publisher)))
@@ -107,7 +111,7 @@ impl Scene<'_> {
     fn new_incarnation(&self, row: Row) -> Option<u8> {
         match (self.setup.rules.names, row) {
             (Names::Incarnation, _) => self.setup.fresh_incarnation(self.state, self.digest),
-            (Names::Generation, Row::Deleting(last) | Row::Present(last)) => {
+            (Names::Generation, Row::Deleting(last) | Row::Present(last) | Row::Damaged(last)) => {
                 (last + 1 < self.setup.incarnations).then_some(last + 1)
             }
             (Names::Generation, Row::Absent) | (Names::Digest, _) => Some(0),
@@ -124,31 +128,41 @@ impl Scene<'_> {
             return (self.action(Step::PublishCheck, note).file(self.digest, 0), self.put(publisher));
         }
         publisher.holds[self.index()] = Hold::Owns(0);
-        publisher.stage = Stage::Write;
+        publisher.stage = self.before_write();
         (self.action(Step::PublishCheck, "no file: will write").file(self.digest, 0), self.put(publisher))
     }
 
     /// Is the adopted file there?
-    fn check(&self) -> (Action, State) {
+    fn check(&self) -> Option<(Action, State)> {
         let mut publisher = self.publisher;
         let incarnation = publisher.holds[self.index()].incarnation().unwrap_or(0);
         let note = if self.state.files[self.index()][usize::from(incarnation)].is_good() {
-            self.ready(&mut publisher);
+            self.advance(&mut publisher);
             "the file is there"
         } else if self.setup.rules.on_tombstone == OnTombstone::TakesOver {
             publisher.holds[self.index()] = Hold::Owns(incarnation);
-            publisher.stage = Stage::Write;
+            publisher.stage = self.before_write();
             "no file: will write"
         } else {
-            publisher = publisher.dead();
-            "no file: reports it and gives up"
+            let own = self.setup.fresh_incarnation(self.state, self.digest);
+            let own = if self.setup.rules.names == Names::Incarnation { own? } else { incarnation };
+            publisher.holds[self.index()] = Hold::Owns(own);
+            publisher.replaces[self.index()] = Some(incarnation);
+            publisher.stage = self.before_write();
+            let mut action = self.action(Step::PublishCheck, "the row's file is missing: will write");
+            action.is_fresh = own != incarnation;
+            return Some((action.file(self.digest, own), self.put(publisher)));
         };
-        (self.file_action(Step::PublishCheck, note), self.put(publisher))
+        Some((self.file_action(Step::PublishCheck, note), self.put(publisher)))
     }
 
     /// A step that nobody else can see.
     fn private(&self, step: Step, next: Stage) -> (Action, State) {
         (self.file_action(step, ""), self.put(Publisher { stage: next, ..self.publisher }))
+    }
+
+    fn before_write(&self) -> Stage {
+        if self.setup.is_reduced { self.before_rename() } else { Stage::Write }
     }
 
     fn after_write(&self) -> Stage {
@@ -172,7 +186,8 @@ impl Scene<'_> {
     fn rename(&self) -> (Action, State) {
         let mut publisher = self.publisher;
         let incarnation = publisher.holds[self.index()].incarnation().unwrap_or(0);
-        if self.setup.rules.syncs_dir {
+        let is_seen = self.setup.power_loss || self.setup.rules.lock || !self.setup.is_reduced;
+        if self.setup.rules.syncs_dir && is_seen {
             publisher.stage = Stage::SyncDir;
         } else {
             self.ready(&mut publisher);
@@ -236,7 +251,11 @@ impl Scene<'_> {
     fn make_row(&self, after: &mut State, publisher: &mut Publisher, digest: u8) -> &'static str {
         let index = usize::from(digest);
         let hold = publisher.holds[index];
-        if let Row::Present(incarnation) = after.rows[index] {
+        let replaces = publisher.replaces[index].take();
+        if let Row::Present(incarnation) = after.rows[index]
+            && replaces != Some(incarnation)
+            && (self.setup.rules.keeps_first || !matches!(hold, Hold::Owns(_)))
+        {
             if let Hold::Owns(own) = hold
                 && own != incarnation
             {
@@ -252,9 +271,17 @@ impl Scene<'_> {
         "makes the row"
     }
 
-    /// Whether the fence stops a commit that needs these intents.
+    /// Whether the fence stops a commit that needs these intents, or an adopted row is not what it was.
     fn is_stale(&self, digests: &[u8]) -> bool {
         let rules = &self.setup.rules;
+        let is_damaged = |digest: &u8| {
+            let index = usize::from(*digest);
+            let is_adopted = matches!(self.publisher.holds[index], Hold::Adopts(_));
+            is_adopted && matches!(self.state.rows[index], Row::Damaged(_))
+        };
+        if rules.fence && digests.iter().any(is_damaged) {
+            return true;
+        }
         let mut needed = digests.iter();
         rules.intents && rules.fence && !needed.all(|digest| self.publisher.intents[usize::from(*digest)])
     }
@@ -268,7 +295,7 @@ impl Scene<'_> {
             }
         }
         self.then_discard(&mut publisher);
-        (self.action(step, "refused: its intent is gone"), self.put(publisher))
+        (self.action(step, "refused: its intent is gone, or the row is damaged"), self.put(publisher))
     }
 
     fn then_discard(&self, publisher: &mut Publisher) {

@@ -101,6 +101,7 @@ impl Called {
             match state.rows[digest] {
                 Row::Absent => {}
                 Row::Present(incarnation) => rows.push(self.file(setup, digest, incarnation)),
+                Row::Damaged(incarnation) => rows.push(format!("?{}", self.file(setup, digest, incarnation))),
                 Row::Deleting(incarnation) => {
                     rows.push(format!("-{}", self.file(setup, digest, incarnation)))
                 }

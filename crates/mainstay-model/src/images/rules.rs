@@ -70,6 +70,8 @@ pub struct Rules {
     pub margin: bool,
     /// Whether an eviction looks again before it removes.
     pub evicts_guarded: bool,
+    /// Whether a row keeps its file when another one is there too, unless the publisher found that very file missing.
+    pub keeps_first: bool,
     /// Whether a publisher that does not know how its commit ended leaves its file to the sweep.
     pub leaves_in_doubt: bool,
 }
@@ -94,6 +96,7 @@ impl Rules {
         margin: true,
         evicts_guarded: true,
         leaves_in_doubt: true,
+        keeps_first: true,
     };
 
     /// A2 in which rows are made by the image's commit only.
@@ -144,6 +147,9 @@ impl Rules {
     /// A publisher that does not know how its commit ended removes its file.
     pub const DISCARD_IN_DOUBT: Self =
         Self { name: "discard in doubt", leaves_in_doubt: false, lands: false, ..Self::A2 };
+
+    /// The last publisher's file takes the place of the one before.
+    pub const LAST_WINS: Self = Self { name: "last wins", keeps_first: false, ..Self::A2 };
 
     /// Content is not made durable.
     pub const WITHOUT_SYNC_FILE: Self =

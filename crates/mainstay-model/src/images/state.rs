@@ -23,6 +23,8 @@ pub enum Row {
     Present(u8),
     /// A tombstone: this incarnation of the file is to be removed.
     Deleting(u8),
+    /// This incarnation of the file was found missing.
+    Damaged(u8),
 }
 
 impl Row {
@@ -31,7 +33,9 @@ impl Row {
     pub const fn incarnation(self) -> Option<u8> {
         match self {
             Self::Absent => None,
-            Self::Present(incarnation) | Self::Deleting(incarnation) => Some(incarnation),
+            Self::Present(incarnation) | Self::Deleting(incarnation) | Self::Damaged(incarnation) => {
+                Some(incarnation)
+            }
         }
     }
 }
@@ -125,6 +129,8 @@ pub struct Publisher {
     pub intents: [bool; DIGESTS],
     /// An incarnation of its own that it does not need, of each blob.
     pub spare: [Option<u8>; DIGESTS],
+    /// The incarnation that it found missing and replaces, of each blob.
+    pub replaces: [Option<u8>; DIGESTS],
 }
 
 /// What a collector is about to do.
@@ -147,6 +153,8 @@ pub enum Collector {
     Known(u8, u8),
     /// Evict an image.
     Victim(u8),
+    /// Mark a row whose file it found missing.
+    Missing(u8, u8),
 }
 
 impl Collector {
@@ -158,7 +166,8 @@ impl Collector {
             | Self::UnlinkLocked(digest, incarnation)
             | Self::Forget(digest, incarnation)
             | Self::Seen(digest, incarnation)
-            | Self::Doomed(digest, incarnation) => Some((digest, incarnation)),
+            | Self::Doomed(digest, incarnation)
+            | Self::Missing(digest, incarnation) => Some((digest, incarnation)),
             Self::Idle | Self::Known(..) | Self::Victim(_) => None,
         }
     }
@@ -171,6 +180,8 @@ pub struct Holder {
     pub uses: Option<u8>,
     /// The image that its lease in the database names.
     pub lease: Option<u8>,
+    /// The incarnations of the blobs that it has opened.
+    pub paths: [Option<u8>; DIGESTS],
 }
 
 /// Everything.
@@ -190,6 +201,8 @@ pub struct State {
     pub collectors: [Collector; COLLECTORS],
     /// The lease holders.
     pub holders: [Holder; HOLDERS],
+    /// An incarnation of each blob that the medium has lost, while anything remembers it.
+    pub lost: [Option<u8>; DIGESTS],
     /// A rename has met a file of the same name, though no incarnation is ever used twice.
     pub name_was_reused: bool,
 }

@@ -63,8 +63,14 @@ pub enum Step {
     EvictPlan,
     /// Transaction: delete it, if still nobody claims it.
     EvictRemove,
+    /// Look at the file of a row, and find it missing.
+    ScrubLook,
+    /// Transaction: the row says so.
+    ScrubMark,
     /// A process ends where it is.
     Crash,
+    /// The medium loses a file.
+    Loss,
     /// The machine loses power: every process ends, and what was not synced may be gone.
     PowerLoss,
 }
@@ -103,7 +109,10 @@ impl Step {
             Self::ImageRemove => "image.remove",
             Self::EvictPlan => "evict.plan",
             Self::EvictRemove => "evict.remove",
+            Self::ScrubLook => "scrub.look",
+            Self::ScrubMark => "scrub.mark",
             Self::Crash => "crash",
+            Self::Loss => "loss",
             Self::PowerLoss => "power loss",
         }
     }

@@ -1,11 +1,13 @@
 //! The directory and the disk: what a power loss may take away.
 
-use super::state::{Collector, DIGESTS, File, Holder, INCARNATIONS, Publisher, Stage, State};
+use super::state::{Collector, DIGESTS, File, Holder, INCARNATIONS, Publisher, Row, Stage, State};
 use super::{Action, Party, Setup, Step, Steps};
 
 impl Setup {
     /// A temporary file, with its content synced or not, gets its name.
     pub(super) fn rename(&self, state: &mut State, digest: u8, incarnation: u8) {
+        let lost = &mut state.lost[usize::from(digest)];
+        *lost = lost.filter(|lost| *lost != incarnation);
         let file = &mut state.files[usize::from(digest)][usize::from(incarnation)];
         if !file.is_there {
             file.name_is_loose = self.power_loss;
@@ -39,6 +41,20 @@ impl Setup {
         }
     }
 
+    /// The medium loses the file that a row names.
+    pub(super) fn loss_steps(&self, state: &State, into: &mut Steps) {
+        for (digest, row) in (0_u8..).zip(state.rows) {
+            let index = usize::from(digest);
+            let Row::Present(incarnation) = row else { continue };
+            if state.files[index][usize::from(incarnation)].is_there && state.lost[index].is_none() {
+                let mut after = *state;
+                after.files[index][usize::from(incarnation)] = File::NONE;
+                after.lost[index] = Some(incarnation);
+                into.push((Action::new(Party::Machine, Step::Loss).file(digest, incarnation), after));
+            }
+        }
+    }
+
     /// Every way in which a power loss can end.
     pub(super) fn power_loss_steps(&self, state: &State, into: &mut Steps) {
         let mut before = *state;
@@ -47,7 +63,7 @@ impl Setup {
         }
         before.collectors = Default::default();
         before.locks = Default::default();
-        before.holders = before.holders.map(|holder| Holder { uses: None, ..holder });
+        before.holders = before.holders.map(|holder| Holder { lease: holder.lease, ..Holder::default() });
         let mut ends = vec![before];
         for (digest, incarnation) in
             (0..DIGESTS).flat_map(|digest| (0..INCARNATIONS).map(move |n| (digest, n)))

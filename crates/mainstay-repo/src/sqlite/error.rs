@@ -4,6 +4,9 @@ use rusqlite::{Connection, Error as SqliteError, ffi};
 
 use crate::error::{ConstraintKind, Error, ErrorKind};
 
+/// What SQLite says where a row is restricted by those that refer to it; a trigger of the host's says what the host wrote.
+const RESTRICTED: &str = "FOREIGN KEY constraint failed";
+
 /// Turns an error of SQLite into ours. The connection is asked for the names of constraints, which SQLite's message
 /// gives only as columns.
 pub(super) fn translate(connection: &Connection, error: SqliteError) -> Error {
@@ -32,7 +35,9 @@ fn from_code(connection: &Connection, code: i32, message: &str) -> Error {
                 format!("a row with that key is there already (constraint {constraint})"),
             );
         }
-        ffi::SQLITE_CONSTRAINT_FOREIGNKEY => {
+        // `ON DELETE RESTRICT` is a trigger of SQLite's own.
+        ffi::SQLITE_CONSTRAINT_TRIGGER if message != RESTRICTED => {}
+        ffi::SQLITE_CONSTRAINT_FOREIGNKEY | ffi::SQLITE_CONSTRAINT_TRIGGER => {
             return constraint(
                 ConstraintKind::ForeignKey,
                 None,

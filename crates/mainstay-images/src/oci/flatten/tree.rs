@@ -250,29 +250,25 @@ fn directory(layer: usize) -> Node {
     Node { kind: Kind::Directory(BTreeMap::new()), attributes, layer }
 }
 
-/// All names, for a picture in a test or a walk in order.
-pub(super) fn depth_first(
-    tree: &Tree,
-    visit: &mut dyn FnMut(&[Box<[u8]>], NodeId, &Node) -> Result<()>,
-) -> Result<()> {
-    fn below(
-        tree: &Tree,
-        names: &mut Names,
-        id: NodeId,
-        visit: &mut dyn FnMut(&[Box<[u8]>], NodeId, &Node) -> Result<()>,
-    ) -> Result<()> {
-        let Some(node) = tree.node(id) else { return Ok(()) };
-        visit(names, id, node)?;
-        if let Kind::Directory(children) = &node.kind {
-            for (name, child) in children {
-                names.push(name.clone());
-                below(tree, names, *child, visit)?;
-                names.pop();
-            }
-        }
-        Ok(())
-    }
+/// What is called with the names on the way to a place, and the place.
+type Visit<'a> = dyn FnMut(&[Box<[u8]>], NodeId, &Node) -> Result<()> + 'a;
+
+/// Visits everything, directories before what is in them, names in order. A directory lies at most as deep as [`Tree::walk`] lets it.
+pub(super) fn depth_first(tree: &Tree, visit: &mut Visit<'_>) -> Result<()> {
     below(tree, &mut Names::new(), tree.root(), visit)
+}
+
+fn below(tree: &Tree, names: &mut Names, id: NodeId, visit: &mut Visit<'_>) -> Result<()> {
+    let Some(node) = tree.node(id) else { return Ok(()) };
+    visit(names, id, node)?;
+    if let Kind::Directory(children) = &node.kind {
+        for (name, child) in children {
+            names.push(name.clone());
+            below(tree, names, *child, visit)?;
+            names.pop();
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -62,6 +62,8 @@ impl Layout {
 
     fn open_blocking(place: PathBuf) -> Result<Self> {
         let shown = place.display().to_string();
+        // Whoever names the layout may name it by a link; inside it, links are not followed.
+        let place = std::fs::canonicalize(place).map_err(|error| missing(&shown, error))?;
         let metadata = std::fs::metadata(&place).map_err(|error| missing(&shown, error))?;
         let kept = if metadata.is_dir() {
             Kept::Directory

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue, LOCATION, USER_AGENT};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -31,6 +31,8 @@ use crate::oci::refusal::shown;
 const MAX_REDIRECTS: usize = 5;
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// The slowest line on which an upload is not given up, in octets a second.
+const SLOWEST_UPLOAD: u64 = 16 * 1024;
 /// A token is not used in its last seconds: it must still hold when the request arrives.
 const TOKEN_MARGIN: Duration = Duration::from_secs(5);
 
@@ -151,7 +153,7 @@ struct Problem {
 impl Registry {
     pub(crate) fn new(reference: &Reference, access: Access, options: &RegistryOptions) -> Result<Self> {
         let authority: http::uri::Authority = reference
-            .registry
+            .host()
             .parse()
             .map_err(|_| Error::new(ErrorKind::Invalid, format!("{reference} names no host")))?;
         let scheme = match options.transport {
@@ -196,7 +198,7 @@ impl Registry {
 
     /// A URL of the repository; `rest` is like `blobs/sha256:…`.
     pub(crate) fn url(&self, rest: &str) -> Result<Uri> {
-        self.origin.url(&format!("/v2/{}/{rest}", self.reference.repository))
+        self.origin.url(&format!("/v2/{}/{rest}", self.reference.path()))
     }
 
     /// Sends until there is an answer that would not be another one later.
@@ -275,7 +277,10 @@ impl Registry {
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>> {
         let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
-        match timeout(self.options.silence + CONNECT_TIMEOUT, self.http.request(request)).await {
+        // What is sent on a slow line takes its time before there can be an answer.
+        let sending = request.body().size_hint().lower() / SLOWEST_UPLOAD;
+        let patience = self.options.silence.saturating_add(Duration::from_secs(sending));
+        match timeout(patience, self.http.request(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(unreachable(&host, error)),
             Err(_) => {
@@ -323,7 +328,7 @@ impl Registry {
             Access::Pull => ("pull", None),
             Access::Push { mount_from } => ("pull,push", mount_from.as_deref()),
         };
-        at = url::with_query(&at, "scope", &format!("repository:{}:{actions}", self.reference.repository))?;
+        at = url::with_query(&at, "scope", &format!("repository:{}:{actions}", self.reference.path()))?;
         if let Some(other) = mount_from {
             at = url::with_query(&at, "scope", &format!("repository:{other}:pull"))?;
         }

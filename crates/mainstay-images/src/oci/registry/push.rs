@@ -204,14 +204,15 @@ impl Upload<'_> {
                     arrived(response.headers()).unwrap_or(end)
                 }
                 Ok(response) if may_go_on(&response) => self.ask_how_far(&mut failures).await?,
+                // It ran out, or holds more of a piece than the registry can go on from.
+                Ok(response) if response.status() == StatusCode::NOT_FOUND => return Err(lost()),
                 Ok(response) => return Err(self.registry().problem(response).await),
                 Err(error) if error.is_transient() => self.ask_how_far(&mut failures).await?,
                 Err(error) => return Err(error),
             };
             let new = arrived.checked_sub(self.sent).and_then(|new| usize::try_from(new).ok());
             let Some(new) = new.filter(|new| *new <= rest.len()) else {
-                let text = "the registry lost track of an upload; it starts again";
-                return Err(Error::new(ErrorKind::Unavailable, text));
+                return Err(lost());
             };
             if new > 0 {
                 failures = 0;
@@ -226,12 +227,11 @@ impl Upload<'_> {
     async fn ask_how_far(&mut self, failures: &mut u32) -> Result<u64> {
         self.broke = true;
         *failures += 1;
-        let gone = || Error::new(ErrorKind::Unavailable, "the registry does not know the upload any more");
-        let wait = self.registry().options().retry.wait(*failures, None).ok_or_else(gone)?;
+        let wait = self.registry().options().retry.wait(*failures, None).ok_or_else(lost)?;
         tokio::time::sleep(jittered(wait)).await;
         let response = self.registry().ask(&Ask::new(Method::GET, self.began.location.clone())).await?;
         if response.status() != StatusCode::NO_CONTENT {
-            return Err(gone());
+            return Err(lost());
         }
         if response.headers().contains_key(http::header::LOCATION) {
             self.began.location = self.registry().location(&response, &self.began.location)?;
@@ -280,6 +280,11 @@ impl Upload<'_> {
         // The answer may have been lost, not the blob.
         self.target.exists(self.descriptor).await
     }
+}
+
+/// The upload has to start again.
+fn lost() -> Error {
+    Error::new(ErrorKind::Unavailable, "the registry lost track of an upload; push again")
 }
 
 /// Whether an answer to a piece leaves the upload alive.

@@ -17,7 +17,8 @@ pub(crate) fn clean_path(path: &[u8]) -> Result<Vec<&[u8]>, EntryRefusal> {
     if path.contains(&0) {
         return Err(EntryRefusal::Nul);
     }
-    if path.first() == Some(&b'/') {
+    // Some programs write the root, and only that, as they call it themselves.
+    if path.first() == Some(&b'/') && path.iter().any(|octet| *octet != b'/') {
         return Err(EntryRefusal::Absolute);
     }
     let mut names = Vec::new();
@@ -50,6 +51,7 @@ mod tests {
         check(b"etc/motd", Ok("etc/motd"));
         check(b"./etc//motd/", Ok("etc/motd"));
         check(b"./", Ok(""));
+        check(b"/", Ok(""));
         check(b"..a/b..", Ok("..a/b.."));
         check(b"", Err(EntryRefusal::Empty));
         check(b"/etc", Err(EntryRefusal::Absolute));

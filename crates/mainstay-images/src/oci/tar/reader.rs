@@ -226,9 +226,11 @@ impl<R: Skip> TarReader<R> {
     fn pass_content(&mut self) -> Result<()> {
         let wanted = self.content + self.padding;
         let passed = if wanted == 0 { 0 } else { self.inner.skip(wanted).map_err(reading)? };
-        if passed < wanted {
+        if passed < self.content {
             return Err(broken(ArchiveRefusal::CutOff));
         }
+        // Some programs leave the end of an archive out, from the padding of its last entry on.
+        self.ended |= passed < wanted;
         self.position += wanted;
         (self.content, self.padding) = (0, 0);
         Ok(())

@@ -1,3 +1,4 @@
+UPDATE images SET parent_id = NULL WHERE parent_id IS NOT NULL;
 DROP TABLE images_scrub;
 DROP TABLE images_gc_runs;
 DROP TABLE images_collector;

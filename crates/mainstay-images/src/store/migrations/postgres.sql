@@ -116,7 +116,7 @@ CREATE TABLE images_gc_queue (
   review_after bigint NOT NULL,
   attempts integer NOT NULL DEFAULT 0
 );
-CREATE INDEX images_gc_queue_review_after_idx ON images_gc_queue (review_after);
+CREATE INDEX images_gc_queue_review_after_idx ON images_gc_queue (review_after, blob_id);
 
 CREATE TABLE images_collector (
   id smallint NOT NULL PRIMARY KEY CHECK (id = 1),

@@ -16,6 +16,9 @@ fn check(missing: &str, setup: Setup) {
     let Some(trace) = report.violation else {
         panic!("{missing}: no counterexample in {} states, so the model is blind to it", report.states);
     };
+    // Leaving steps out must not hide anything.
+    let reduced = explore(&Setup { is_reduced: true, ..setup }, LIMIT);
+    assert!(reduced.violation.is_some(), "{missing}: no counterexample in the reduced model");
     let text = format!(
         "{missing}\n{}refuted in {} steps after {} states\n\n{}",
         describe(&setup),
@@ -114,6 +117,14 @@ fn discard_in_doubt() {
     check(
         "A publisher that does not know how its commit ended removes its file.",
         Setup { rules: Rules::DISCARD_IN_DOUBT, ..PAIR },
+    );
+}
+
+#[test]
+fn the_last_file_wins() {
+    check(
+        "A row takes the file of the last publisher, though the one before is there.",
+        Setup { rules: Rules::LAST_WINS, images: &[&[0]], publishers: &[0, 0], ..LEASED },
     );
 }
 

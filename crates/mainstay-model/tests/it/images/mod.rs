@@ -17,7 +17,7 @@ fn describe(setup: &Setup) -> String {
         .collect();
     let jobs: Vec<String> = setup.publishers.iter().map(|image| (image + 1).to_string()).collect();
     format!(
-        "protocol {}: images [{}], publishers of image [{}], {} collectors, {} holders, {} incarnations alive{}{}{}\n",
+        "protocol {}: images [{}], publishers of image [{}], {} collectors, {} holders, {} incarnations alive{}{}{}{}{}\n",
         setup.rules.name,
         images.join(" "),
         jobs.join(" "),
@@ -26,6 +26,8 @@ fn describe(setup: &Setup) -> String {
         setup.incarnations,
         if setup.crashes { ", crashes" } else { "" },
         if setup.power_loss { ", power loss" } else { "" },
+        if setup.loses_files { ", loss" } else { "" },
+        if setup.is_reduced { ", reduced" } else { "" },
         if setup.evicts { ", eviction" } else { "" },
     )
 }

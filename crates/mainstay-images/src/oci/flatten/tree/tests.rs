@@ -1,5 +1,7 @@
 //! Layers upon layers, in words: what is there in the end.
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn names(path: &str) -> Names {
@@ -122,6 +124,81 @@ fn nothing_lies_below_a_file() {
     let why = EntryRefusal::ParentNotDirectory;
     check_refused(&["a", "a/b"], &Refusal::Entry { path: "a/b".to_owned(), why });
     check_refused(&["a, l -> a", "l/b"], &Refusal::Entry { path: "l/b".to_owned(), why });
+}
+
+/// Items as an enemy would order them: few names, so that they meet.
+fn any_item() -> impl Strategy<Value = Item> {
+    let path = "[abl](/[abl]){0,3}";
+    let target = prop::sample::select(vec!["a", "b/l", "/", "..", "../../a", "/l", "l", ".", "//b//"]);
+    (path, target, 0..7).prop_map(|(path, target, kind)| match kind {
+        0 => item(&format!("-{path}")),
+        1 => item(&format!("!{path}")),
+        2 => item(&format!("{path} -> {target}")),
+        3 => item(&format!("{path} => {}", target.replace("..", "a"))),
+        4 => item(&format!("{path}/")),
+        _ => item(&path),
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_layers_make_it_panic_and_every_tree_is_one(
+        layers in prop::collection::vec(prop::collection::vec(any_item(), 0..12), 1..4),
+    ) {
+        let mut tree = Tree::new();
+        for items in layers {
+            if tree.apply((0..).zip(items).collect()).is_err() {
+                return Ok(());
+            }
+        }
+        let mut directories = std::collections::HashSet::new();
+        depth_first(&tree, &mut |names, id, node| {
+            assert!(names.iter().all(|name| !matches!(&**name, b"" | b"." | b"..") && !name.contains(&b'/')));
+            // A directory has one name, so that the walk ends and each is made once.
+            assert!(!matches!(node.kind, Kind::Directory(_)) || directories.insert(id));
+            Ok(())
+        })
+        .unwrap();
+    }
+
+    /// Without links, a tree is what a list of paths gives.
+    #[test]
+    fn plain_layers_give_what_a_list_of_paths_gives(
+        layers in prop::collection::vec(prop::collection::btree_set("[ab](/[ab]){0,2}", 0..6), 1..4),
+        gone in prop::collection::vec(prop::collection::vec("[ab](/[ab]){0,2}", 0..3), 3),
+    ) {
+        let mut model = std::collections::BTreeMap::new();
+        let mut texts = Vec::new();
+        for (at, (files, gone)) in layers.iter().zip(&gone).enumerate() {
+            // Below a file nothing lies: of two such paths in one layer, the shorter is left out.
+            let files: Vec<&String> =
+                files.iter().filter(|file| !files.iter().any(|other| other.starts_with(&format!("{file}/")))).collect();
+            let below = |path: &String, top: &String| path == top || path.starts_with(&format!("{top}/"));
+            model.retain(|path, _| !gone.iter().any(|gone| below(path, gone)));
+            // In the way of a directory, a file must go first; a real layer says so by the directory's own entry.
+            let mut text: Vec<String> = gone.iter().map(|gone| format!("-{gone}")).collect();
+            for file in &files {
+                for (end, _) in file.match_indices('/') {
+                    text.push(format!("{}/", &file[..end]));
+                    model.remove(&file[..end]);
+                }
+                model.retain(|path: &String, _| !path.starts_with(&format!("{file}/")));
+            }
+            for file in &files {
+                model.insert((*file).clone(), format!("{file}={at}.{}", text.len()));
+                text.push((*file).clone());
+            }
+            texts.push(text.join(", "));
+        }
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let found = picture(&build(&texts).unwrap());
+        let found: Vec<&str> = found.split(", ").filter(|line| line.contains('=')).collect();
+        let mut expected: Vec<String> = model.into_values().collect();
+        expected.sort_by(|one, other| one.split('=').next().cmp(&other.split('=').next()));
+        let mut found: Vec<String> = found.into_iter().map(str::to_owned).collect();
+        found.sort_by(|one, other| one.split('=').next().cmp(&other.split('=').next()));
+        prop_assert_eq!(found, expected, "{:?}", texts);
+    }
 }
 
 #[test]

@@ -83,7 +83,9 @@ fn archives_end_where_they_end() {
     assert_eq!(walk(&whole).unwrap().len(), 1);
     check_refused(&whole[..100], &cut_off);
     check_refused(&whole[..BLOCK + 3], &cut_off);
-    check_refused(&whole[..BLOCK + 100], &cut_off);
+    check_refused(&whole[..BLOCK + 6], &cut_off);
+    assert_eq!(walk(&whole[..BLOCK + 7]).unwrap().len(), 1);
+    assert_eq!(walk(&whole[..BLOCK + 100]).unwrap().len(), 1);
     check_refused(header(b'0', "a", u64::MAX / 2).as_bytes(), &cut_off);
     let mut huge = pax("size", &u64::MAX.to_string());
     huge.extend(header(b'0', "a", 0).as_bytes());

@@ -14,7 +14,7 @@ const LOCK: Sql = sql!["SELECT bytes FROM images_store WHERE id = 1" for_update]
 /// Reserved is what intents keep free; a blob that is there already needs no room.
 const FITS: Sql = sql![
     "SELECT bytes FROM images_store WHERE id = 1 AND bytes + (SELECT COALESCE(SUM(size), 0) FROM images_intents) \
-     + CASE WHEN EXISTS (SELECT 1 FROM images_blobs WHERE digest = $1 AND state = 0) THEN 0 ELSE CAST($2 AS bigint) END <= $3"
+     + CASE WHEN EXISTS (SELECT 1 FROM images_blobs WHERE digest = $1 AND state = 0) THEN 0 ELSE CAST($2 AS bigint) END <= CAST($3 AS bigint)"
 ];
 const GROW: Sql = Sql::new(
     "UPDATE images_store SET bytes = bytes + $1 WHERE id = 1 AND CAST($2 AS bigint) = CAST($3 AS bigint)",

@@ -1,0 +1,10 @@
+//! OCI images that `umoci`, `skopeo` and `docker-registry` make, serve and accept; and images that nobody should accept.
+
+mod flatten;
+mod front;
+mod handmade;
+mod hostile;
+mod layouts;
+mod registry;
+mod server;
+mod tools;

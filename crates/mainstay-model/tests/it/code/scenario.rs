@@ -1,0 +1,93 @@
+//! What is done while processes end, disks fail and the power goes.
+
+use mainstay_images::{Digest, Images, Result};
+
+use super::world::{A, B, C, World, collect, publish, publish_streams, remove};
+
+/// One piece of work, and what was there before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scenario {
+    /// Two blobs into an empty store.
+    Publish,
+    /// Three blobs of which the store has two.
+    Adopt,
+    /// Blobs whose digest is known only when they are written.
+    Streams,
+    /// A blob whose tombstone a collector that ended has left.
+    PublishBesideTombstone,
+    /// A blob whose row is there and whose file is lost.
+    Repair,
+    /// An image goes, and a collection takes what only it had.
+    Collect,
+    /// A collection of what a publisher that ended has left.
+    Sweep,
+}
+
+impl Scenario {
+    /// What was there before.
+    pub(super) async fn prepare(self, world: &World) {
+        let images = world.open().await;
+        match self {
+            Self::Publish | Self::Streams => {}
+            Self::Adopt | Self::Repair => {
+                publish(&images, "earlier", &[A, B]).await.unwrap();
+            }
+            Self::PublishBesideTombstone => {
+                let image = publish(&images, "earlier", &[A, B]).await.unwrap();
+                remove(&images, &image).await.unwrap();
+                world.expire_holders().await;
+                world.execute("UPDATE images_blobs SET state = 1").await;
+            }
+            Self::Collect => {
+                publish(&images, "earlier", &[A]).await.unwrap();
+                publish(&images, "earlier", &[A, B, C]).await.unwrap();
+                world.expire_holders().await;
+            }
+            Self::Sweep => {
+                publish(&images, "earlier", &[A]).await.unwrap();
+                abandon(world).await;
+                world.expire_holders().await;
+            }
+        }
+        if self == Self::Repair {
+            for path in world.fs.files().iter().filter(|path| path.contains(&Digest::of(A).to_string())) {
+                world.fs.unlink(path).unwrap();
+                world.fs.sync_dir(path.rsplit_once('/').unwrap().0).unwrap();
+            }
+        }
+    }
+
+    /// The work.
+    pub(super) async fn run(self, images: &Images) -> Result<()> {
+        match self {
+            Self::Publish | Self::PublishBesideTombstone | Self::Repair => {
+                publish(images, "worker", &[A, B]).await.map(|_| ())
+            }
+            Self::Adopt => publish(images, "worker", &[A, B, C]).await.map(|_| ()),
+            Self::Streams => publish_streams(images, "worker", &[A, B]).await.map(|_| ()),
+            Self::Collect => {
+                let all = images.images(None, 10).await?;
+                if let Some(image) = all.iter().max_by_key(|image| image.chain.depth()) {
+                    remove(images, image).await?;
+                }
+                collect(images).await
+            }
+            Self::Sweep => collect(images).await,
+        }
+    }
+}
+
+/// A publisher writes files and ends: one has its name, one has not.
+async fn abandon(world: &World) {
+    for steps in 0.. {
+        let stop = std::sync::Arc::new(super::steps::StopAt::new(steps));
+        let images = world.open_with(stop.clone()).await.unwrap();
+        if publish(&images, "abandoned", &[B, C]).await.is_ok() {
+            panic!("it ended by itself after {:?}", stop.passed());
+        }
+        let facts = world.facts().await;
+        if !facts.staged.is_empty() && facts.files.len() > 2 {
+            return;
+        }
+    }
+}
