@@ -271,13 +271,10 @@ impl Control {
         let flow = read(&definition)?;
         let seed = u64::try_from(self.store.next_run_id(now).get()).unwrap_or_default();
         let transition = fork(&flow, &history, from, seed, now)?;
-        let unique = &flow.graph().unique;
-        let value = meta.business_key.as_deref().map(|key| key.rsplit("::").next().unwrap_or(key));
-        let token = value.and_then(|value| unique.token(&meta.workflow, meta.version, value).ok()).flatten();
         let start = Start {
             definition: meta.definition,
             business_key: meta.business_key,
-            token,
+            token: meta.token,
             transition,
             lane: meta.lane,
             queues: Vec::new(),

@@ -16,10 +16,10 @@ use crate::id::{DefinitionId, MailId, RunId};
 use crate::plan::{Fact, Outcome, Record, State, Status, resume};
 
 const METAS: Sql = Sql::per_dialect(
-    "SELECT id, definition_id, workflow, version, business_key, queue, priority, fairness, parent_id, parent_attempt, \
+    "SELECT id, definition_id, workflow, version, business_key, token, queue, priority, fairness, parent_id, parent_attempt, \
         telemetry, created_at FROM wf_runs WHERE namespace_id = $1 AND id IN (SELECT value FROM json_each($2)) \
         AND definition_id IS NOT NULL",
-    "SELECT id, definition_id, workflow, version, business_key, queue, priority, fairness, parent_id, parent_attempt, \
+    "SELECT id, definition_id, workflow, version, business_key, token, queue, priority, fairness, parent_id, parent_attempt, \
         telemetry, created_at FROM wf_runs WHERE namespace_id = $1 AND id = ANY($2::bigint[]) AND definition_id IS NOT NULL",
 );
 const SNAPSHOTS: Sql = Sql::per_dialect(
@@ -362,6 +362,7 @@ fn meta(row: &Row) -> Result<Meta> {
         workflow: row.get("workflow")?,
         version: row.get("version")?,
         business_key: row.get("business_key")?,
+        token: row.get("token")?,
         lane: Lane {
             queue: row.get::<String>("queue")?.into(),
             priority: row.get::<i64>("priority")?.try_into().unwrap_or_default(),

@@ -238,6 +238,7 @@ impl Store {
             workflow: flow.graph().name.clone(),
             version: flow.graph().version,
             business_key: start.business_key,
+            token: start.token.clone(),
             lane: start.lane,
             parent: start.parent,
             telemetry: start.telemetry,

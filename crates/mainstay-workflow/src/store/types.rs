@@ -109,6 +109,8 @@ pub struct Meta {
     pub version: u32,
     /// The business key, `key::value`.
     pub business_key: Option<String>,
+    /// What no other active run may have.
+    pub token: Option<String>,
     /// Where its tasks stand.
     pub lane: Lane,
     /// Whose child it is.
