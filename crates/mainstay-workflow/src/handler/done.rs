@@ -102,6 +102,8 @@ impl From<&str> for Done {
 pub struct StepError {
     message: String,
     retry: bool,
+    /// Another transaction was in the way.
+    busy: bool,
 }
 
 impl StepError {
@@ -110,12 +112,12 @@ impl StepError {
 
     /// An error that may pass: the step's retry policy decides.
     pub fn retry(message: impl Into<String>) -> Self {
-        Self { message: message.into(), retry: true }
+        Self { message: message.into(), retry: true, busy: false }
     }
 
     /// An error that trying again does not mend.
     pub fn fatal(message: impl Into<String>) -> Self {
-        Self { message: message.into(), retry: false }
+        Self { message: message.into(), retry: false, busy: false }
     }
 
     /// Any error, with those beneath it; it may pass.
@@ -142,8 +144,17 @@ impl StepError {
         self.retry
     }
 
+    pub(crate) fn busy(message: String) -> Self {
+        Self { message, retry: true, busy: true }
+    }
+
+    /// Whether another transaction was in the way: that is no fault of the step.
+    pub(crate) const fn is_busy(&self) -> bool {
+        self.busy
+    }
+
     pub(crate) fn into_fault(self) -> Fault {
-        let Self { mut message, retry } = self;
+        let Self { mut message, retry, .. } = self;
         if let Some((end, _)) = message.char_indices().nth(Self::MESSAGE_LIMIT) {
             message.truncate(end);
         }
@@ -169,7 +180,8 @@ impl From<mainstay_repo::Error> for StepError {
                 | ErrorKind::Conflict { .. }
                 | ErrorKind::Corrupt
         );
-        Self { message: error.to_string(), retry: may_pass }
+        let busy = *error.kind() == ErrorKind::Busy;
+        Self { message: error.to_string(), retry: may_pass, busy }
     }
 }
 

@@ -87,6 +87,8 @@ fn done(commit: Commit) -> BatchResult {
 fn judged(error: mainstay_repo::Error, own: usize) -> BatchResult {
     match error.kind() {
         ErrorKind::ConditionFailed { index } if *index >= own => BatchResult::Again(None),
+        // Another transaction was in the way and is done by now.
+        ErrorKind::Busy => BatchResult::Again(None),
         _ if super::flight::is_unsure(&error) => BatchResult::Again(Some(error.into())),
         _ => BatchResult::Refused(StepError::from(error)),
     }

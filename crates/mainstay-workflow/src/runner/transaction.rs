@@ -1,6 +1,7 @@
 //! Attempts that work in a transaction of their own: the run is reserved, the code runs, and what it did commits with the run's next move.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mainstay_repo::Transaction;
 
@@ -113,12 +114,58 @@ impl Core {
     }
 }
 
+/// How often a transaction is tried while others are in its way.
+const BUSY_TRIES: usize = 64;
+/// The longest of the first random pauses, doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(4);
+/// The longest of all.
+const LONGEST_PAUSE: Duration = Duration::from_millis(256);
+
+/// What became of one transaction.
+enum Once {
+    /// Another one was in its way, and nothing of it is there.
+    Busy(StepError),
+    /// Anything else.
+    Reserved(Reserved),
+}
+
+impl Once {
+    fn of(error: mainstay_repo::Error) -> Self {
+        if *error.kind() == mainstay_repo::ErrorKind::Busy {
+            return Self::Busy(error.into());
+        }
+        Self::Reserved(if is_unsure(&error) {
+            Reserved::Again(Some(error.into()))
+        } else {
+            Reserved::Failed(error.into())
+        })
+    }
+}
+
 impl Errand {
+    /// Runs the code until no other transaction is in its way: that is no fault of the step, and counts as no attempt.
     async fn go(self, code: &dyn TxHandler, context: StepContext) -> Reserved {
+        let mut pause = FIRST_PAUSE;
+        for _ in 1..BUSY_TRIES {
+            match self.once(code, context.clone()).await {
+                Once::Busy(_) => {
+                    let spread = u64::try_from(pause.as_micros()).unwrap_or(u64::MAX).max(1);
+                    tokio::time::sleep(Duration::from_micros(super::random() % spread)).await;
+                    pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+                }
+                Once::Reserved(reserved) => return reserved,
+            }
+        }
+        match self.once(code, context).await {
+            Once::Busy(error) => Reserved::Failed(error),
+            Once::Reserved(reserved) => reserved,
+        }
+    }
+
+    async fn once(&self, code: &dyn TxHandler, context: StepContext) -> Once {
         let mut tx = match self.store.repo().begin().await {
             Ok(tx) => tx,
-            Err(error) if is_unsure(&error) => return Reserved::Again(Some(error.into())),
-            Err(error) => return Reserved::Failed(error.into()),
+            Err(error) => return Once::of(error),
         };
         let result = guarded(code.run(context, &mut tx)).await;
         let reserved = match result {
@@ -130,16 +177,18 @@ impl Errand {
         };
         match reserved {
             Ok((head, decided)) => match tx.commit().await {
-                Ok(()) => Reserved::Done { head: Box::new(head), decided: Box::new(decided) },
-                Err(error) if is_unsure(&error) => Reserved::Again(Some(error.into())),
-                Err(error) => Reserved::Failed(error.into()),
+                Ok(()) => Once::Reserved(Reserved::Done { head: Box::new(head), decided: Box::new(decided) }),
+                Err(error) => Once::of(error),
             },
             Err(reserved) => {
                 if let Err(error) = tx.rollback().await {
                     // It is rolled back all the same.
                     tracing::debug!(run = %self.run, %error, "rollback");
                 }
-                reserved
+                match reserved {
+                    Reserved::Failed(error) if error.is_busy() => Once::Busy(error),
+                    other => Once::Reserved(other),
+                }
             }
         }
     }
@@ -189,9 +238,12 @@ impl Errand {
 /// Whether an error of the run's own statements passes.
 fn again_or_failed(error: Error) -> Reserved {
     match error.kind() {
+        // A statement of the handler failed and it went on: the transaction can only be rolled back.
         ErrorKind::Database(mainstay_repo::ErrorKind::InvalidInput) => {
-            // A statement of the handler failed and it went on: the transaction can only be rolled back.
             Reserved::Failed(StepError::retry(error.to_string()))
+        }
+        ErrorKind::Database(mainstay_repo::ErrorKind::Busy) => {
+            Reserved::Failed(StepError::busy(error.to_string()))
         }
         _ => Reserved::Again(Some(error)),
     }

@@ -751,3 +751,38 @@ async fn a_failed_run_is_retried_and_an_ended_one_forked_from_a_step() {
     })
     .await;
 }
+
+/// Many transactions want one row: those that lose are tried again, and no attempt is counted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn transactions_that_are_in_each_others_way_are_no_fault_of_their_steps() {
+    on_each(async |builder, repo| {
+        accounts(&repo).await;
+        repo.write(Statement::new("UPDATE accounts SET balance = 1000 WHERE id = 1")).await.unwrap();
+        let node = Node::tx("take", ["ok"]).retry(Retry::never()).on("ok", ["end"]);
+        let flow = Definition::new("take", 1).node(node).done("end").build().unwrap();
+        let handlers = Handlers::new().tx("take", |_cx, tx| {
+            Box::pin(async move {
+                let row: Row =
+                    tx.read_one(Statement::new("SELECT balance FROM accounts WHERE id = 1")).await?;
+                let left: i64 = row.get::<i64>("balance")? - 1;
+                tx.write(Statement::new("UPDATE accounts SET balance = $1 WHERE id = 1").bind(left)).await?;
+                Ok("ok".into())
+            })
+        });
+        let engine = builder.workflow(flow, handlers).start().await.unwrap();
+        let runs = (0..20).map(|_| {
+            let engine = engine.clone();
+            tokio::spawn(async move {
+                let run = engine.start(StartRequest::new("take", Value::Null)).await.unwrap();
+                engine.wait(run).await.unwrap()
+            })
+        });
+        for task in runs.collect::<Vec<_>>() {
+            let ended = soon(task).await.unwrap();
+            assert_eq!(ended.outcome, Outcome::Completed, "{ended:?}");
+        }
+        assert_eq!(balance(&repo).await, 980, "none overwrote another's");
+        soon(engine.stop()).await;
+    })
+    .await;
+}
