@@ -85,8 +85,9 @@ pub enum Letter {
     Written,
 }
 
-/// Looks, then writes: it works in a transaction, which commits together with the end of the step.
-#[step(tx)]
+/// Looks, then writes: it works in a transaction, which commits together with the end of the step. All orders for an item want the same
+/// row, and PostgreSQL lets one of those that come together go first and the others try again: soon, and often.
+#[step(tx, retry = 100 linear 5ms..500ms)]
 pub async fn reserve(_cx: &StepContext, tx: &mut Transaction, order: &Order) -> Result<Stock, StepError> {
     let there = store::reserve(tx, order.id, &order.item).await?;
     Ok(if there { Stock::Reserved } else { Stock::SoldOut })
