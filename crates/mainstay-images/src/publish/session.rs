@@ -59,6 +59,13 @@ pub(super) struct State {
     pub(super) spare: Vec<i64>,
 }
 
+impl State {
+    /// Takes an intent from the spare ones: something else of the session names it now.
+    pub(super) fn use_intent(&mut self, inc: i64) {
+        self.spare.retain(|spare| *spare != inc);
+    }
+}
+
 /// Blobs on their way into the store. Several writers may work at once. What is not committed goes away with
 /// [`Ingest::abort`] or when this is dropped.
 #[derive(Debug)]
@@ -105,10 +112,23 @@ impl Session {
         self.crashed.load(Ordering::SeqCst)
     }
 
-    /// Writes an intent and looks at the blob's row in the same transaction.
-    pub(super) async fn intend(&self, digest: Option<&Digest>, size: u64) -> Result<(i64, Option<Blob>)> {
+    /// Writes an intent and looks at the blob's row in the same transaction. Its number is spare until the caller
+    /// [puts it to use](State::use_intent).
+    pub(super) async fn intend(
+        self: &Arc<Self>,
+        digest: Option<&Digest>,
+        size: u64,
+    ) -> Result<(i64, Option<Blob>)> {
         self.check_space(size).await?;
         self.before(Step::PublishIntent).await?;
+        let (session, digest) = (Arc::clone(self), digest.copied());
+        // A task of its own: a caller that leaves meanwhile must not take the number with it, or the intent would stay, and
+        // keep its digest from collection, for as long as the holder lives.
+        let written = tokio::spawn(async move { session.write_intent(digest.as_ref(), size).await });
+        written.await.map_err(|_| Error::internal("the task that writes an intent was ended"))?
+    }
+
+    async fn write_intent(&self, digest: Option<&Digest>, size: u64) -> Result<(i64, Option<Blob>)> {
         let mut batch = Guarded::new("images.publish_intent");
         self.guard_holder(&mut batch);
         self.guard_quota(&mut batch, digest, size);
@@ -117,6 +137,7 @@ impl Session {
         let outcome = batch.run(self.images().repo()).await?;
         let row = outcome.get(made).and_then(|written| written.rows().first());
         let inc: i64 = row.ok_or_else(|| Error::internal("an intent's row was not returned"))?.get("inc")?;
+        self.state().spare.push(inc);
         let found = look.and_then(|look| outcome.get(look)).and_then(|written| written.rows().first());
         Ok((inc, found.map(store::blobs::read).transpose()?))
     }
@@ -299,20 +320,17 @@ impl Ingest {
             }
         }
         let (inc, found) = session.intend(Some(digest), size_bytes).await?;
-        let judged = match session.judge(found.as_ref(), Some(size_bytes)).await {
-            Ok(judged) => judged,
-            Err(error) => {
-                session.state().spare.push(inc);
-                return Err(error);
-            }
-        };
+        let judged = session.judge(found.as_ref(), Some(size_bytes)).await?;
+        let mut state = session.state();
         match (judged, found) {
             (Judged::Adopt, Some(blob)) => {
-                session.state().claims.insert(*digest, adopted(inc, &blob));
+                state.use_intent(inc);
+                state.claims.insert(*digest, adopted(inc, &blob));
                 Ok(true)
             }
             (Judged::Write { replaces }, _) => {
-                session.state().pending.insert(*digest, Pending { inc, replaces });
+                state.use_intent(inc);
+                state.pending.insert(*digest, Pending { inc, replaces });
                 Ok(false)
             }
             (Judged::Adopt, None) => Err(Error::internal("a blob without a row was adopted")),

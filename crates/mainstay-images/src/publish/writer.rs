@@ -110,18 +110,18 @@ impl Ingest {
             }
         };
         let (inc, replaces) = match pending {
-            Some(pending) => (pending.inc, pending.replaces),
+            Some(pending) => {
+                session.state().spare.push(pending.inc);
+                (pending.inc, pending.replaces)
+            }
             None => {
                 let (inc, found) = session.intend(spec.digest.as_ref(), spec.size_bytes.unwrap_or(0)).await?;
-                session.state().spare.push(inc);
                 let judged = session.judge(found.as_ref(), spec.size_bytes).await?;
                 let replaces = if let Judged::Write { replaces } = judged { replaces } else { None };
-                session.state().spare.retain(|spare| *spare != inc);
                 (inc, replaces)
             }
         };
-        // Until it has its name, the file lies in the staging directory under this number.
-        session.state().spare.push(inc);
+        // The number is spare until the blob has its name: so long the file lies in the staging directory under it.
         session.before(Step::PublishWrite).await?;
         let path = layout::staged(inc);
         let file = session
@@ -292,7 +292,7 @@ impl BlobWriter {
 
     fn keep(&self, digest: Digest, claim: Claim) {
         let mut state = self.session.state();
-        state.spare.retain(|inc| *inc != self.inc);
+        state.use_intent(self.inc);
         // Two writers of one digest: the earlier file is not used, and a collection removes it.
         if let Some(earlier) = state.claims.insert(digest, claim) {
             state.spare.push(earlier.inc);
@@ -300,7 +300,7 @@ impl BlobWriter {
     }
 
     async fn forget(&self) -> Result<()> {
-        self.session.state().spare.retain(|inc| *inc != self.inc);
+        self.session.state().use_intent(self.inc);
         self.session.drop_intents(vec![self.inc], vec![layout::staged(self.inc)]).await
     }
 }
