@@ -124,7 +124,8 @@ async fn every_statement_finds_its_rows_by_an_index() {
 /// SQLite's plans in full: a change of any of them is seen.
 #[tokio::test]
 async fn the_plans_of_sqlite_are_known() {
-    let (world, statements) = everything(&TestDatabase::sqlite()).await;
+    let database = TestDatabase::sqlite();
+    let (world, statements) = everything(&database).await;
     let mut text = String::new();
     for (name, statement) in &statements {
         writeln!(text, "{name}").unwrap();
