@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use mainstay_images::Step;
 use mainstay_testkit::fault_fs::{Fate, Operation};
 use mainstay_testkit::{Random, TestDatabase, environment};
 
@@ -51,6 +52,9 @@ async fn check(scenario: Scenario, database: TestDatabase, is_long: bool, lies: 
             }
             if scenario != Scenario::Repair || is_done {
                 world.check_drains(&context).await;
+            }
+            if is_done && scenario == Scenario::Sweep {
+                assert!(stop.passed().contains(&Step::SweepUnlink), "nothing was swept: {:?}", stop.passed());
             }
             ends += 1;
         }

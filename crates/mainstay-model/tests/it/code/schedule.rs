@@ -15,7 +15,7 @@ use mainstay_testkit::{Random, TestDatabase, environment};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::steps::{Party, Word};
+use super::steps::{Party, Word, list_of};
 use super::world::{A, Facts, RowState, World, collect, publish, remove};
 
 /// The model of what is run here: one blob, two publishers, enough collectors to stand for one that works on several files at once.
@@ -224,7 +224,7 @@ async fn run(setup: Setup, order: [usize; 4], choice: &mut dyn Choice, context: 
                 Word::Before(number, step, answer) => {
                     lists += usize::from(step == Step::SweepList);
                     let is_sweep = matches!(step, Step::SweepList | Step::SweepCheck | Step::SweepUnlink);
-                    if is_sweep && lists != 2 + usize::from(Digest::of(A).shard()) {
+                    if is_sweep && lists != list_of(A) {
                         // The blob is not there, so nobody can tell when this happens.
                         answer.send(()).unwrap();
                         continue;
@@ -256,6 +256,10 @@ async fn run(setup: Setup, order: [usize; 4], choice: &mut dyn Choice, context: 
         let (number, outcome) = ended.unwrap();
         assert!(outcome.is_ok(), "{context}: {:?} failed: {outcome:?} in {trace:?}", ROLES[number]);
     }
+    assert!(
+        trace.contains(&(Role::Collector, Step::SweepCheck)),
+        "{context}: no sweep was followed: {trace:?}"
+    );
     world.check_drains(&format!("{context}: {trace:?}")).await;
     trace.len()
 }
