@@ -9,10 +9,11 @@ use mainstay_repo::Repo;
 use mainstay_sso::{Actor, Scope, Sso};
 
 use crate::auth::cookie::Cookies;
-use crate::config::{Config, PublicUrl};
+use crate::config::{Config, ImageSettings, PublicUrl};
 use crate::dev::Dev;
 use crate::http::rate::RateLimit;
 use crate::http::tls::ServedCertificate;
+use crate::images::ImageStore;
 use crate::limits;
 use crate::ready::DatabaseFiles;
 
@@ -23,6 +24,8 @@ pub(crate) struct App(Arc<Inner>);
 struct Inner {
     repo: Repo,
     sso: Sso,
+    images: ImageStore,
+    image_settings: ImageSettings,
     public_url: PublicUrl,
     cookies: Cookies,
     rates: Rates,
@@ -42,6 +45,7 @@ pub(crate) struct Parts {
     pub(crate) public_url: PublicUrl,
     pub(crate) repo: Repo,
     pub(crate) sso: Sso,
+    pub(crate) images: ImageStore,
     pub(crate) dev: Option<Dev>,
     pub(crate) actor: Actor,
     pub(crate) database_files: DatabaseFiles,
@@ -58,7 +62,7 @@ pub(crate) struct Rates {
 
 impl App {
     pub(crate) fn new(config: &Config, parts: Parts) -> Self {
-        let Parts { public_url, repo, sso, dev, actor, database_files, certificate } = parts;
+        let Parts { public_url, repo, sso, images, dev, actor, database_files, certificate } = parts;
         let rates = Rates {
             acs: RateLimit::new(limits::ACS_BURST, limits::ACS_EVERY),
             login: RateLimit::new(limits::LOGIN_BURST, limits::LOGIN_EVERY),
@@ -67,6 +71,8 @@ impl App {
         Self(Arc::new(Inner {
             repo,
             sso,
+            images,
+            image_settings: config.images.clone(),
             cookies: Cookies::new(public_url.is_secure()),
             public_url,
             rates,
@@ -87,6 +93,14 @@ impl App {
 
     pub(crate) fn sso(&self) -> &Sso {
         &self.0.sso
+    }
+
+    pub(crate) fn images(&self) -> &ImageStore {
+        &self.0.images
+    }
+
+    pub(crate) fn image_settings(&self) -> &ImageSettings {
+        &self.0.image_settings
     }
 
     pub(crate) fn public_url(&self) -> &PublicUrl {

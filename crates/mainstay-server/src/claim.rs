@@ -188,10 +188,15 @@ fn shown(node: &Node) -> String {
 
 fn new_node(kind: Kind, public_url: String, dev_key: Option<String>) -> NewNode {
     let id = NodeId::generate(&SystemClock).to_string();
-    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let machine = Some(machine.trim()).filter(|name| !name.is_empty()).unwrap_or("a machine without a name");
-    let place = format!("{machine}, process {}", std::process::id());
+    let place = format!("{}, process {}", machine(), std::process::id());
     NewNode { id, kind, place, public_url, dev_key }
+}
+
+/// What this machine calls itself.
+pub(crate) fn machine() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = Some(name.trim()).filter(|name| !name.is_empty());
+    name.unwrap_or("a machine without a name").to_owned()
 }
 
 /// Locks the file beside a SQLite database, which is there already.

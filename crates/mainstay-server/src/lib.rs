@@ -36,13 +36,14 @@ mod start;
 mod store;
 mod workflow;
 
+pub mod images;
 pub mod limits;
 
 pub use crate::http::tls::TlsFilesError;
 pub use claim::{Claim, claim};
 pub use config::{
-    Config, ENVIRONMENT_PREFIX, Effective, Loaded, LogFormat, Origin, Problem as ConfigProblem, PublicUrl,
-    SETTINGS, Setting, Sources, TlsFiles,
+    Config, ENVIRONMENT_PREFIX, Effective, ImageSettings, Loaded, LogFormat, Origin,
+    Problem as ConfigProblem, PublicUrl, SETTINGS, Setting, Sources, TlsFiles, parse_size,
 };
 pub use dev::{KeyFileError, ORGANIZATION as DEVELOPMENT_ORGANIZATION};
 pub use fetch::{FetchError, FetchPolicy, fetch};

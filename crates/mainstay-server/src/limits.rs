@@ -38,6 +38,14 @@ pub const LOGIN_COOKIE: Duration = Duration::from_secs(600);
 pub const PRUNE_EVERY: Duration = Duration::from_secs(60);
 /// How many steps of pruning follow each other before the next pause.
 pub const PRUNE_STEPS: u32 = 100;
+/// How many hundredths of each piece of a collection's time are rested after it.
+pub const COLLECT_REST: u32 = 100;
+/// How often a collection looks at all blobs, and not only at those that lost a use.
+pub const COLLECT_FULL_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How many images a page of the console lists.
+pub const IMAGES_LISTED: u32 = 50;
+/// How many past collections a page of the console lists.
+pub const COLLECTIONS_LISTED: u32 = 20;
 /// How many connections the sign-in page lists before it asks for the organisation.
 pub const SIGN_IN_LISTED: usize = 12;
 /// How many connections the console lists.

@@ -7,6 +7,7 @@ use mainstay_repo::{DatabaseUrl, ErrorKind};
 
 use crate::app::App;
 use crate::config::Config;
+use crate::images::{self, ImageStore};
 use crate::limits;
 use crate::problem::{Problem, ProblemKind};
 use crate::start::COMPONENTS;
@@ -62,9 +63,28 @@ pub(crate) async fn check(app: &App) -> Result<(), Problem> {
         ));
     }
     match tokio::time::timeout(limits::READY_TIMEOUT, tables(app)).await {
-        Ok(answer) => answer,
-        Err(_elapsed) => Err(not_ready("The database does not answer in time.")),
+        Ok(answer) => answer?,
+        Err(_elapsed) => return Err(not_ready("The database does not answer in time.")),
     }
+    images(app).await
+}
+
+/// A directory that nobody asked for by name keeps no user away: most of them come for something else.
+async fn images(app: &App) -> Result<(), Problem> {
+    let settings = app.image_settings();
+    let ImageStore::Open(images) = app.images() else { return Ok(()) };
+    if settings.is_default {
+        return Ok(());
+    }
+    // A mount that hangs is one that is not there.
+    let there = tokio::time::timeout(limits::READY_TIMEOUT, images::is_there(images, settings)).await;
+    if there == Ok(true) {
+        return Ok(());
+    }
+    tracing::error!(directory = %settings.directory.display(), "not ready: the directory of the images is not there");
+    Err(not_ready(
+        "The directory of the images is not there or is not this database's. Mount it again; nothing was deleted.",
+    ))
 }
 
 async fn tables(app: &App) -> Result<(), Problem> {

@@ -25,12 +25,17 @@ use crate::config::{Config, PublicUrl};
 use crate::dev::{self, Dev, KeyFileError};
 use crate::http::listen;
 use crate::http::tls::{self, ServedCertificate, TlsFilesError};
+use crate::images::{ImageStore, collect_for_ever};
 use crate::ready::DatabaseFiles;
 use crate::{limits, ops, router, store};
 
 /// Every component that this program keeps in its database, in the order in which commands tell of them.
-pub const COMPONENTS: &[Component] =
-    &[mainstay_sso::COMPONENT, mainstay_workflow::store::COMPONENT, store::migrations::COMPONENT];
+pub const COMPONENTS: &[Component] = &[
+    mainstay_sso::COMPONENT,
+    mainstay_workflow::store::COMPONENT,
+    mainstay_images::COMPONENT,
+    store::migrations::COMPONENT,
+];
 
 /// Only its owner enters.
 const OWNER_ONLY: u32 = 0o700;
@@ -61,6 +66,8 @@ pub enum StartError {
     Repo(mainstay_repo::Error),
     /// Sign-in cannot be set up.
     Sso(mainstay_sso::Error),
+    /// The image store cannot be opened.
+    Images(mainstay_images::Error),
     /// The development provider's key cannot be used.
     Key(KeyFileError),
     /// The certificate or its key cannot be used.
@@ -94,6 +101,7 @@ impl fmt::Display for StartError {
             }
             Self::Repo(error) => fmt::Display::fmt(error, f),
             Self::Sso(error) => fmt::Display::fmt(error, f),
+            Self::Images(error) => write!(f, "the image store cannot be opened: {error}"),
             Self::Key(error) => fmt::Display::fmt(error, f),
             Self::Tls(error) => fmt::Display::fmt(error, f),
         }
@@ -303,6 +311,7 @@ impl Server {
             repo.migrator().migrate(component, Target::Latest).await?;
         }
         let sso = sign_in(repo.clone(), config)?;
+        let images = ImageStore::start(repo.clone(), config).await?;
         let actor = Actor::new("mainstay serve")?;
         let scope = Scope::system(actor.clone());
         let dev = match idp {
@@ -326,9 +335,8 @@ impl Server {
         };
         let database_files = DatabaseFiles::of(config);
         let repo = repo.clone();
-        let app =
-            App::new(config, Parts { public_url: url, repo, sso, dev, actor, database_files, certificate });
-        Ok((app, started))
+        let parts = Parts { public_url: url, repo, sso, images, dev, actor, database_files, certificate };
+        Ok((App::new(config, parts), started))
     }
 
     /// Where it is and how to begin.
@@ -344,6 +352,12 @@ impl Server {
         let Self { app, listener, tls, drain_timeout, claim, .. } = self;
         let repo = app.repo().clone();
         let pruner = tokio::spawn(prune_for_ever(app.clone()));
+        let collector = match (app.images(), app.image_settings().collect_every) {
+            (ImageStore::Open(images), Some(every)) => {
+                Some(tokio::spawn(collect_for_ever(images.clone(), every)))
+            }
+            _ => None,
+        };
         let watcher = app.certificate().map(|served| tokio::spawn(tls::watch(Arc::clone(served))));
         let draining = app.clone();
         let shutdown = async move {
@@ -353,6 +367,8 @@ impl Server {
         };
         let all_ended = listen::serve(listener, tls, router::router(app), shutdown, drain_timeout).await;
         pruner.abort();
+        // What it did is done; the next collection goes on.
+        collector.inspect(JoinHandle::abort);
         watcher.inspect(JoinHandle::abort);
         claim.release().await;
         repo.close().await;

@@ -32,6 +32,8 @@
 #[doc(inline)]
 pub use mainstay_core as core;
 #[doc(inline)]
+pub use mainstay_images as images;
+#[doc(inline)]
 pub use mainstay_repo as repo;
 #[doc(inline)]
 pub use mainstay_saml as saml;

@@ -10,7 +10,15 @@ use super::{Problem, SETTINGS, Setting};
 pub const ENVIRONMENT_PREFIX: &str = "MAINSTAY_";
 
 /// Names with our prefix that are not settings of the server.
-const OTHER_NAMES: [&str; 4] = ["MAINSTAY_CONFIG", "MAINSTAY_GOLDEN", "MAINSTAY_SEED", "MAINSTAY_SOAK"];
+const OTHER_NAMES: [&str; 7] = [
+    "MAINSTAY_CONFIG",
+    "MAINSTAY_GOLDEN",
+    "MAINSTAY_LEASE_IMAGE",
+    "MAINSTAY_LEASE_TOKEN",
+    "MAINSTAY_REGISTRY_PASSWORD",
+    "MAINSTAY_SEED",
+    "MAINSTAY_SOAK",
+];
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! The server's configuration: a TOML file, then `MAINSTAY_*`, then flags. Every problem is told at once.
 
+mod images;
 mod layers;
 mod public_url;
 mod resolve;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use mainstay_core::Secret;
 use serde::Serialize;
 
+pub use self::images::{ImageSettings, parse_size};
 pub use self::layers::{ENVIRONMENT_PREFIX, Origin, Sources};
 pub use self::public_url::PublicUrl;
 
@@ -50,6 +52,26 @@ pub const SETTINGS: &[Setting] = &[
         key: "database",
         default: "sqlite://<data>/mainstay.db",
         help: "database URL: sqlite:///path or postgres://…",
+    },
+    Setting {
+        key: "images",
+        default: "<data>/images",
+        help: "directory of the images' blobs; servers on one database share it",
+    },
+    Setting {
+        key: "images_quota",
+        default: "",
+        help: "the most octets of all blobs, such as 200GiB; no limit",
+    },
+    Setting {
+        key: "images_keep",
+        default: "30d",
+        help: "how long an image is kept that nothing claims; forever for no end",
+    },
+    Setting {
+        key: "images_collect_every",
+        default: "15m",
+        help: "how often the server removes what no image uses; never for not at all",
     },
     Setting {
         key: "dev",
@@ -115,6 +137,8 @@ pub struct Config {
     pub database: Secret<String>,
     /// Whether the database is the file in the data directory that nobody asked for by name.
     pub database_is_default: bool,
+    /// Where images are kept.
+    pub images: ImageSettings,
     /// Whether the built-in identity provider exists.
     pub dev: bool,
     /// How long a session lasts.

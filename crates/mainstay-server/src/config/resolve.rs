@@ -8,6 +8,7 @@ use std::time::Duration;
 use mainstay_core::Secret;
 use mainstay_repo::RepoOptions;
 
+use super::images::{self, ImageSettings};
 use super::layers::{Given, merge};
 use super::{
     Config, Effective, Loaded, LogFormat, Origin, Problem, PublicUrl, SETTINGS, Setting, Sources, TlsFiles,
@@ -41,6 +42,7 @@ impl Reader {
         let public_url = self.optional("public_url", PublicUrl::parse);
         let data = self.read("data", directory);
         let (database, database_is_default) = self.database(data.as_deref());
+        let images = self.images(data.as_deref());
         let dev = self.read("dev", truth);
         let allow_dev = self.read("allow_dev_on_network", truth);
         let session_lifetime = self.read("session_lifetime", |text| duration(text, LONGEST_SESSION));
@@ -63,6 +65,7 @@ impl Reader {
             data: data?,
             database: Secret::new(database?),
             database_is_default,
+            images: images?,
             dev: dev?,
             session_lifetime: session_lifetime?,
             session_idle: session_idle?,
@@ -132,11 +135,37 @@ impl Reader {
         }
     }
 
+    fn images(&mut self, data: Option<&Path>) -> Option<ImageSettings> {
+        let is_default = !self.given.contains_key("images");
+        let directory = match data {
+            Some(data) if is_default => {
+                let directory = data.join("images");
+                self.show("images", directory.display().to_string());
+                Some(directory)
+            }
+            None if is_default => None,
+            _ => self.read("images", directory),
+        };
+        let quota_bytes = self.read("images_quota", images::quota);
+        let keep = self.read("images_keep", |text| duration_or(text, "forever", images::LONGEST));
+        let collect_every =
+            self.read("images_collect_every", |text| duration_or(text, "never", images::LONGEST));
+        Some(ImageSettings {
+            directory: directory?,
+            is_default,
+            quota_bytes: quota_bytes?,
+            keep: keep?,
+            collect_every: collect_every?,
+        })
+    }
+
     fn read<T>(&mut self, key: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         let default = Setting::find(key).map_or("", |setting| setting.default);
         let example = match key {
             "public_url" => "https://id.example.com",
             "trusted_proxies" => "10.0.0.2",
+            "images" => "/srv/images",
+            "images_quota" => "200GiB",
             _ => default,
         };
         let text = self.given.get(key).map_or_else(|| default.to_owned(), |given| given.text.clone());
@@ -210,6 +239,14 @@ fn format(text: &str) -> Result<LogFormat, String> {
         "json" => Ok(LogFormat::Json),
         _ => Err(format!("{text:?} is neither text nor json")),
     }
+}
+
+/// A time, or the word for none.
+fn duration_or(text: &str, none: &str, longest: Duration) -> Result<Option<Duration>, String> {
+    if text == none {
+        return Ok(None);
+    }
+    duration(text, longest).map(Some).map_err(|why| format!("{why}, nor {none}"))
 }
 
 /// `90s`, `15m`, `8h`, `30d`.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::images::args::{ImagesCommand, Store};
 use super::workflow::args::WorkflowCommand;
 
 /// The durable core of a control plane: data, sign-in, workflows and images on one database.
@@ -43,6 +44,11 @@ pub(crate) enum Command {
     Workflow {
         #[command(subcommand)]
         command: WorkflowCommand,
+    },
+    /// Images: layers on disk, who uses them, and removing what nobody uses
+    Images {
+        #[command(subcommand)]
+        command: ImagesCommand,
     },
     /// Look for what is wrong or soon will be, and say what mends it
     Doctor(Serve),
@@ -87,6 +93,11 @@ pub(crate) struct ServerSettings {
     /// Let --dev listen on an address that other machines reach
     #[arg(long)]
     pub(crate) allow_dev_on_network: bool,
+    #[command(flatten)]
+    pub(crate) images: Store,
+    /// How often what no image uses is removed; never for not at all [default: 15m]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) images_collect_every: Option<String>,
     /// How long a session lasts [default: 8h]
     #[arg(long, value_name = "TIME")]
     pub(crate) session_lifetime: Option<String>,

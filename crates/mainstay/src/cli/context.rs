@@ -25,8 +25,11 @@ impl Context {
 
     /// Lays file, environment and flags over each other.
     pub(crate) fn load(&self, settings: &Settings, server: Option<&ServerSettings>) -> Outcome<Loaded> {
-        let mut sources =
-            Sources { environment: self.environment.clone(), flags: flags(settings, server), file: None };
+        self.load_flags(settings, flags(settings, server))
+    }
+
+    fn load_flags(&self, settings: &Settings, flags: Vec<(&'static str, String)>) -> Outcome<Loaded> {
+        let mut sources = Sources { environment: self.environment.clone(), flags, file: None };
         if let Some(path) = &settings.config {
             sources = sources.with_file(path).map_err(|problem| Failure::new(Exit::Usage, problem))?;
         }
@@ -35,7 +38,26 @@ impl Context {
 
     /// The configuration; warnings are printed, problems are the failure.
     pub(crate) fn config(&self, settings: &Settings, server: Option<&ServerSettings>) -> Outcome<Config> {
-        let loaded = self.load(settings, server)?;
+        self.checked(self.load(settings, server)?)
+    }
+
+    /// The configuration with settings that only some commands have.
+    pub(crate) fn config_with(
+        &self,
+        settings: &Settings,
+        images: &[(&'static str, Option<String>)],
+    ) -> Outcome<Config> {
+        let mut flags = flags(settings, None);
+        flags.extend(images.iter().filter_map(|(key, value)| Some((*key, value.clone()?))));
+        self.checked(self.load_flags(settings, flags)?)
+    }
+
+    /// A variable of the environment that is no setting.
+    pub(crate) fn environment(&self, name: &str) -> Option<String> {
+        self.environment.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone())
+    }
+
+    fn checked(&self, loaded: Loaded) -> Outcome<Config> {
         for warning in &loaded.warnings {
             self.output.warning(warning);
         }
@@ -119,7 +141,9 @@ fn flags(settings: &Settings, server: Option<&ServerSettings>) -> Vec<(&'static 
     if let Some(server) = server {
         // A flag without a value can only switch on; what is not said leaves the other layers as they are.
         let on = |flag: bool| flag.then(|| "true".to_owned());
+        flags.extend(server.images.flags());
         flags.extend([
+            ("images_collect_every", server.images_collect_every.clone()),
             ("listen", server.listen.clone()),
             ("dev", on(server.dev)),
             ("allow_dev_on_network", on(server.allow_dev_on_network)),

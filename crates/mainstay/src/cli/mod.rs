@@ -5,6 +5,7 @@ mod config;
 mod context;
 mod doctor;
 mod exit;
+mod images;
 mod log;
 mod migrate;
 mod output;
@@ -55,6 +56,7 @@ fn run(command: Command, context: &Context) -> Outcome {
         Command::Migrate { command } => block_on(migrate::run(command, context)),
         Command::Sso { command } => block_on(sso::run(command, context)),
         Command::Workflow { command } => block_on(workflow::run(command, context)),
+        Command::Images { command } => block_on(images::run(command, context)),
         Command::Doctor(args) => block_on(doctor::run(&args, context)),
         Command::Version => {
             version(context);

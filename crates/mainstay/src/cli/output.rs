@@ -34,6 +34,10 @@ impl Output {
         Self { json, colour: !no_colour && std::io::stderr().is_terminal() }
     }
 
+    pub(crate) const fn is_json(self) -> bool {
+        self.json
+    }
+
     pub(crate) const fn has_colour(self) -> bool {
         self.colour
     }

@@ -27,7 +27,7 @@ pub(super) fn run(args: &Serve, context: &Context) -> Outcome {
 }
 
 /// Ends with the first SIGTERM or SIGINT.
-fn asked_to_end() -> Outcome<impl Future<Output = ()>> {
+pub(super) fn asked_to_end() -> Outcome<impl Future<Output = ()>> {
     let listen = |kind| signal(kind).map_err(|error| Failure::new(Exit::Unavailable, error));
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     Ok(async move {

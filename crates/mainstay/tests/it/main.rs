@@ -13,6 +13,7 @@ mod e2e_chromium;
 mod e2e_simplesamlphp;
 mod fetch;
 mod http;
+mod images;
 mod lifecycle;
 mod logs;
 mod other_provider;

@@ -1,0 +1,123 @@
+//! The image store of a configuration: opened beside the database, and collected while the server runs.
+
+use std::fmt;
+use std::io::Read as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mainstay_images::files::{DiskFiles, Files as _};
+use mainstay_images::{CollectOptions, ErrorKind, Images, ImagesOptions, Policy, Tranquility};
+use mainstay_repo::Repo;
+use tokio::time::Instant;
+
+use crate::config::{Config, ImageSettings};
+use crate::limits;
+use crate::start::{StartError, prepare_data};
+
+/// The file in the store's directory that says whose it is.
+const MARKER: &str = "mainstay-images";
+
+/// The store as a running server has it.
+pub enum ImageStore {
+    /// It is open.
+    Open(Images),
+    /// The directory of the data directory is not that of the database, and nobody asked for images by name: everything else
+    /// works.
+    Elsewhere(String),
+}
+
+impl fmt::Debug for ImageStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open(images) => f.debug_tuple("Open").field(&images.store_id()).finish(),
+            Self::Elsewhere(why) => f.debug_tuple("Elsewhere").field(why).finish(),
+        }
+    }
+}
+
+/// How the store of a configuration is opened.
+fn options(settings: &ImageSettings) -> ImagesOptions {
+    let policy = Policy { max_bytes: settings.quota_bytes, keep_unclaimed: settings.keep, ..Policy::DEFAULT };
+    ImagesOptions { policy, ..ImagesOptions::default() }
+}
+
+/// Opens the image store of a database, whose tables are there. The default directory is made when it is missing; one that was
+/// asked for by name is not, since what is missing then is likely a mount.
+///
+/// # Errors
+/// [`StartError::Data`], [`StartError::Images`].
+pub async fn open_images(repo: Repo, config: &Config) -> Result<Images, StartError> {
+    let settings = &config.images;
+    if settings.is_default {
+        prepare_data(&settings.directory)?;
+    }
+    let files = Arc::new(DiskFiles::new(&settings.directory));
+    Images::open(repo, files, options(settings)).await.map_err(StartError::Images)
+}
+
+impl ImageStore {
+    /// Opens the store for a server. A directory that nobody asked for does not keep it from starting.
+    pub(crate) async fn start(repo: Repo, config: &Config) -> Result<Self, StartError> {
+        match open_images(repo, config).await {
+            Ok(images) => Ok(Self::Open(images)),
+            Err(StartError::Images(error))
+                if config.images.is_default && *error.kind() == ErrorKind::Medium =>
+            {
+                tracing::warn!(
+                    directory = %config.images.directory.display(),
+                    %error,
+                    "this server keeps no images: those of the database lie elsewhere; name their directory with --images"
+                );
+                Ok(Self::Elsewhere(error.to_string()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Whether the directory that the configuration names is there and still this store's.
+pub(crate) async fn is_there(images: &Images, settings: &ImageSettings) -> bool {
+    let (files, store) = (DiskFiles::new(&settings.directory), images.store_id().to_owned());
+    let read = tokio::task::spawn_blocking(move || {
+        let mut text = String::new();
+        // The id and a line's end.
+        let limit = u64::try_from(store.len()).unwrap_or(u64::MAX).saturating_add(1);
+        let read = files.open(MARKER).and_then(|file| file.take(limit).read_to_string(&mut text));
+        read.is_ok() && text.trim_end() == store
+    });
+    read.await.unwrap_or(false)
+}
+
+/// Collects again and again: what ended, what no image uses, what the policy lets go. Of several servers the database lets one at a
+/// time; one that is killed holds the others up for a minute.
+pub(crate) async fn collect_for_ever(images: Images, every: Duration) {
+    let collector = format!("serve:{}:{}", crate::claim::machine(), std::process::id());
+    let mut last_full = Instant::now();
+    loop {
+        tokio::time::sleep(every).await;
+        let full = last_full.elapsed() >= limits::COLLECT_FULL_EVERY;
+        let options = CollectOptions {
+            evict: true,
+            full,
+            tranquility: Tranquility(limits::COLLECT_REST),
+            ..CollectOptions::default()
+        };
+        match images.collect(&collector, &options).await {
+            Ok(report) => {
+                if full {
+                    last_full = Instant::now();
+                }
+                if !report.missing.is_empty() {
+                    tracing::error!(
+                        blobs = report.missing.len(),
+                        "images lack blobs on disk; mainstay images scrub tells which"
+                    );
+                }
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::CollectingOff) => {
+                tracing::debug!(%error, "not collected");
+            }
+            Err(error) => tracing::warn!(%error, "images were not collected; the next round tries again"),
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! `mainstay images lease …`: who uses which image, and using one from a script.
+
+use mainstay_images::{HeldLease, Images, Node};
+use mainstay_server::images::document::{HolderLine, LeaseLine, named};
+use serde::Serialize;
+
+use super::args::{Hold, Place, Run};
+use super::{as_holder, one, open};
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::output::table;
+use crate::cli::serve::asked_to_end;
+
+#[derive(Serialize)]
+struct Leases {
+    leases: Vec<LeaseLine>,
+}
+
+pub(super) async fn list(place: &Place, context: &Context) -> Outcome {
+    let images = open(place, context).await?;
+    let body = Leases { leases: LeaseLine::read(&images).await? };
+    context.output.result("mainstay.images.lease.ls/1", &body, || {
+        let row = |line: &LeaseLine| {
+            let (token, until) = (line.token.to_string(), line.expires_at.clone());
+            vec![token, until, line.key.clone(), line.holder.clone(), line.image.clone()]
+        };
+        let rows: Vec<Vec<String>> = body.leases.iter().map(row).collect();
+        table(&["TOKEN", "UNTIL, UNLESS RENEWED", "KEY", "HOLDER", "IMAGE"], &rows)
+    });
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Holders {
+    holders: Vec<HolderLine>,
+}
+
+pub(super) async fn holders(place: &Place, context: &Context) -> Outcome {
+    let images = open(place, context).await?;
+    let body = Holders { holders: images.holders().await?.into_iter().map(HolderLine::from).collect() };
+    context.output.result("mainstay.images.lease.holders/1", &body, || {
+        let row = |line: &HolderLine| {
+            let state = match (line.live, line.fresh) {
+                (true, true) => "live",
+                (false, true) => "superseded",
+                (_, false) => "ended",
+            };
+            let (leases, blobs) = (line.leases.to_string(), line.publishing.to_string());
+            vec![line.epoch.to_string(), state.to_owned(), leases, blobs, line.name.clone()]
+        };
+        let rows: Vec<Vec<String>> = body.holders.iter().map(row).collect();
+        table(&["EPOCH", "STATE", "LEASES", "PUBLISHING", "NAME"], &rows)
+    });
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Held {
+    token: i64,
+    key: String,
+    holder: String,
+    image: String,
+}
+
+/// Leases the image and does something until the lease is lost.
+async fn leased<T>(
+    args: &Hold,
+    context: &Context,
+    work: impl AsyncFnOnce(&Node, &HeldLease, Held) -> Outcome<T>,
+) -> Outcome<T> {
+    let (images, image): (Images, _) = one(&args.one, context).await?;
+    as_holder(&images, context, async |node: Node| {
+        let lease = node.acquire(&args.key, image.id).await?;
+        let held = Held {
+            token: lease.token().get(),
+            key: args.key.clone(),
+            holder: node.name().to_owned(),
+            image: named(&image.digest),
+        };
+        work(&node, &lease, held).await
+    })
+    .await
+}
+
+fn lost(key: &str) -> Failure {
+    let message = format!("the lease {key:?} was lost: it could not be renewed in time");
+    Failure::new(Exit::Unavailable, message)
+        .with_help("treat what was done with the image since as undone, and lease it anew")
+}
+
+pub(super) async fn hold(args: &Hold, context: &Context) -> Outcome {
+    // Before anything is held, so that no signal is lost.
+    let ended = asked_to_end()?;
+    leased(args, context, async |node, _lease, held| {
+        context.output.result("mainstay.images.lease.hold/1", &held, || {
+            format!("lease {} of {} is held; Ctrl-C gives it back\n", held.token, held.image)
+        });
+        tokio::select! {
+            () = ended => Ok(()),
+            () = node.lost() => Err(lost(&args.key)),
+        }
+    })
+    .await
+}
+
+pub(super) async fn run(args: &Run, context: &Context) -> Outcome {
+    let Some((program, arguments)) = args.command.split_first() else {
+        return Err(Failure::new(Exit::Usage, "there is no command after --"));
+    };
+    let ended = asked_to_end()?;
+    let status = leased(&args.hold, context, async |node, _lease, held| {
+        let mut child = tokio::process::Command::new(program)
+            .args(arguments)
+            .env("MAINSTAY_LEASE_TOKEN", held.token.to_string())
+            .env("MAINSTAY_LEASE_IMAGE", &held.image)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| {
+                Failure::new(Exit::Usage, format!("{} does not start: {error}", program.display()))
+            })?;
+        tokio::select! {
+            status = child.wait() => {
+                status.map_err(|error| Failure::new(Exit::Unavailable, format!("the command is not heard of: {error}")))
+            }
+            // The files may go soon: whoever uses them must not go on.
+            () = node.lost() => {
+                let _ = child.kill().await;
+                Err(lost(&args.hold.key))
+            }
+            () = ended => {
+                let _ = child.kill().await;
+                Err(Failure::new(Exit::Refused, "the command was ended by a signal"))
+            }
+        }
+    })
+    .await?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Refused, format!("the command did not succeed: {status}")))
+}

@@ -1,0 +1,251 @@
+//! `mainstay images ls | inspect | du | explain | graph`: looking, changing nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use indicatif::HumanBytes;
+use mainstay_images::{Claim, ImageId, Lineage, LineageNode};
+use mainstay_server::images::document::{
+    ClaimLine, ImageDocument, ImageLine, ImagePage, UsageDocument, UsageLine, named,
+};
+use serde::Serialize;
+
+use super::args::{Form, Graph, Ls, One, Place};
+use super::{digest, find, one, open};
+use crate::cli::context::Context;
+use crate::cli::exit::Outcome;
+use crate::cli::output::table;
+
+/// Octets for people.
+pub(super) fn size(octets: u64) -> String {
+    HumanBytes(octets).to_string()
+}
+
+/// As much of a digest as tells images apart for people.
+fn short(digest: &str) -> String {
+    digest.strip_prefix("sha256:").unwrap_or(digest).chars().take(12).collect()
+}
+
+pub(super) async fn images(args: &Ls, context: &Context) -> Outcome {
+    let images = open(&args.place, context).await?;
+    let page = ImagePage::read(&images, args.after, args.limit).await?;
+    context.output.result("mainstay.images.ls/1", &page, || {
+        let rows: Vec<Vec<String>> = page.images.iter().map(row).collect();
+        let more = page.next.map(|next| format!("more: --after {next}\n"));
+        table(&["DIGEST", "KIND", "LAYERS", "SIZE", "LEASES", "LAST USED", "NAMES"], &rows)
+            + &more.unwrap_or_default()
+    });
+    Ok(())
+}
+
+fn row(line: &ImageLine) -> Vec<String> {
+    let mut names = line.names.join(" ");
+    if names.is_empty() {
+        names = line.label.clone().unwrap_or_else(|| "–".to_owned());
+    }
+    if line.pinned {
+        names.push_str(" (pinned)");
+    }
+    vec![
+        short(&line.digest),
+        line.kind.to_owned(),
+        line.layers.to_string(),
+        size(line.size_bytes),
+        line.leases.to_string(),
+        line.last_used_at.clone(),
+        names,
+    ]
+}
+
+pub(super) async fn inspect(args: &One, context: &Context) -> Outcome {
+    let (images, image) = one(args, context).await?;
+    let body = ImageDocument::read(&images, &image).await?;
+    context.output.result("mainstay.images.inspect/1", &body, || inspected(&body));
+    Ok(())
+}
+
+fn inspected(body: &ImageDocument) -> String {
+    let line = &body.line;
+    let mut text = String::new();
+    let mut say = |name: &str, value: &str| text.push_str(&format!("{name:<12} {value}\n"));
+    say("digest", &line.digest);
+    say("names", &line.names.join(" "));
+    say("label", line.label.as_deref().unwrap_or("–"));
+    say("kind", &format!("{}, {}", line.kind, line.media_type));
+    say("size", &size(line.size_bytes));
+    say("pinned", if line.pinned { "yes" } else { "no" });
+    say("created", &line.created_at);
+    say("last used", &line.last_used_at);
+    say("parent", body.parent.as_deref().unwrap_or("–"));
+    for child in &body.children {
+        say("child", child);
+    }
+    for layer in &body.chain {
+        say("layer", &format!("{}  {}", layer.digest, size(layer.size_bytes)));
+    }
+    for attachment in &body.attachments {
+        let octets = size(attachment.size_bytes);
+        say("attached", &format!("{}  {octets}  {}", attachment.digest, attachment.role));
+    }
+    for lease in &body.held {
+        say("lease", &format!("{} by {} until {}", lease.key, lease.holder, lease.expires_at));
+    }
+    text
+}
+
+pub(super) async fn usage(place: &Place, context: &Context) -> Outcome {
+    let images = open(place, context).await?;
+    let body = UsageDocument::read(&images).await?;
+    context.output.result("mainstay.images.du/1", &body, || {
+        let row = |line: &UsageLine| {
+            let label = line.label.clone().unwrap_or_default();
+            let octets = [line.size_bytes, line.shared_bytes, line.unique_bytes].map(size);
+            [vec![short(&line.digest)], octets.to_vec(), vec![label]].concat()
+        };
+        let rows: Vec<Vec<String>> = body.images.iter().map(row).collect();
+        table(&["DIGEST", "SIZE", "SHARED", "OWN", "LABEL"], &rows)
+            + &format!(
+                "\n{} in all: {} of one image each, {} shared, {} of none (gc removes it); {} free on disk\n",
+                size(body.total_bytes),
+                size(body.unique_bytes),
+                size(body.shared_bytes),
+                size(body.unused_bytes),
+                size(body.free_bytes)
+            )
+    });
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Explained {
+    digest: String,
+    /// `image` or `blob`.
+    what: &'static str,
+    claims: Vec<ClaimLine>,
+}
+
+pub(super) async fn explain(args: &One, context: &Context) -> Outcome {
+    let images = open(&args.place, context).await?;
+    // A digest may be an image's or a blob's; of a base they are the same.
+    let (digest, what, claims): (_, _, Vec<Claim>) = match digest(&args.image) {
+        Some(digest) if images.find_image(&digest.into()).await?.is_none() => {
+            (digest, "blob", images.explain_blob(&digest).await?)
+        }
+        _ => {
+            let image = find(&images, &args.image).await?;
+            (image.digest, "image", images.explain(&image.id.into()).await?)
+        }
+    };
+    let claims = claims.iter().map(ClaimLine::from).collect();
+    let body = Explained { digest: named(&digest), what, claims };
+    context.output.result("mainstay.images.explain/1", &body, || {
+        let mut text = format!("{} {}\n", body.what, body.digest);
+        claimed(&body.claims, 1, &mut text);
+        text
+    });
+    Ok(())
+}
+
+fn claimed(claims: &[ClaimLine], depth: usize, text: &mut String) {
+    for claim in claims {
+        text.push_str(&format!("{}{}\n", "  ".repeat(depth), claim.text));
+        claimed(&claim.because, depth + 1, text);
+    }
+}
+
+#[derive(Serialize)]
+struct Drawn {
+    images: Vec<DrawnImage>,
+}
+
+#[derive(Serialize)]
+struct DrawnImage {
+    digest: String,
+    parent: Option<String>,
+    names: Vec<String>,
+    label: Option<String>,
+    size_bytes: u64,
+    pinned: bool,
+    leases: u64,
+}
+
+pub(super) async fn graph(args: &Graph, context: &Context) -> Outcome {
+    let images = open(&args.place, context).await?;
+    let lineage = images.lineage().await?;
+    let digests: BTreeMap<ImageId, String> =
+        lineage.0.iter().map(|node| (node.image, named(&node.digest))).collect();
+    let drawn = lineage.0.iter().map(|node| DrawnImage {
+        digest: named(&node.digest),
+        parent: node.parent.and_then(|parent| digests.get(&parent).cloned()),
+        names: node.names.clone(),
+        label: node.label.clone(),
+        size_bytes: node.size_bytes,
+        pinned: node.pinned,
+        leases: node.leases,
+    });
+    let body = Drawn { images: drawn.collect() };
+    context.output.result("mainstay.images.graph/1", &body, || match args.format {
+        Form::Text => tree(&lineage),
+        Form::Svg => lineage.svg(),
+        Form::Dot => lineage.dot(),
+    });
+    Ok(())
+}
+
+/// Children under their parents.
+fn tree(lineage: &Lineage) -> String {
+    let known: BTreeSet<ImageId> = lineage.0.iter().map(|node| node.image).collect();
+    let mut children: BTreeMap<Option<ImageId>, Vec<&LineageNode>> = BTreeMap::new();
+    for node in &lineage.0 {
+        children.entry(node.parent.filter(|parent| known.contains(parent))).or_default().push(node);
+    }
+    let mut text = String::new();
+    // A stack and not recursion: a chain is as deep as somebody made it.
+    let mut open: Vec<(usize, &LineageNode)> =
+        children.get(&None).into_iter().flatten().rev().map(|node| (0, *node)).collect();
+    while let Some((depth, node)) = open.pop() {
+        let names =
+            if node.names.is_empty() { node.label.clone().unwrap_or_default() } else { node.names.join(" ") };
+        let indent = "  ".repeat(depth);
+        let (digest, octets) = (short(&node.digest.to_string()), size(node.size_bytes));
+        text.push_str(format!("{indent}{digest}  {octets}  {names}").trim_end());
+        text.push('\n');
+        let below = children.get(&Some(node.image)).into_iter().flatten().rev();
+        open.extend(below.map(|child| (depth + 1, *child)));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(image: i64, parent: Option<i64>, name: &str) -> LineageNode {
+        LineageNode {
+            image: ImageId::new(image),
+            digest: mainstay_images::Digest::of(name.as_bytes()),
+            parent: parent.map(ImageId::new),
+            label: None,
+            names: vec![name.to_owned()],
+            size_bytes: 1536,
+            pinned: false,
+            leases: 0,
+        }
+    }
+
+    #[test]
+    fn children_stand_under_their_parents() {
+        let lineage = Lineage(vec![
+            node(1, None, "a"),
+            node(2, Some(1), "b"),
+            node(3, None, "c"),
+            node(4, Some(2), "d"),
+            node(5, Some(99), "e"),
+        ]);
+        let text = tree(&lineage);
+        let shape: Vec<(usize, &str)> = text
+            .lines()
+            .map(|line| (line.len() - line.trim_start().len(), line.split_whitespace().last().unwrap()))
+            .collect();
+        assert_eq!(shape, [(0, "a"), (2, "b"), (4, "d"), (0, "c"), (0, "e")]);
+    }
+}

@@ -1,0 +1,212 @@
+//! `mainstay images import | export | pull | push`: OCI images in and out.
+
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use mainstay_core::Secret;
+use mainstay_images::oci::registry::{Credentials, RegistryOptions, Transport};
+use mainstay_images::oci::{self, Container, Oci, Reference, Select};
+use mainstay_images::{Image, ImageRef, Images, Node};
+use mainstay_server::images::document::{ImageLine, named};
+use serde::Serialize;
+
+use super::args::{self, Export, Import, Platform, Pull, Push, Registry};
+use super::progress::Copying;
+use super::{as_holder, find, open};
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure, Outcome};
+
+/// The largest password that is read.
+const MAX_PASSWORD: u64 = 64 * 1024;
+/// Where a password may lie in the environment.
+const PASSWORD: &str = "MAINSTAY_REGISTRY_PASSWORD";
+
+#[derive(Serialize)]
+struct Arrived {
+    /// What was asked for first; an index is followed by what it names.
+    images: Vec<ImageLine>,
+}
+
+/// Runs a copy with its bar.
+async fn copy<T>(
+    node: Node,
+    context: &Context,
+    message: &'static str,
+    work: impl AsyncFnOnce(Oci) -> oci::Result<T>,
+) -> Outcome<T> {
+    let bar = Arc::new(Copying::new(context, message));
+    let done = work(Oci::new(node).with_progress(Arc::clone(&bar) as _)).await;
+    bar.end();
+    Ok(done?)
+}
+
+async fn print_arrived(images: &Images, arrived: &[Image], schema: &str, context: &Context) -> Outcome {
+    let mut lines = Vec::with_capacity(arrived.len());
+    for image in arrived {
+        lines.push(ImageLine::read(images, image).await?);
+    }
+    let body = Arrived { images: lines };
+    context.output.result(schema, &body, || {
+        body.images.iter().map(|line| format!("{}  {}\n", line.digest, line.names.join(" "))).collect()
+    });
+    Ok(())
+}
+
+pub(super) async fn import(args: &Import, context: &Context) -> Outcome {
+    let select = select(&args.platform)?;
+    let images = open(&args.place, context).await?;
+    let mut import = match &args.tag {
+        Some(tag) => oci::Import::tagged(tag),
+        None if args.all => oci::Import::all(),
+        None => oci::Import::only(),
+    };
+    import = import.platform(select);
+    if let Some(name) = &args.name {
+        import = import.named(name);
+    }
+    let arrived = as_holder(&images, context, async |node| {
+        copy(node, context, "importing", async |oci| oci.import(&args.layout, &import).await).await
+    });
+    let arrived = arrived.await?;
+    print_arrived(&images, &arrived, "mainstay.images.import/1", context).await
+}
+
+#[derive(Serialize)]
+struct Exported {
+    digest: String,
+    path: String,
+}
+
+pub(super) async fn export(args: &Export, context: &Context) -> Outcome {
+    let (images, image, wanted) = outgoing(&args.one, context).await?;
+    let is_archive = args.archive || args.path.extension().is_some_and(|extension| extension == "tar");
+    let container = if is_archive { Container::Archive } else { Container::Directory };
+    as_holder(&images, context, async |node| {
+        copy(node, context, "exporting", async |oci| oci.export(&wanted, &args.path, container).await).await
+    })
+    .await?;
+    let body = Exported { digest: named(&image.digest), path: args.path.display().to_string() };
+    context.output.result("mainstay.images.export/1", &body, || format!("{}  {}\n", body.digest, body.path));
+    Ok(())
+}
+
+/// An image, and how it was asked for: an export lists it under that name.
+async fn outgoing(one: &args::One, context: &Context) -> Outcome<(Images, Image, ImageRef)> {
+    let (images, image) = super::one(one, context).await?;
+    let wanted: ImageRef = one.image.parse()?;
+    let wanted = match images.find_image(&wanted).await? {
+        Some(found) if found.id == image.id => wanted,
+        _ => image.digest.into(),
+    };
+    Ok((images, image, wanted))
+}
+
+pub(super) async fn pull(args: &Pull, context: &Context) -> Outcome {
+    let reference: Reference = args.reference.parse()?;
+    let (select, options) = (select(&args.platform)?, options(&args.registry, context)?);
+    let name = args.name.clone().unwrap_or_else(|| reference.to_string());
+    let images = open(&args.place, context).await?;
+    let arrived = as_holder(&images, context, async |node| {
+        let pull = async |oci: Oci| oci.pull(&reference, &select, Some(&name), &options).await;
+        copy(node, context, "pulling", pull).await
+    });
+    let arrived = arrived.await?;
+    print_arrived(&images, &arrived, "mainstay.images.pull/1", context).await
+}
+
+#[derive(Serialize)]
+struct Pushed {
+    digest: String,
+    reference: String,
+}
+
+pub(super) async fn push(args: &Push, context: &Context) -> Outcome {
+    let reference: Reference = args.reference.parse()?;
+    let options = options(&args.registry, context)?;
+    let images = open(&args.one.place, context).await?;
+    let image = find(&images, &args.one.image).await?;
+    as_holder(&images, context, async |node| {
+        let (image, from) = (image.digest.into(), args.mount_from.as_deref());
+        copy(node, context, "pushing", async |oci| oci.push(&image, &reference, from, &options).await).await
+    })
+    .await?;
+    let body = Pushed { digest: named(&image.digest), reference: reference.to_string() };
+    context
+        .output
+        .result("mainstay.images.push/1", &body, || format!("{}  {}\n", body.digest, body.reference));
+    Ok(())
+}
+
+/// `linux/arm64/v8`.
+fn select(platform: &Platform) -> Outcome<Select> {
+    let Some(text) = &platform.platform else { return Ok(Select::All) };
+    let parts: Vec<&str> = text.split('/').collect();
+    let found = match parts.as_slice() {
+        [os, architecture] => Some(oci::Platform::new(os, architecture)),
+        [os, architecture, variant] => {
+            let mut found = oci::Platform::new(os, architecture);
+            found.variant = Some((*variant).to_owned());
+            Some(found)
+        }
+        _ => None,
+    };
+    let found = found.filter(|_| parts.iter().all(|part| !part.is_empty()));
+    found.map(Select::Platform).ok_or_else(|| {
+        Failure::new(Exit::Usage, format!("{text:?} is no platform")).with_help("for example linux/amd64")
+    })
+}
+
+fn options(registry: &Registry, context: &Context) -> Outcome<RegistryOptions> {
+    let mut options = RegistryOptions::default();
+    if let Some(user) = &registry.user {
+        let password = match &registry.password_file {
+            Some(file) => password(file)?,
+            None => context.environment(PASSWORD).ok_or_else(|| {
+                Failure::new(Exit::Usage, "--user needs a password")
+                    .with_help(format!("give --password-file FILE, or set {PASSWORD}"))
+            })?,
+        };
+        options.credentials = Credentials::Password { user: user.clone(), password: Secret::new(password) };
+    }
+    if registry.plain_http {
+        options.transport = Transport::Http;
+    }
+    if let Some(file) = &registry.ca {
+        options.trusted = std::fs::read(file).map_err(|error| unreadable(file, &error))?;
+    }
+    Ok(options)
+}
+
+fn password(file: &Path) -> Outcome<String> {
+    let mut text = String::new();
+    let read = if file == Path::new("-") {
+        std::io::stdin().lock().take(MAX_PASSWORD).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(file).and_then(|file| file.take(MAX_PASSWORD).read_to_string(&mut text))
+    };
+    read.map_err(|error| unreadable(file, &error))?;
+    // The line's end that editors add.
+    text.truncate(text.trim_end_matches(['\r', '\n']).len());
+    Ok(text)
+}
+
+pub(super) fn unreadable(file: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(Exit::Usage, format!("{} cannot be read: {error}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn platforms_are_read() {
+        let read = |text: &str| select(&Platform { platform: Some(text.to_owned()) });
+        assert_eq!(read("linux/amd64").unwrap(), Select::Platform(oci::Platform::new("linux", "amd64")));
+        let Select::Platform(arm) = read("linux/arm64/v8").unwrap() else { panic!("a platform") };
+        assert_eq!(arm.variant.as_deref(), Some("v8"));
+        for wrong in ["linux", "linux/", "/amd64", "a/b/c/d"] {
+            assert!(read(wrong).is_err_and(|failure| failure.exit == Exit::Usage), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! `mainstay images …` beside a running server on the same database and directory, with an image that `umoci` made.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use mainstay_testkit::TestDatabase;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::browser::Browser;
+use crate::support::server::{Server, json as document, mainstay, run};
+
+/// Runs a program that must succeed.
+fn tool(directory: &Path, program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).current_dir(directory).output();
+    let output = output
+        .unwrap_or_else(|error| panic!("{program} does not start: {error}; `cargo xtask test` installs it"));
+    assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A layout `L` with the image `app` of two layers.
+fn sample(at: &Path) -> PathBuf {
+    std::fs::create_dir_all(at.join("r/etc")).unwrap();
+    std::fs::write(at.join("r/etc/motd"), "welcome").unwrap();
+    std::fs::write(at.join("more"), "more of it").unwrap();
+    tool(at, "umoci", &["init", "--layout", "L"]);
+    tool(at, "umoci", &["new", "--image", "L:app"]);
+    tool(at, "umoci", &["insert", "--rootless", "--image", "L:app", "r/etc", "/etc"]);
+    tool(at, "umoci", &["insert", "--rootless", "--image", "L:app", "more", "/srv/more"]);
+    tool(at, "umoci", &["gc", "--layout", "L"]);
+    at.join("L")
+}
+
+/// A store: a database, a directory, and a server that runs on both.
+struct Store<'a> {
+    database: &'a str,
+    directory: TempDir,
+    images: String,
+    server: Server,
+}
+
+impl<'a> Store<'a> {
+    fn new(database: &'a TestDatabase) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let images = directory.path().join("images");
+        // One that is named must be there.
+        std::fs::create_dir(&images).unwrap();
+        let images = images.to_str().unwrap().to_owned();
+        let settings = ["--database", database.url(), "--images", &images];
+        let server = Server::in_directory(directory.path(), &settings);
+        Self { database: database.url(), directory, images, server }
+    }
+
+    fn at(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn args<'b>(&'b self, args: &[&'b str]) -> Vec<&'b str> {
+        [&["images"], args, &["--database", self.database, "--images", &self.images]].concat()
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        document(&self.args(args))
+    }
+
+    #[track_caller]
+    fn refuses(&self, args: &[&str], code: i32, in_error: &str) {
+        let output = run(&self.args(args));
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
+        assert!(text.contains(in_error), "{args:?}: {text:?} should contain {in_error:?}");
+    }
+
+    fn names(&self) -> Vec<String> {
+        let list = self.json(&["ls"]);
+        let names =
+            list["images"].as_array().unwrap().iter().flat_map(|image| image["names"].as_array().unwrap());
+        names.map(|name| name.as_str().unwrap().to_owned()).collect()
+    }
+
+    /// A lease that is held until the process is told to end.
+    fn hold(&self, image: &str) -> (Child, Value) {
+        let args = ["images", "lease", "hold", image, "--key", "vm-1", "--json"];
+        let place = ["--database", self.database, "--images", &self.images];
+        let mut child = mainstay().args(args).args(place).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        (child, serde_json::from_str(&line).unwrap())
+    }
+
+    /// The files of the blobs.
+    fn blobs(&self) -> Vec<PathBuf> {
+        let shards = std::fs::read_dir(Path::new(&self.images).join("blobs")).unwrap();
+        let files = shards.flat_map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap());
+        files.map(|file| file.unwrap().path()).collect()
+    }
+}
+
+fn terminate(child: &mut Child) {
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn e2e_an_image_is_kept_used_removed_and_given_back_on_sqlite() {
+    lives(&TestDatabase::sqlite());
+}
+
+#[test]
+fn e2e_an_image_is_kept_used_removed_and_given_back_on_postgres() {
+    lives(&TestDatabase::postgres());
+}
+
+fn lives(database: &TestDatabase) {
+    let store = Store::new(database);
+    let layout = sample(store.at());
+    let layout = layout.to_str().unwrap();
+
+    let imported = store.json(&["import", layout, "--tag", "app", "--name", "team/app:1"]);
+    let image = imported["images"][0].clone();
+    let digest = image["digest"].as_str().unwrap();
+    assert_eq!((&image["kind"], &image["layers"]), (&"chain".into(), &2.into()), "{imported}");
+    store.json(&["fork", "team/app:1", "team/mine"]);
+    store.refuses(&["fork", "team/app:1", "team/mine"], 1, "images tag");
+    assert_eq!(store.names(), ["team/app:1", "team/mine"]);
+    // The beginning of the digest is enough.
+    let inspected = store.json(&["inspect", &digest[7..19]]);
+    assert_eq!(
+        (&inspected["schema"], &inspected["digest"]),
+        (&"mainstay.images.inspect/1".into(), &image["digest"])
+    );
+    assert_eq!(inspected["chain"].as_array().map(Vec::len), Some(2));
+
+    let (mut holder, lease) = store.hold("team/mine");
+    assert_eq!(lease["image"], image["digest"]);
+    assert_eq!(store.json(&["lease", "ls"])["leases"][0]["token"], lease["token"]);
+    store.refuses(&["rm", "team/app:1", "--names"], 1, "leased it for \"vm-1\"");
+    assert_eq!(store.names(), ["team/app:1", "team/mine"], "a removal that is refused removes no name");
+    terminate(&mut holder);
+    store.refuses(&["rm", "team/app:1"], 1, "images untag team/mine");
+    store.json(&["pin", "team/app:1"]);
+    store.refuses(&["rm", "team/app:1", "--names"], 1, "pin --off");
+    store.json(&["pin", "team/app:1", "--off"]);
+
+    // What goes out is what came in, octet for octet, and the field's own programs take it.
+    let out = store.at().join("out");
+    store.json(&["export", "team/app:1", out.to_str().unwrap()]);
+    store.refuses(&["export", "team/app:1", out.to_str().unwrap()], 1, "nothing is yet");
+    let told = tool(store.at(), "skopeo", &["inspect", "--format", "{{.Digest}}", "oci:out:1"]);
+    assert_eq!(told.trim(), digest);
+    let archive = store.at().join("out.tar");
+    store.json(&["export", "team/mine", archive.to_str().unwrap()]);
+
+    let before = store.blobs().len();
+    let removed = store.json(&["rm", "team/app:1", "--names"]);
+    assert_eq!(removed["names"], serde_json::json!(["team/app:1", "team/mine"]));
+    assert_eq!(store.json(&["gc"])["blobs_removed"], 0, "they wait out their grace");
+    let plan = store.json(&["gc", "--full", "--dry-run"]);
+    assert_eq!(plan["blobs"].as_array().map(Vec::len), Some(before));
+    assert_eq!(store.blobs().len(), before, "a dry run removes nothing");
+    let collected = store.json(&["gc", "--full"]);
+    assert_eq!((&collected["blobs_removed"], store.blobs().len()), (&before.into(), 0), "{collected}");
+
+    // It comes back from what was exported, under the same digest.
+    let again = store.json(&["import", archive.to_str().unwrap(), "--name", "team/app:2"]);
+    assert_eq!(again["images"][0]["digest"], digest);
+    let scrubbed = store.json(&["scrub"]);
+    assert_eq!((&scrubbed["checked"], &scrubbed["damaged"]), (&before.into(), &0.into()));
+    repairs(&store, &archive);
+}
+
+/// Damage is found, told by the exit code, and mended by importing the same again.
+fn repairs(store: &Store<'_>, archive: &Path) {
+    let victim = store.blobs().into_iter().max_by_key(|file| std::fs::metadata(file).unwrap().len()).unwrap();
+    let mut octets = std::fs::read(&victim).unwrap();
+    octets[0] ^= 1;
+    std::fs::write(&victim, octets).unwrap();
+    store.refuses(&["scrub"], 4, "import or pull the same images again");
+    store.refuses(&["export", "team/app:2", store.at().join("no").to_str().unwrap()], 4, "");
+    store.json(&["import", archive.to_str().unwrap()]);
+    assert_eq!(store.json(&["scrub"])["damaged_now"], serde_json::json!([]));
+    store.json(&["export", "team/app:2", store.at().join("mended").to_str().unwrap()]);
+}
+
+#[test]
+fn e2e_files_become_images_of_changes_and_a_command_runs_under_a_lease() {
+    let database = TestDatabase::sqlite();
+    let store = Store::new(&database);
+    let file = |name: &str, text: &str| {
+        let path = store.at().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let base = store.json(&["commit", &file("disk", "a disk"), "--name", "disk", "--label", "golden"]);
+    let delta = store.json(&["commit", &file("delta", "changes"), "--parent", "disk", "--name", "vm"]);
+    let vm = store.json(&["inspect", "vm"]);
+    assert_eq!(vm["parent"], base["image"]["digest"]);
+    assert_eq!(vm["digest"], delta["image"]["digest"]);
+    store.refuses(&["rm", "disk"], 1, "was derived from it");
+    let explained = store.json(&["explain", "disk"]);
+    assert_eq!(explained["claims"].as_array().map(Vec::len), Some(2), "a name and a child: {explained}");
+    let usage = store.json(&["du"]);
+    assert_eq!((&usage["shared_bytes"], &usage["unique_bytes"]), (&6.into(), &7.into()), "{usage}");
+    let drawn = store.json(&["graph"]);
+    assert_eq!(drawn["images"][1]["parent"], base["image"]["digest"]);
+    for (form, begins) in [("svg", "<svg"), ("dot", "digraph"), ("text", "")] {
+        let output = run(&store.args(&["graph", "--format", form]));
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.starts_with(begins) && text.contains("vm"), "{text}");
+    }
+
+    let place = ["--database", store.database, "--images", &store.images];
+    let script = "test -n \"$MAINSTAY_LEASE_TOKEN\" && printf %s \"$MAINSTAY_LEASE_IMAGE\"";
+    let output = mainstay()
+        .args(["images", "lease", "run", "vm"])
+        .args(place)
+        .args(["--", "sh", "-c", script])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), delta["image"]["digest"].as_str().unwrap());
+    assert_eq!(store.json(&["lease", "ls"])["leases"], serde_json::json!([]), "it was given back");
+    let failed = mainstay().args(["images", "lease", "run", "vm"]).args(place).args(["--", "false"]).output();
+    assert_eq!(failed.unwrap().status.code(), Some(1));
+
+    store.refuses(&["inspect", "nothing"], 1, "images ls");
+    store.refuses(&["inspect", "-x"], 2, "");
+    store.refuses(&["import", "/nonexistent"], 1, "/nonexistent");
+    store.refuses(&["pull", "team/app"], 2, "host[:port]");
+    store.refuses(&["gc", "--evict", "--make-room", "much"], 2, "20GiB");
+}
+
+#[test]
+fn e2e_a_directory_that_is_not_mounted_is_told_from_an_empty_store() {
+    let database = TestDatabase::sqlite();
+    let store = Store::new(&database);
+    std::fs::remove_file(Path::new(&store.images).join("mainstay-images")).unwrap();
+    store.refuses(&["gc", "--full"], 3, "mount the medium");
+    let ready = Browser::default().get(&store.server.path("/readyz"));
+    assert_eq!(ready.status, 503, "{}", ready.body);
+    assert!(ready.body.contains("Mount it again"), "{}", ready.body);
+    // Nobody asked the command below for that directory, and still it is not taken for the store's.
+    let elsewhere = store.at().join("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    let output = run(&["images", "ls", "--database", store.database, "--data", elsewhere.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+}
