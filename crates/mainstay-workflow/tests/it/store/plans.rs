@@ -47,7 +47,7 @@ async fn everything(database: &TestDatabase) -> (World, BTreeMap<String, Stateme
         .await
         .unwrap();
     let task = world.claim(world.node, "default", 1).await.remove(0);
-    world.store.release(world.node, &[task.key.clone()], world.now()).await.unwrap();
+    world.store.release(world.node, std::slice::from_ref(&task.key), world.now()).await.unwrap();
     world.store.beat(world.node).await.unwrap();
     world.store.leased(world.node).await.unwrap();
     world.store.release_all(world.node).await.unwrap();

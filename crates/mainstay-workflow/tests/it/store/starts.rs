@@ -213,7 +213,7 @@ async fn a_child_that_is_not_wanted_any_more_is_cancelled_or_never_started() {
                 world.commit(cancel()).await;
                 assert!(matches!(child.started(start).await, Started::Withdrawn));
                 let beat = world.store.beat(world.node).await.unwrap();
-                assert_eq!(beat.revoked, [task.key.clone()]);
+                assert_eq!(beat.revoked, std::slice::from_ref(&task.key));
                 world.store.settle(&[task.key], &[]).await.unwrap();
                 assert!(world.store.beat(world.node).await.unwrap().revoked.is_empty());
             }

@@ -206,13 +206,13 @@ async fn a_node_that_leaves_or_gives_back_loses_nothing() {
         let task = world.claim(world.node, "default", 1).await.remove(0);
         let later = world.now().saturating_add(SECOND);
         let stranger = world.store.join("two", Takeover::Nobody).await.unwrap();
-        world.store.release(stranger, &[task.key.clone()], world.now()).await.unwrap();
+        world.store.release(stranger, std::slice::from_ref(&task.key), world.now()).await.unwrap();
         assert_eq!(
             world.store.leased(world.node).await.unwrap(),
-            [task.key.clone()],
+            std::slice::from_ref(&task.key),
             "it was not the stranger's to give"
         );
-        world.store.release(world.node, &[task.key.clone()], later).await.unwrap();
+        world.store.release(world.node, std::slice::from_ref(&task.key), later).await.unwrap();
         assert!(world.claim(world.node, "default", 1).await.is_empty());
         world.clock.advance(SECOND);
         let again = world.claim(world.node, "default", 1).await.remove(0);
@@ -242,7 +242,7 @@ async fn a_task_that_is_taken_back_is_answered_by_whoever_has_it_or_gets_it() {
         let cancel = Input::Cancel { reason: "enough".into() };
         let mut head = world.commit(world.commit_of(&head, cancel)).await;
         // One is in a worker's hands: its node is told. The other is claimed as one that is not to be run.
-        assert_eq!(world.store.beat(world.node).await.unwrap().revoked, [held.key.clone()]);
+        assert_eq!(world.store.beat(world.node).await.unwrap().revoked, std::slice::from_ref(&held.key));
         let found = world.claim(world.node, "default", 9).await.remove(0);
         assert_eq!(found.fate, Fate::Revoked);
         for attempt in [found.key.attempt, held.key.attempt] {
