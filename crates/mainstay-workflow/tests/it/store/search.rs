@@ -175,6 +175,40 @@ async fn what_is_put_is_got_and_replaced_and_deleted() {
     .await;
 }
 
+/// O4: every status there is can be kept, and what is answered is what is stored.
+#[tokio::test]
+async fn o04_every_status_is_kept() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let mut foreign = world.store.get(world.begin().await.meta.run).await.unwrap();
+        foreign.summary.managed = false;
+        for status in [
+            Status::Running,
+            Status::Waiting,
+            Status::Paused,
+            Status::Stopping,
+            Status::Completed,
+            Status::Failed,
+            Status::Cancelled,
+        ] {
+            foreign.summary.run = world.store.next_run_id(world.now());
+            foreign.summary.status = status;
+            let ended = matches!(status, Status::Completed | Status::Failed | Status::Cancelled);
+            foreign.summary.ended_at = ended.then(|| world.now());
+            assert_eq!(world.store.put(&foreign).await.unwrap(), foreign);
+            assert!(world.find(Filter::new().status(status)).await.contains(&foreign.summary.run));
+        }
+        // An ended run without an end is refused, and not swallowed.
+        foreign.summary.ended_at = None;
+        let refused = world.store.put(&foreign).await.unwrap_err();
+        assert!(
+            matches!(refused.kind(), ErrorKind::Database(mainstay_repo::ErrorKind::Constraint { .. })),
+            "{refused:?}"
+        );
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn what_ended_long_ago_goes_portion_by_portion_and_leaves_nothing() {
     for_each_database(async |database| {

@@ -90,6 +90,30 @@ async fn p17_a_second_run_of_a_key_leaves_the_first_alone() {
     .await;
 }
 
+/// P16: with the scope `version`, two versions have a run each, and neither touches the other's.
+#[tokio::test]
+async fn p16_two_versions_have_a_run_each() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let unique = graph::Unique { key: "orderid".into(), scope: Scope::Version };
+        let start = |version| {
+            let mut start = world.start_with(json!({"version": version}));
+            start.business_key = Some("orderid::a".into());
+            start.token = unique.token("order", version, "a").unwrap();
+            start
+        };
+        let one = world.begin_with(start(1)).await;
+        let two = world.begin_with(start(2)).await;
+        assert!(matches!(world.started(start(2)).await, Started::AlreadyActive(run) if run == two.meta.run));
+        assert_eq!(world.load(one.meta.run).await.state, one.state);
+        let found = Filter::new().id("orderid::a");
+        let page =
+            world.store.list(&found, Order::Oldest, mainstay_core::PageSize::DEFAULT, None).await.unwrap();
+        assert_eq!(page.items.iter().map(|run| run.run).collect::<Vec<_>>(), [one.meta.run, two.meta.run]);
+    })
+    .await;
+}
+
 /// P7: workflows that use the same key, and namespaces, do not meet.
 #[tokio::test]
 async fn p07_namespaces_share_nothing() {
