@@ -27,6 +27,7 @@ pub(crate) fn router(app: App) -> Router {
             Router::new()
                 .route("/runs/{run}/signal", post(console::runs::signal))
                 .route("/runs/{run}/cancel", post(console::runs::cancel))
+                .route("/runs/{run}/again", post(console::runs::again))
                 .route("/runs/{run}/pause", post(console::runs::pause))
                 .route("/runs/{run}/resume", post(console::runs::resume))
                 .layer(DefaultBodyLimit::max(limits::RUN_BODY_BYTES)),
@@ -87,6 +88,8 @@ fn runs(app: App) -> Router<App> {
         .route("/api/v1/runs/{run}/graph", get(runs::graph))
         .route("/api/v1/runs/{run}/signals", post(runs::signal))
         .route("/api/v1/runs/{run}/cancel", post(runs::cancel))
+        .route("/api/v1/runs/{run}/retry", post(runs::retry))
+        .route("/api/v1/runs/{run}/fork", post(runs::fork))
         .route("/api/v1/runs/{run}/pause", post(runs::pause))
         .route("/api/v1/runs/{run}/resume", post(runs::resume))
         .layer(DefaultBodyLimit::max(limits::RUN_BODY_BYTES))

@@ -131,6 +131,22 @@ fn changes() -> Vec<Operation> {
             Answer::Nothing,
         ),
         post(
+            "/api/v1/runs/{run}/retry",
+            "retry",
+            "Do a failed or cancelled run again, as a new run",
+            None,
+            201,
+            Answer::Json("Begun"),
+        ),
+        post(
+            "/api/v1/runs/{run}/fork",
+            "fork",
+            "Do an ended run again from a step, as a new run",
+            Some("From"),
+            201,
+            Answer::Json("Begun"),
+        ),
+        post(
             "/api/v1/runs/{run}/pause",
             "pause",
             "Let nothing new begin in a run",
@@ -368,6 +384,7 @@ fn bodies() -> Map<String, Value> {
     let all = [
         ("NewRun", body(new_run, &[])),
         ("NewSignal", body(signal, &["signal"])),
+        ("From", body(json!({ "from": text() }), &["from"])),
         ("Reason", body(json!({ "reason": text() }), &["reason"])),
     ];
     all.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()

@@ -245,9 +245,7 @@ pub(crate) async fn start(
     }
     let run = control.start(request).await?;
     tracing::info!(%run, workflow = name, actor = operator.name, "a run was started");
-    let location = format!("/api/v1/runs/{run}");
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(Begun { run: run.to_string() }))
-        .into_response())
+    Ok(begun(run))
 }
 
 pub(crate) async fn signal(
@@ -276,6 +274,46 @@ pub(crate) async fn cancel(
     control.cancel(run, &operator.signed(&reason)).await?;
     tracing::info!(%run, actor = operator.name, "a run is to be cancelled");
     Ok(accepted())
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct From {
+    from: String,
+}
+
+pub(crate) async fn retry(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Path(run): Path,
+    Query(query): Query<In>,
+) -> Result<Response, Problem> {
+    let (operator, control) = writes(&app, &headers, query.namespace.as_deref()).await?;
+    let of = run_id(&run)?;
+    let run = control.retry(of).await?;
+    tracing::info!(%run, %of, actor = operator.name, "a run is done again");
+    Ok(begun(run))
+}
+
+pub(crate) async fn fork(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Path(run): Path,
+    Query(query): Query<In>,
+    from: Body<From>,
+) -> Result<Response, Problem> {
+    let (operator, control) = writes(&app, &headers, query.namespace.as_deref()).await?;
+    let (of, from) = (run_id(&run)?, body(from)?.from);
+    let run = control.fork(of, &from.as_str().into()).await?;
+    tracing::info!(%run, %of, from, actor = operator.name, "a run is done again from a step");
+    Ok(begun(run))
+}
+
+/// A new run and where it is.
+fn begun(run: RunId) -> Response {
+    let location = format!("/api/v1/runs/{run}");
+    let body = Json(Begun { run: run.to_string() });
+    (StatusCode::CREATED, [(header::LOCATION, location)], body).into_response()
 }
 
 pub(crate) async fn pause(

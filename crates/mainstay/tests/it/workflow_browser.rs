@@ -87,7 +87,7 @@ fn steers(
     browser.wait_until(&format!("{STATE} === 'completed'"));
     assert_eq!(browser.evaluate("window.same"), true, "the page was not loaded again");
     assert_eq!(browser.evaluate(&step("ship", "ended")), true);
-    assert_eq!(browser.evaluate("document.querySelector('#actions form') === null"), true);
+    assert_eq!(browser.evaluate("document.querySelector('#actions form[action$=again]') !== null"), true);
     host.wait_for(run, Status::Completed);
 
     browser.click("#timeline a");

@@ -225,8 +225,28 @@ fn steers(on: &On<'_>, host: &Host, first: &str) {
     let text = on.text(&["history", &run]);
     assert!(text.contains("charge was undone"), "{text}");
 
+    again(on, host, &run);
     assert_eq!(on.json(&["prune", &run, "--confirm", "default"])["removed"], 1);
     on.refuses(&["show", &run], 1, &run);
+}
+
+/// A run that was cancelled is done again as a new one, and a run that completed from one of its steps.
+fn again(on: &On<'_>, host: &Host, cancelled: &str) {
+    let retried = on.json(&["retry", cancelled]);
+    assert_eq!(retried["of"], cancelled);
+    let run = retried["run"].as_str().unwrap().to_owned();
+    host.wait_for(run.parse().unwrap(), Status::Waiting);
+    on.refuses(&["retry", &run], 1, &run);
+    on.refuses(&["retry", cancelled], 1, &run);
+    on.json(&["signal", &run, "approved"]);
+    host.wait_for(run.parse().unwrap(), Status::Completed);
+    on.refuses(&["fork", &run, "--from", "nowhere"], 1, "nowhere");
+    let forked = on.json(&["fork", &run, "--from", "ship"])["run"].as_str().unwrap().to_owned();
+    host.wait_for(forked.parse().unwrap(), Status::Completed);
+    let text = on.text(&["history", &forked]);
+    assert!(text.contains("ship ended by sent"), "{text}");
+    assert_eq!(on.json(&["schedule", "list"])["schedules"], json!([]));
+    on.refuses(&["schedule", "remove", "nightly"], 1, "schedule list");
 }
 
 fn holds_back(on: &On<'_>, host: &Host) {

@@ -8,6 +8,9 @@ use super::run::RunPage;
 /// What has to be typed to cancel a run.
 pub(super) const CANCEL: &str = "cancel";
 
+/// What has to be typed to do a run again.
+pub(super) const AGAIN: &str = "again";
+
 /// The forms that make sense at the moment; nothing for those who may only look.
 pub(super) fn actions(page: &RunPage) -> Markup {
     let summary = &page.view.summary;
@@ -25,6 +28,11 @@ pub(super) fn actions(page: &RunPage) -> Markup {
                     }
                     (cancel(page))
                 }
+            }
+        } @else if page.writes && summary.managed {
+            section class="panel section" {
+                div class="head" { h2 { "Actions" } }
+                div class="body stack" { (again(page)) }
             }
         }
     }
@@ -77,6 +85,37 @@ fn signal(page: &RunPage) -> Markup {
                     textarea id="payload" name="payload" rows="3" spellcheck="false" placeholder="{\"approved\": true}" {}
                 }
                 button class="button" { "Send the signal" }
+            }
+        }
+    }
+}
+
+fn again(page: &RunPage) -> Markup {
+    let nodes = page.view.workflow.as_ref().map_or(&[][..], |flow| flow.graph().nodes.as_slice());
+    let failed = matches!(page.view.summary.status, Status::Failed | Status::Cancelled);
+    html! {
+        details {
+            summary { "Do it again…" }
+            form class="stack" method="post" action=(path(page, "again")) {
+                (hidden(page))
+                p {
+                    "A new run with the same input and business key begins. What does not come after the step stays done; the "
+                    "rest is done once more, with whatever it does to the world."
+                }
+                div {
+                    label for="from" { "From" }
+                    select id="from" name="from" {
+                        @if failed { option value="" { "where it stopped" } }
+                        @for node in nodes.iter().filter(|node| !node.is_done()) {
+                            option value=(node.key) { (node.key) }
+                        }
+                    }
+                }
+                div {
+                    label for="confirm" { "Type " code { (AGAIN) } " to confirm" }
+                    input id="confirm" type="text" name="confirm" required pattern=(AGAIN) autocomplete="off";
+                }
+                button class="button" { "Begin the new run" }
             }
         }
     }

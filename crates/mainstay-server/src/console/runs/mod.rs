@@ -214,6 +214,23 @@ pub(crate) async fn cancel(
     Ok(back(run, &form, "cancel"))
 }
 
+/// `POST /runs/{run}/again`: a new run, from a step or from where this one failed.
+pub(crate) async fn again(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Path(run): Path,
+    form: Result<Form<Act>, FormRejection>,
+) -> Result<Response, Problem> {
+    let (operator, control, of, form) = act(&app, &headers, &run, form).await?;
+    confirmed(&form, actions::AGAIN)?;
+    let run = match form.from.as_str() {
+        "" => control.retry(of).await?,
+        step => control.fork(of, &step.into()).await?,
+    };
+    tracing::info!(%run, %of, from = form.from, actor = operator.name, "a run is done again");
+    Ok(back(run, &form, "again"))
+}
+
 /// `POST /runs/{run}/pause`.
 pub(crate) async fn pause(
     State(app): State<App>,

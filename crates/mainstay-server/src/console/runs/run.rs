@@ -244,6 +244,7 @@ fn done(what: &str) -> Option<&'static str> {
     Some(match what {
         "signal" => "The signal is in the run’s mail.",
         "cancel" => "The run is told to stop; what it did is undone.",
+        "again" => "This is the new run.",
         "pause" => "The run is told to pause.",
         "resume" => "The run is told to go on.",
         _ => return None,

@@ -5,7 +5,7 @@ use mainstay_workflow::store::MAX_PRUNE;
 use mainstay_workflow::{Control, StartRequest};
 use serde::Serialize;
 
-use super::args::{Cancel, Prune, Scope, Signal, Start};
+use super::args::{Cancel, Fork, One, Prune, Scope, Signal, Start};
 use super::{find, json, one, open};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Outcome};
@@ -66,6 +66,29 @@ pub(super) async fn cancel(args: &Cancel, context: &Context) -> Outcome {
     context.output.result("mainstay.workflow.cancel/1", &body, || {
         format!("{run} is told to stop; mainstay workflow show {run} says how far it is")
     });
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct AgainBody {
+    run: String,
+    /// The run that is done again.
+    of: String,
+}
+
+pub(super) async fn retry(args: &One, context: &Context) -> Outcome {
+    let (control, of) = one(args, context).await?;
+    let run = control.retry(of).await?;
+    let body = AgainBody { run: run.to_string(), of: of.to_string() };
+    context.output.result("mainstay.workflow.retry/1", &body, || body.run.clone());
+    Ok(())
+}
+
+pub(super) async fn fork(args: &Fork, context: &Context) -> Outcome {
+    let (control, of) = one(&args.one, context).await?;
+    let run = control.fork(of, &args.from.as_str().into()).await?;
+    let body = AgainBody { run: run.to_string(), of: of.to_string() };
+    context.output.result("mainstay.workflow.fork/1", &body, || body.run.clone());
     Ok(())
 }
 

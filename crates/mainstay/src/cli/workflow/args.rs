@@ -18,6 +18,10 @@ pub(crate) enum WorkflowCommand {
     Signal(Signal),
     /// Cancel a run: what it did is undone
     Cancel(Cancel),
+    /// Do a failed or cancelled run again, as a new run: what ended and was not undone stays done
+    Retry(One),
+    /// Do an ended run again from a step, as a new run
+    Fork(Fork),
     /// Let nothing new begin in a run, in the runs of a workflow, or in all
     Pause(Scope),
     /// Let what was paused go on
@@ -33,6 +37,13 @@ pub(crate) enum WorkflowCommand {
         #[command(subcommand)]
         command: QueueCommand,
     },
+    /// Schedules: when runs begin by themselves
+    Schedule {
+        #[command(subcommand)]
+        command: ScheduleCommand,
+    },
+    /// Bring over the table workflow_instances of Hephaestus, from PostgreSQL
+    Import(Import),
     /// The nodes of host applications that work on the namespace
     Nodes(Where),
 }
@@ -154,6 +165,43 @@ pub(crate) struct Cancel {
     /// Why, for the history
     #[arg(long)]
     pub(crate) reason: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Fork {
+    #[command(flatten)]
+    pub(crate) one: One,
+    /// The step: what does not come after it stays done
+    #[arg(long, value_name = "STEP")]
+    pub(crate) from: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    #[command(flatten)]
+    pub(crate) place: Where,
+    /// The database with the table: postgres://…
+    #[arg(long, value_name = "URL")]
+    pub(crate) from: String,
+    /// Go on after this identifier: the `last` of an import that broke off
+    #[arg(long, value_name = "ID")]
+    pub(crate) after: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ScheduleCommand {
+    /// List schedules
+    List(Where),
+    /// Remove a schedule; runs that it began go on
+    Remove(ScheduleOne),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScheduleOne {
+    #[command(flatten)]
+    pub(crate) place: Where,
+    /// The schedule
+    pub(crate) schedule: String,
 }
 
 #[derive(Debug, Args)]

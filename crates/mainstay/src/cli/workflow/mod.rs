@@ -4,8 +4,10 @@ mod act;
 pub(crate) mod args;
 mod graph;
 mod history;
+mod import;
 mod list;
 mod queue;
+mod schedule;
 mod show;
 
 use std::io::Read as _;
@@ -15,7 +17,7 @@ use mainstay_workflow::store::{Filter, Order};
 use mainstay_workflow::{Control, RunId};
 use serde_json::Value;
 
-use self::args::{One, QueueCommand, Where, WorkflowCommand};
+use self::args::{One, QueueCommand, ScheduleCommand, Where, WorkflowCommand};
 use super::context::Context;
 use super::exit::{Exit, Failure, Outcome};
 
@@ -31,11 +33,18 @@ pub(super) async fn run(command: WorkflowCommand, context: &Context) -> Outcome 
         WorkflowCommand::Start(args) => act::start(&args, context).await,
         WorkflowCommand::Signal(args) => act::signal(&args, context).await,
         WorkflowCommand::Cancel(args) => act::cancel(&args, context).await,
+        WorkflowCommand::Retry(one) => act::retry(&one, context).await,
+        WorkflowCommand::Fork(args) => act::fork(&args, context).await,
         WorkflowCommand::Pause(scope) => act::pause(&scope, context).await,
         WorkflowCommand::Resume(scope) => act::resume(&scope, context).await,
         WorkflowCommand::Prune(args) => act::prune(&args, context).await,
         WorkflowCommand::Graph(args) => graph::run(&args, context).await,
         WorkflowCommand::History(args) => history::run(&args, context).await,
+        WorkflowCommand::Import(args) => import::run(&args, context).await,
+        WorkflowCommand::Schedule { command } => match command {
+            ScheduleCommand::List(place) => schedule::list(&place, context).await,
+            ScheduleCommand::Remove(args) => schedule::remove(&args, context).await,
+        },
         WorkflowCommand::Queue { command } => match command {
             QueueCommand::List(place) => queue::list(&place, context).await,
             QueueCommand::Set(args) => queue::set(&args, context).await,
