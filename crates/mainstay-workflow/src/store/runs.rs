@@ -44,6 +44,10 @@ const PUT: Sql = Sql::new(
         business_key = excluded.business_key, status = excluded.status, priority = excluded.priority, reason = excluded.reason, \
         updated_at = excluded.updated_at, ended_at = excluded.ended_at WHERE wf_runs.definition_id IS NULL",
 );
+const FORGET_TURNS: Sql = Sql::new(
+    "DELETE FROM wf_fairness WHERE namespace_id = $1 AND fairness <> '' AND last <= (SELECT v.last FROM wf_fairness v \
+        WHERE v.namespace_id = $1 AND v.queue = wf_fairness.queue AND v.fairness = '')",
+);
 const OLD: Sql = Sql::per_dialect(
     "SELECT id FROM wf_runs INDEXED BY wf_runs_status_idx \
         WHERE namespace_id = $1 AND status = $2 AND id < $3 AND ended_at < $4 ORDER BY id LIMIT $5",
@@ -172,7 +176,13 @@ impl Store {
                 old.push(row.get("id")?);
             }
         }
-        if old.is_empty() { Ok(0) } else { self.remove(old).await }
+        if !old.is_empty() {
+            return self.remove(old).await;
+        }
+        // A key whose last turn is over stands where one stands that was never there.
+        let statement = Statement::new(FORGET_TURNS).named("workflow.forget_turns");
+        self.repo.write(statement.bind(self.namespace)).await?;
+        Ok(0)
     }
 
     async fn remove(&self, runs: Vec<i64>) -> Result<u64> {

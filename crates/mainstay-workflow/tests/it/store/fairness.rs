@@ -41,6 +41,10 @@ async fn one_that_comes_later_does_not_wait_for_a_crowd() {
         let count = |key| turns.matches(key).count();
         assert_eq!((count("a"), count("c")), (2, 2), "{turns}");
         assert_eq!(world.turns(9).await.len(), 4);
+        // Turns that are over are not remembered for ever.
+        assert_eq!(world.count("SELECT count(*) FROM wf_fairness WHERE fairness <> ''").await, 3);
+        assert_eq!(world.store.prune(world.now(), 9).await.unwrap(), 0);
+        assert_eq!(world.count("SELECT count(*) FROM wf_fairness WHERE fairness <> ''").await, 0);
     })
     .await;
 }
