@@ -15,9 +15,12 @@ use tracing::{Event, Metadata, Subscriber};
 
 use crate::engine::{repo, soon};
 
+/// Events, each as its fields.
+type Heard = Vec<Vec<(String, String)>>;
+
 /// Hears the events of one target.
 #[derive(Clone, Default)]
-struct Ear(Arc<Mutex<Vec<Vec<(String, String)>>>>);
+struct Ear(Arc<Mutex<Heard>>);
 
 struct Fields(Vec<(String, String)>);
 
