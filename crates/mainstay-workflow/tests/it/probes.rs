@@ -140,7 +140,7 @@ fn p09_a_step_that_takes_its_worker_down_does_so_a_bounded_number_of_times() {
         run.fault("pick", Fault::Lost);
         losses += 1;
     }
-    assert_eq!((losses, run.status()), (10, Status::Failed));
+    assert_eq!((losses, run.status()), (Retry::MAX_LOSSES, Status::Failed));
 }
 
 #[test]
