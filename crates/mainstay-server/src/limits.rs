@@ -44,6 +44,10 @@ pub const COLLECT_REST: u32 = 100;
 pub const COLLECT_FULL_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many images a page of the console lists.
 pub const IMAGES_LISTED: u32 = 50;
+/// The most images that the console draws with what they come from.
+pub const IMAGES_DRAWN: usize = 200;
+/// The most images whose layers the console compares with those of one.
+pub const IMAGES_COMPARED: usize = 10_000;
 /// How many past collections a page of the console lists.
 pub const COLLECTIONS_LISTED: u32 = 20;
 /// How many connections the sign-in page lists before it asks for the organisation.

@@ -19,6 +19,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/", get(console::index))
         .route("/login", get(console::sign_in))
         .route("/logout", post(console::sign_out))
+        .route("/images", get(console::images::list))
+        .route("/images/{image}", get(console::images::image))
         .route("/runs", get(console::runs::list))
         .route("/runs/{run}", get(console::runs::run))
         .route("/runs/{run}/live", get(console::runs::live))

@@ -75,7 +75,10 @@ impl Page<'_> {
 pub(crate) fn corner(form_token: &str, sees_runs: bool) -> Markup {
     html! {
         nav class="corner" {
-            @if sees_runs { a href="/runs" { "Runs" } }
+            @if sees_runs {
+                a href="/runs" { "Runs" }
+                a href="/images" { "Images" }
+            }
             form method="post" action="/logout" {
                 input type="hidden" name="form_token" value=(form_token);
                 button class="button quiet" { "Sign out" }

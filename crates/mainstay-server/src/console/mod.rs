@@ -2,6 +2,7 @@
 
 pub(crate) mod assets;
 pub(crate) mod bounce;
+pub(crate) mod images;
 pub(crate) mod layout;
 pub(crate) mod person;
 mod refused;

@@ -38,7 +38,7 @@ impl Operator {
         let Some((scope, granted)) = scope.as_ref().zip(granted).filter(|(_, granted)| *granted >= role)
         else {
             let detail = format!(
-                "Workflows are for administrators of all organizations with the role {role}. An operator grants it: \
+                "Workflows and images are for administrators of all organizations with the role {role}. An operator grants it: \
                  mainstay sso administrator grant --global --role {role}."
             );
             return Err(Problem::new(ProblemKind::Forbidden, detail));

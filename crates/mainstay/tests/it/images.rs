@@ -8,7 +8,9 @@ use mainstay_testkit::TestDatabase;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::e2e_chromium::fits;
 use crate::support::browser::Browser;
+use crate::support::chromium::Chromium;
 use crate::support::server::{Server, json as document, mainstay, run};
 
 /// Runs a program that must succeed.
@@ -246,4 +248,57 @@ fn e2e_a_directory_that_is_not_mounted_is_told_from_an_empty_store() {
     std::fs::create_dir(&elsewhere).unwrap();
     let output = run(&["images", "ls", "--database", store.database, "--data", elsewhere.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(3), "{output:?}");
+}
+
+#[test]
+fn browser_shows_images_with_their_layers_and_what_a_collection_would_do() {
+    let database = TestDatabase::sqlite();
+    let store = Store::new(&database);
+    let layout = sample(store.at());
+    store.json(&["import", layout.to_str().unwrap(), "--tag", "app", "--name", "team/app:1"]);
+    let disk = store.at().join("disk");
+    std::fs::write(&disk, "a disk".repeat(400)).unwrap();
+    store.json(&["commit", disk.to_str().unwrap(), "--name", "golden/disk"]);
+    std::fs::write(&disk, "changes".repeat(100)).unwrap();
+    let vm = store.json(&["commit", disk.to_str().unwrap(), "--parent", "golden/disk", "--name", "vm/7"]);
+    let (mut holder, _lease) = store.hold("vm/7");
+    store.json(&["gc"]);
+
+    let mut browser = Chromium::start();
+    browser.open(&store.server.path("/images"));
+    browser.wait_until("location.pathname === '/login'");
+    browser.open(&store.server.setup_link.clone().unwrap());
+    browser.wait_until("document.querySelector('#name') !== null");
+    browser.evaluate("document.querySelector('#name').value = 'Ada'; 1");
+    browser.click("form button");
+    browser.wait_until("document.querySelector('nav a[href=\"/images\"]') !== null");
+    browser.click("nav a[href=\"/images\"]");
+    browser.wait_until("location.pathname === '/images'");
+    fits(&mut browser);
+    let text = browser.text();
+    for told in ["team/app:1", "golden/disk", "vm-1", "It would remove nothing.", "shared by several"] {
+        assert!(text.contains(told), "{told} is missing: {text}");
+    }
+    assert_eq!(
+        browser.evaluate("document.querySelectorAll('.paper svg rect').length"),
+        3,
+        "the lineage is drawn"
+    );
+
+    browser.open(&store.server.path(&format!("/images/{}", vm["image"]["digest"].as_str().unwrap())));
+    browser.wait_until("document.querySelector('h1')?.innerText === 'vm/7'");
+    fits(&mut browser);
+    // The base is shared with the image that it came from, the change is its own; the style is our own sheet's.
+    let classes =
+        "[...document.querySelectorAll('.share rect')].map((rect) => rect.getAttribute('class')).join()";
+    assert_eq!(browser.evaluate(classes), "shared,own");
+    assert_ne!(
+        browser.evaluate("getComputedStyle(document.querySelector('.share .own')).fill"),
+        "rgb(0, 0, 0)"
+    );
+    let text = browser.text();
+    assert!(text.contains("2 images") && text.contains("this image alone"), "{text}");
+    assert!(text.contains("leased it for"), "{text}");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+    terminate(&mut holder);
 }

@@ -1,0 +1,87 @@
+//! How sizes, times and digests read.
+
+use maud::{Markup, html};
+
+/// Octets in the unit that fits.
+pub(super) fn size(octets: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut tenths = u128::from(octets) * 10;
+    let mut unit = None;
+    for name in UNITS {
+        if tenths < 10_240 {
+            break;
+        }
+        tenths /= 1_024;
+        unit = Some(name);
+    }
+    match unit {
+        None => format!("{octets} B"),
+        Some(unit) => format!("{}.{} {unit}", tenths / 10, tenths % 10),
+    }
+}
+
+/// A time to the second; the whole of it for programs.
+pub(super) fn time(text: &str) -> Markup {
+    let shown = text.get(..19).map(|second| second.replace('T', " "));
+    html! { time datetime=(text) title=(text) { (shown.as_deref().unwrap_or(text)) } }
+}
+
+/// As much of a digest as tells images apart, and where all of it is.
+pub(super) fn link(digest: &str) -> Markup {
+    html! { a href={ "/images/" (digest) } title=(digest) { code { (short(digest)) } } }
+}
+
+pub(super) fn short(digest: &str) -> &str {
+    digest.get(..19).unwrap_or(digest)
+}
+
+/// Thousandths of a whole, and one at least of what is there at all.
+pub(super) fn share(part: u64, whole: u64) -> u64 {
+    if part == 0 || whole == 0 {
+        return 0;
+    }
+    let share = u128::from(part) * 1_000 / u128::from(whole);
+    u64::try_from(share).unwrap_or(1_000).clamp(1, 1_000)
+}
+
+/// Octets as parts of a bar, each with its class, its size and a text of its own.
+pub(super) fn bar(label: &str, parts: &[(&'static str, u64, String)]) -> Markup {
+    let whole = parts.iter().fold(0, |sum: u64, (_, octets, _)| sum.saturating_add(*octets));
+    let mut at = 0;
+    let mut place = |octets: u64| {
+        let width = share(octets, whole);
+        at += width;
+        (at - width, width)
+    };
+    let placed: Vec<_> =
+        parts.iter().map(|(class, octets, text)| (*class, place(*octets), text.as_str())).collect();
+    html! {
+        svg class="share" viewBox="0 0 1000 24" preserveAspectRatio="none" role="img" aria-label=(label) {
+            @for (class, (x, width), text) in placed {
+                @if width > 0 {
+                    rect class=(class) x=(x) y="0" width=(width) height="24" { title { (text) } }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_shares_read_well() {
+        for (octets, text) in
+            [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (5 << 30, "5.0 GiB")]
+        {
+            assert_eq!(size(octets), text);
+        }
+        assert_eq!(size(u64::MAX), "16383.9 PiB");
+        for (part, whole, expected) in
+            [(0, 10, 0), (1, 0, 0), (1, u64::MAX, 1), (5, 10, 500), (10, 10, 1_000)]
+        {
+            assert_eq!(share(part, whole), expected);
+        }
+    }
+}
