@@ -39,10 +39,12 @@ CREATE TABLE wf_runs (
   CHECK ((parent_id IS NULL) = (parent_attempt IS NULL))
 ) WITH (fillfactor = 80);
 CREATE UNIQUE INDEX wf_runs_token_idx ON wf_runs (namespace_id, token) WHERE token IS NOT NULL AND ended_at IS NULL;
-CREATE INDEX wf_runs_status_idx ON wf_runs (namespace_id, status, id);
-CREATE INDEX wf_runs_workflow_idx ON wf_runs (namespace_id, workflow, status, id);
-CREATE INDEX wf_runs_key_idx ON wf_runs (namespace_id, business_key, id) WHERE business_key IS NOT NULL;
-CREATE INDEX wf_runs_parent_idx ON wf_runs (namespace_id, parent_id, id) WHERE parent_id IS NOT NULL;
+-- The namespace does not stand first: for a look-up by namespace and id such an index would seem as good as the primary key while the
+-- table is small, and a plan that is kept from then would read the whole namespace.
+CREATE INDEX wf_runs_status_idx ON wf_runs (status, namespace_id, id);
+CREATE INDEX wf_runs_workflow_idx ON wf_runs (workflow, namespace_id, status, id);
+CREATE INDEX wf_runs_key_idx ON wf_runs (business_key, namespace_id, id) WHERE business_key IS NOT NULL;
+CREATE INDEX wf_runs_parent_idx ON wf_runs (parent_id, namespace_id, id) WHERE parent_id IS NOT NULL;
 
 CREATE TABLE wf_contexts (
   run_id bigint NOT NULL PRIMARY KEY,
