@@ -1,0 +1,18 @@
+//! Takes the tour: `image-store DATABASE_URL DIRECTORY`.
+
+#![allow(clippy::print_stdout, reason = "it is what the program is for")]
+
+use std::path::Path;
+
+#[tokio::main]
+async fn main() -> image_store::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [url, directory] = arguments.as_slice() else {
+        return Err("usage: image-store DATABASE_URL DIRECTORY".into());
+    };
+    let images = image_store::open(url, Path::new(directory)).await?;
+    for stage in image_store::tour(&images).await? {
+        println!("{stage}");
+    }
+    Ok(())
+}
