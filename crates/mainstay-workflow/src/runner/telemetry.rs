@@ -15,6 +15,7 @@ use metrics::{counter, histogram};
 
 use super::cell::Cell;
 use crate::engine::StartRequest;
+use crate::graph::{Kind, StepKey};
 use crate::id::RunId;
 use crate::plan::{Attempt, Fact, Outcome, Record, Status};
 
@@ -70,8 +71,8 @@ fn facts(cell: &Cell, run: RunId, records: &[Record]) {
                     info, cell, run, "step.stop", step = %step, ended = %ended, has_output = !output.is_null(),
                     "[{run}] {step} ended with {ended}"
                 );
-                if letter.is_some() {
-                    event!(info, cell, run, "step.resume", step = %step, ended = %ended, source = "external", "[{run}] {step} goes on");
+                if let Some(source) = source_of(cell, step, letter.is_some()) {
+                    event!(info, cell, run, "step.resume", step = %step, ended = %ended, source, "[{run}] {step} goes on");
                 }
                 event!(
                     debug, cell, run, "workflow.transition",
@@ -107,6 +108,17 @@ fn facts(cell: &Cell, run: RunId, records: &[Record]) {
             }
             _ => {}
         }
+    }
+}
+
+/// What let a step go on that waited: a signal, or the time that has passed. None for a step that ran code.
+fn source_of(cell: &Cell, step: &StepKey, signalled: bool) -> Option<&'static str> {
+    let flow = &cell.registered.flow;
+    let node = flow.index().node(step).and_then(|at| flow.node(at))?;
+    match node.kind {
+        Kind::Wait { .. } if signalled => Some("external"),
+        Kind::Wait { .. } | Kind::Timer { .. } => Some("timeout"),
+        _ => None,
     }
 }
 

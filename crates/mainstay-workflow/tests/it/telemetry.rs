@@ -40,7 +40,7 @@ impl Subscriber for Ear {
     fn record(&self, _: &Id, _: &Record<'_>) {}
     fn record_follows_from(&self, _: &Id, _: &Id) {}
     fn event(&self, event: &Event<'_>) {
-        let mut fields = Fields(Vec::new());
+        let mut fields = Fields(vec![("level".to_owned(), event.metadata().level().to_string())]);
         event.record(&mut fields);
         self.0.lock().unwrap().push(fields.0);
     }
@@ -107,21 +107,22 @@ async fn the_eleven_events_carry_the_run_and_the_callers_metadata() {
     }
     soon(engine.stop()).await;
     assert_eq!(ear.heard("runner.init").len(), 1);
-    for (name, count) in [
-        ("workflow.start", 2),
-        ("workflow.stop", 1),
-        ("workflow.exception", 1),
-        ("workflow.transition", 7),
-        ("step.start", 8),
-        ("step.stop", 7),
-        ("step.exception", 3),
-        ("step.async", 2),
-        ("step.resume", 2),
+    for (name, level, count) in [
+        ("workflow.start", "INFO", 2),
+        ("workflow.stop", "INFO", 1),
+        ("workflow.exception", "ERROR", 1),
+        ("workflow.transition", "DEBUG", 7),
+        ("step.start", "DEBUG", 8),
+        ("step.stop", "INFO", 7),
+        ("step.exception", "ERROR", 3),
+        ("step.async", "WARN", 2),
+        ("step.resume", "INFO", 2),
     ] {
         let heard = ear.heard(name);
         assert_eq!(heard.len(), count, "{name}: {heard:?}");
         for fields in heard {
             assert!(runs.contains(&get(&fields, "run").to_owned()), "{fields:?}");
+            assert_eq!(get(&fields, "level"), level, "{fields:?}");
             assert_eq!((get(&fields, "workflow"), get(&fields, "version")), ("told", "3"));
             assert!(get(&fields, "metadata").contains("t1"), "{fields:?}");
             assert!(get(&fields, "message").starts_with(&format!("[{}]", get(&fields, "run"))), "{fields:?}");
@@ -136,4 +137,37 @@ async fn the_eleven_events_carry_the_run_and_the_callers_metadata() {
     assert_eq!(fan, ["ask false", "flaky true", "meet false", "other false"].map(str::to_owned).into());
     let failed = ear.heard("workflow.exception");
     assert_eq!(get(&failed[0], "reason"), "meet: bad");
+}
+
+/// A run that another life of the node takes up has begun once, and its steps that waited go on because of what they waited for.
+#[tokio::test(flavor = "current_thread")]
+async fn a_start_is_told_once_and_what_ends_a_wait_is_told_with_it() {
+    let ear = Ear::default();
+    let _guard = tracing::subscriber::set_default(ear.clone());
+    let database = TestDatabase::sqlite();
+    let flow = || {
+        let ask = Node::wait("ask").signal("go", "gone").on("gone", ["nap"]);
+        let late = Node::wait("late").signal("never", "heard").expires(Duration::from_millis(1), "over");
+        Definition::new("told", 1)
+            .node(ask)
+            .node(Node::timer("nap", Duration::from_millis(1), "up").on("up", ["late"]))
+            .node(late.on("heard", ["work"]).on("over", ["work"]))
+            .node(Node::task("work", ["ok"]).on("ok", ["end"]))
+            .done("end")
+            .build()
+            .unwrap()
+    };
+    let handlers = || Handlers::new().handler("work", async |_cx| Ok("ok".into()));
+    let repo = repo(&database).await;
+    let first = Engine::builder(repo.clone()).workflow(flow(), handlers()).start().await.unwrap();
+    let run = first.start(StartRequest::new("told", json!({}))).await.unwrap();
+    soon(first.stop()).await;
+    let second = Engine::builder(repo).workflow(flow(), handlers()).start().await.unwrap();
+    second.signal(run, "go", json!(1)).await.unwrap();
+    soon(second.wait(run)).await.unwrap();
+    soon(second.stop()).await;
+    assert_eq!((ear.heard("runner.init").len(), ear.heard("workflow.start").len()), (2, 1));
+    let resumed = ear.heard("step.resume");
+    let resumed: Vec<_> = resumed.iter().map(|fields| (get(fields, "step"), get(fields, "source"))).collect();
+    assert_eq!(resumed, [("ask", "external"), ("nap", "timeout"), ("late", "timeout")]);
 }
