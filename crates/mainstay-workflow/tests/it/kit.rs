@@ -212,3 +212,30 @@ fn what_does_not_fit_together_is_told_at_once() {
         assert!(refused.to_string().contains(text), "{refused}");
     }
 }
+
+/// P13: the newline at the end of a text is a character like any other.
+#[test]
+fn p13_a_key_with_a_newline_at_its_end_is_refused() {
+    let mut kit = kit();
+    for bad in ["a17\n", "\na17", "0190163d-8694-739b-aea5-966c26f8ad91\n"] {
+        assert_eq!(kit.start(good(bad)).unwrap_err().kind(), &ErrorKind::BadKey, "{bad:?}");
+    }
+    kit.start(good("a17")).unwrap();
+}
+
+/// P18: the shortest start that the documentation shows is a start; what it lacks, where it lacks something, is said.
+#[tokio::test]
+async fn p18_a_start_needs_a_name_and_an_input_and_a_key_where_one_is_declared() {
+    let step = Node::task("step", ["ok"]).on("ok", ["end"]);
+    let plain = Definition::new("plain", 1).node(step).done("end").build().unwrap();
+    let code = Handlers::new().handler("step", async |_cx| Ok("ok".into()));
+    let mut kit = TestKit::builder().workflow(plain, code).workflow(order(), handlers()).build().unwrap();
+    let runs = [(); 2].map(|()| kit.start(StartRequest::new("plain", Value::Null)).unwrap());
+    assert_ne!(runs[0], runs[1], "nothing is unique, so each start makes a run");
+    for run in runs {
+        assert_eq!(kit.run_to_end(run).await.unwrap(), Status::Completed);
+    }
+    let refused = kit.start(StartRequest::new("order", json!({}))).unwrap_err();
+    assert_eq!(refused.kind(), &ErrorKind::BadKey);
+    assert!(refused.to_string().contains("\"orderid\""), "{refused}");
+}

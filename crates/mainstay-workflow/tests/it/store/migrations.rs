@@ -1,7 +1,7 @@
 //! The tables come and go, in a schema of their own if the host wants, and refuse what no state may be.
 
-use mainstay_repo::{ErrorKind as RepoErrorKind, Statement, Target};
-use mainstay_testkit::for_each_database;
+use mainstay_repo::{ErrorKind as RepoErrorKind, Repo, Statement, Target};
+use mainstay_testkit::{PostgresDatabase, for_each_database};
 use mainstay_workflow::store::*;
 
 use super::support::World;
@@ -45,4 +45,23 @@ async fn a_state_that_does_not_exist_is_not_stored() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn the_tables_and_all_that_use_them_are_in_the_schema_of_the_url() {
+    let database = PostgresDatabase::create();
+    for schema in ["jobs", "billing"] {
+        let repo = Repo::connect(&format!("{}?schema={schema}", database.url())).await.unwrap();
+        assert_eq!(repo.migrator().migrated_version(&COMPONENT).await.unwrap(), 0, "{schema}");
+        repo.migrator().migrate(&COMPONENT, Target::Latest).await.unwrap();
+        let world = World::on(repo, "tests", super::support::flow()).await;
+        let head = world.waiting().await;
+        world.send(world.signal(head.meta.run, None, serde_json::json!(1))).await;
+        world.read_mail(head.meta.run).await;
+    }
+    for schema in ["jobs", "billing"] {
+        assert_eq!(database.query(&format!("SELECT status FROM {schema}.wf_runs")), ["completed"]);
+    }
+    let elsewhere = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND tablename LIKE 'wf%'";
+    assert_eq!(database.query(elsewhere), ["0"]);
 }

@@ -175,6 +175,42 @@ async fn what_is_put_is_got_and_replaced_and_deleted() {
     .await;
 }
 
+/// Documents that are written at once are all there, and whoever reads meanwhile reads nothing or all of one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_puts_at_once_are_kept_and_read_whole() {
+    for_each_database(async |database| {
+        let world = std::sync::Arc::new(World::new(database).await);
+        let mut shared = world.store.get(world.begin().await.meta.run).await.unwrap();
+        shared.summary.managed = false;
+        shared.summary.run = world.store.next_run_id(world.now());
+        let hot = shared.summary.run;
+        let (mut tasks, mut runs) = (Vec::new(), Vec::new());
+        for n in 0..48 {
+            let (world, mut one, mut same) = (std::sync::Arc::clone(&world), shared.clone(), shared.clone());
+            one.summary.run = world.store.next_run_id(world.now());
+            one.context = json!({"initial": {"n": n}, "steps": {}});
+            same.context = json!({"initial": {"n": n}, "steps": {"a": n}});
+            runs.push(one.summary.run);
+            tasks.push(tokio::spawn(async move {
+                assert_eq!(world.store.put(&one).await.unwrap(), one);
+                world.store.put(&same).await.unwrap();
+                let read = world.store.get(hot).await.unwrap().context;
+                assert_eq!(read["initial"]["n"], read["steps"]["a"], "of one writer: {read}");
+            }));
+        }
+        for task in tasks {
+            task.await.unwrap();
+        }
+        for (n, run) in runs.iter().enumerate() {
+            assert_eq!(world.store.get(*run).await.unwrap().context["initial"]["n"], json!(n));
+            let found = world.find(Filter::new().context("initial.n", json!(n)).unwrap()).await;
+            assert!(found.contains(run), "{n}: {found:?}");
+        }
+        assert_eq!(world.find(Filter::new()).await.len(), 50);
+    })
+    .await;
+}
+
 /// O4: every status there is can be kept, and what is answered is what is stored.
 #[tokio::test]
 async fn o04_every_status_is_kept() {
