@@ -1,5 +1,5 @@
-//! Ways in which engines of this kind are known to lose or repeat work. Each probe is named by its number in the design's list of
-//! defects; those that concern storage and workers are tested where these are.
+//! Ways in which engines of this kind are known to lose or repeat work. Each probe is named by its number in the list of defects in
+//! `docs/parity-workflow.md`; those that concern storage and workers are tested where these are.
 
 use std::time::Duration;
 
