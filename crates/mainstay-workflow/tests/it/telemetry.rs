@@ -1,7 +1,8 @@
 //! The events of telemetry, as a subscriber hears them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use serde_json::json;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
+
+use metrics::{Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Recorder, SharedString, Unit};
 
 use crate::engine::{repo, soon};
 
@@ -137,6 +140,10 @@ async fn the_eleven_events_carry_the_run_and_the_callers_metadata() {
     assert_eq!(fan, ["ask false", "flaky true", "meet false", "other false"].map(str::to_owned).into());
     let failed = ear.heard("workflow.exception");
     assert_eq!(get(&failed[0], "reason"), "meet: bad");
+    for ended in [&failed[0], &ear.heard("workflow.stop")[0]] {
+        assert!(get(ended, "duration_ms").parse::<f64>().is_ok_and(|took| took >= 0.0), "{ended:?}");
+        assert!(get(ended, "advances").parse::<u64>().is_ok_and(|advances| advances > 5), "{ended:?}");
+    }
 }
 
 /// A run that another life of the node takes up has begun once, and its steps that waited go on because of what they waited for.
@@ -170,4 +177,90 @@ async fn a_start_is_told_once_and_what_ends_a_wait_is_told_with_it() {
     let resumed = ear.heard("step.resume");
     let resumed: Vec<_> = resumed.iter().map(|fields| (get(fields, "step"), get(fields, "source"))).collect();
     assert_eq!(resumed, [("ask", "external"), ("nap", "timeout"), ("late", "timeout")]);
+}
+
+/// What was counted and measured: the name with its labels, and how often.
+#[derive(Default)]
+struct Meter(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
+
+/// Counts measurements that make sense.
+struct Measured(Arc<AtomicU64>);
+
+impl HistogramFn for Measured {
+    fn record(&self, value: f64) {
+        assert!(value.is_finite() && value >= 0.0, "{value}");
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Meter {
+    fn of(&self, key: &Key) -> Arc<AtomicU64> {
+        let labels: Vec<String> =
+            key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+        let name = format!("{} {}", key.name(), labels.join(" "));
+        Arc::clone(self.0.lock().unwrap().entry(name).or_default())
+    }
+}
+
+impl Recorder for Meter {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn register_counter(&self, key: &Key, _: &metrics::Metadata<'_>) -> Counter {
+        Counter::from_arc(self.of(key))
+    }
+    fn register_gauge(&self, _: &Key, _: &metrics::Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+    fn register_histogram(&self, key: &Key, _: &metrics::Metadata<'_>) -> Histogram {
+        Histogram::from_arc(Arc::new(Measured(self.of(key))))
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn runs_steps_and_waits_are_counted_by_workflow_and_outcome() {
+    let meter = Meter::default();
+    let guard = metrics::set_default_local_recorder(&meter);
+    let database = TestDatabase::sqlite();
+    let pause = Duration::from_millis(1);
+    let retry = Retry::attempts(2).with_backoff(Backoff::Constant, pause, pause);
+    let flow = Definition::new("counted", 1)
+        .node(Node::task("flaky", ["ok"]).retry(retry).on("ok", ["ask"]))
+        .node(Node::wait("ask").signal("go", "gone").on("gone", ["end"]))
+        .done("end")
+        .build()
+        .unwrap();
+    let handlers = Handlers::new().handler("flaky", async |cx| match (cx.input().as_bool(), cx.attempt()) {
+        (Some(true), 1) => Err(StepError::retry("no luck")),
+        (Some(_), _) => Ok("ok".into()),
+        (None, _) => Err(StepError::fatal("bad")),
+    });
+    let engine = Engine::builder(repo(&database).await).workflow(flow, handlers).start().await.unwrap();
+    for input in [json!(true), json!(false), json!(null)] {
+        let run = engine.start(StartRequest::new("counted", input.clone())).await.unwrap();
+        if !input.is_null() {
+            engine.signal(run, "go", json!(1)).await.unwrap();
+        }
+        soon(engine.wait(run)).await.unwrap();
+    }
+    // Held back, so that no attempt of it is under way.
+    let run = engine.start(StartRequest::new("counted", json!(false)).paused()).await.unwrap();
+    engine.cancel(run, "enough").await.unwrap();
+    soon(engine.wait(run)).await.unwrap();
+    soon(engine.stop()).await;
+    drop(guard);
+    let counted = meter.0.into_inner().unwrap();
+    let count = |name: &str, labels: &str| {
+        let key = format!("mainstay_workflow_{name} workflow=counted{labels}");
+        counted.get(&key).map_or(0, |count| count.load(Ordering::Relaxed))
+    };
+    assert_eq!(count("runs_started_total", ""), 4, "{counted:?}");
+    for (outcome, runs) in [("completed", 2), ("failed", 1), ("cancelled", 1)] {
+        let label = format!(" outcome={outcome}");
+        assert_eq!(count("runs_ended_total", &label), runs, "{outcome} {counted:?}");
+        assert_eq!(count("run_seconds", &label), runs, "{outcome} {counted:?}");
+    }
+    assert_eq!(count("steps_total", " outcome=failed"), 2, "{counted:?}");
+    assert!(count("steps_total", " outcome=ok") >= 4, "{counted:?}");
+    assert!(count("waits_total", "") >= 2, "{counted:?}");
 }
