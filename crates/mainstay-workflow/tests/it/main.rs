@@ -11,6 +11,7 @@ mod driver;
 mod engine;
 mod forks;
 mod kit;
+mod lives;
 mod probes;
 mod problems;
 mod properties;
