@@ -16,6 +16,7 @@ use crate::http::tls::ServedCertificate;
 use crate::images::ImageStore;
 use crate::limits;
 use crate::ready::DatabaseFiles;
+use crate::single_node::Node;
 
 /// The running server's parts; cheap to clone.
 #[derive(Clone)]
@@ -37,6 +38,7 @@ struct Inner {
     scope: Scope,
     database_files: DatabaseFiles,
     certificate: Option<Arc<ServedCertificate>>,
+    node: Node,
 }
 
 /// What a start makes of a configuration.
@@ -50,6 +52,7 @@ pub(crate) struct Parts {
     pub(crate) actor: Actor,
     pub(crate) database_files: DatabaseFiles,
     pub(crate) certificate: Option<Arc<ServedCertificate>>,
+    pub(crate) node: Node,
 }
 
 /// The rate limits of what is public and costly.
@@ -62,7 +65,7 @@ pub(crate) struct Rates {
 
 impl App {
     pub(crate) fn new(config: &Config, parts: Parts) -> Self {
-        let Parts { public_url, repo, sso, images, dev, actor, database_files, certificate } = parts;
+        let Parts { public_url, repo, sso, images, dev, actor, database_files, certificate, node } = parts;
         let rates = Rates {
             acs: RateLimit::new(limits::ACS_BURST, limits::ACS_EVERY),
             login: RateLimit::new(limits::LOGIN_BURST, limits::LOGIN_EVERY),
@@ -84,6 +87,7 @@ impl App {
             scope: Scope::system(actor),
             database_files,
             certificate,
+            node,
         }))
     }
 
@@ -148,6 +152,11 @@ impl App {
     /// The certificate of our own TLS; none behind a reverse proxy.
     pub(crate) fn certificate(&self) -> Option<&Arc<ServedCertificate>> {
         self.0.certificate.as_ref()
+    }
+
+    /// Who this process is, to its peers.
+    pub(crate) fn node(&self) -> &Node {
+        &self.0.node
     }
 
     pub(crate) fn is_draining(&self) -> bool {

@@ -11,7 +11,7 @@
 //! let config: Config = loaded.into_config().map_err(|problems| problems[0].to_string())?;
 //! let server = Server::start(&config).await?; // the database is migrated and the port is bound
 //! println!("{}", server.started().url);
-//! server.run(std::future::pending()).await; // until the future ends, then drains
+//! let _ended = server.run(std::future::pending()).await; // until the future ends, then drains
 //! # Ok(())
 //! # }
 //! ```
@@ -32,6 +32,7 @@ mod problem;
 mod ready;
 mod router;
 mod saml;
+mod single_node;
 mod start;
 mod store;
 mod workflow;
@@ -49,5 +50,6 @@ pub use dev::{KeyFileError, ORGANIZATION as DEVELOPMENT_ORGANIZATION};
 pub use fetch::{FetchError, FetchPolicy, fetch};
 pub use names::{acs_template, create_connection, metadata_url};
 pub use problem::{Problem, ProblemKind, TYPE_BASE as PROBLEM_TYPE_BASE};
-pub use start::{COMPONENTS, Server, StartError, Started, open, prepare_data, sign_in};
+pub use single_node::PeerFound;
+pub use start::{COMPONENTS, Ended, Server, StartError, Started, open, prepare_data, sign_in};
 pub use workflow::{access::DEFAULT_NAMESPACE, document, timeline};

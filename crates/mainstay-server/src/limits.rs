@@ -62,5 +62,13 @@ pub const TLS_LOOK: Duration = Duration::from_secs(2);
 pub const NODE_HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long a server counts as running after it last said so.
 pub const NODE_TTL: Duration = Duration::from_secs(30);
+/// The most other nodes that `peers` names.
+pub const PEERS: usize = 64;
+/// How long a server on plain SQLite rests between two looks at a peer.
+pub const PEER_EVERY: Duration = Duration::from_secs(1);
+/// How long a peer may take to say who it is.
+pub const PEER_TIMEOUT: Duration = Duration::from_secs(2);
+/// The largest answer of a peer.
+pub const PEER_BYTES: usize = 1024;
 /// How long fetching metadata may take, all in all.
 pub const FETCH_TIMEOUT: Duration = Duration::from_secs(20);

@@ -9,7 +9,7 @@ use axum::routing::{get, post};
 use crate::app::App;
 use crate::http::{guard, layers};
 use crate::problem::{Problem, ProblemKind};
-use crate::{api, console, dev, limits, ops, saml};
+use crate::{api, console, dev, limits, ops, saml, single_node};
 
 /// Every route with what it must pass.
 pub(crate) fn router(app: App) -> Router {
@@ -56,6 +56,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/api/v1/openapi.json", get(api::openapi::document))
         .route("/healthz", get(ops::healthz))
         .route("/readyz", get(ops::readyz))
+        .route(single_node::PATH, get(single_node::nodez))
         .route("/metrics", get(ops::metrics))
         .route("/assets/mainstay.css", get(console::assets::style))
         .route("/assets/submit.js", get(console::assets::submit))

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mainstay_core::PageSize;
-use mainstay_repo::middleware::{Observe, Retry};
+use mainstay_repo::middleware::{Observe, ReadOnlyMode, Retry};
 use mainstay_repo::{Component, DatabaseUrl, Repo, RepoOptions, Target};
 use mainstay_saml::idp::IdentityProvider;
 use mainstay_sso::{Actor, Cause, ConnectionFilter, Lifetimes, Scope, Sso, SsoOptions, Status};
@@ -27,6 +27,7 @@ use crate::http::listen;
 use crate::http::tls::{self, ServedCertificate, TlsFilesError};
 use crate::images::{ImageStore, collect_for_ever};
 use crate::ready::DatabaseFiles;
+use crate::single_node::{self, LookOut, Node, PeerFound};
 use crate::{limits, ops, router, store};
 
 /// Every component that this program keeps in its database, in the order in which commands tell of them.
@@ -52,6 +53,10 @@ pub enum StartError {
     Listen(SocketAddr, std::io::Error),
     /// Another server runs on the SQLite file.
     Served(PathBuf),
+    /// Another node of the cluster answers, and the database is a SQLite file.
+    Peer(PeerFound),
+    /// Something answers at the URL of a peer, and why it is not taken for a node.
+    Stranger(PublicUrl, String),
     /// The file that keeps a second server away cannot be used.
     Claim(PathBuf, std::io::Error),
     /// Servers run on the database, each with its URL and place.
@@ -90,6 +95,13 @@ impl fmt::Display for StartError {
                 "another server runs on {}; end it, or give this one its own --data or --database; several servers share \
                  PostgreSQL",
                 file.display()
+            ),
+            Self::Peer(peer) => fmt::Display::fmt(peer, f),
+            Self::Stranger(url, why) => write!(
+                f,
+                "something answers at {url}, the URL of a peer, and not as a node of the cluster does: {why}; on SQLite no other \
+                 node may run, and nobody can tell whether one is behind it; name each node's own address in peers, not that \
+                 of a proxy"
             ),
             Self::Claim(file, error) => write!(
                 f,
@@ -201,6 +213,21 @@ pub struct Server {
     drain_timeout: Duration,
     started: Started,
     claim: Claim,
+    look_out: LookOut,
+}
+
+/// How a server's run ended. The database is closed in any case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "it may have ended by an error"]
+#[non_exhaustive]
+pub enum Ended {
+    /// As asked; every request was finished.
+    Drained,
+    /// As asked; requests that did not end within the drain's time were cut off.
+    CutOff,
+    /// Not asked: another node of the cluster serves, and the database is a SQLite file. Every write that was asked for after it was
+    /// seen was refused.
+    PeerJoined(PeerFound),
 }
 
 impl fmt::Debug for Server {
@@ -224,6 +251,11 @@ pub fn prepare_data(data: &Path) -> Result<(), StartError> {
 /// # Errors
 /// As [`mainstay_repo::Repo::connect`].
 pub async fn open(config: &Config) -> Result<Repo, mainstay_repo::Error> {
+    open_with(config, ReadOnlyMode::new()).await
+}
+
+/// The same, with a switch that refuses writes.
+async fn open_with(config: &Config, writes_off: ReadOnlyMode) -> Result<Repo, mainstay_repo::Error> {
     let options = RepoOptions::new(config.database.expose())?;
     if let DatabaseUrl::Sqlite(sqlite) = options.url()
         && sqlite.create()
@@ -233,6 +265,8 @@ pub async fn open(config: &Config) -> Result<Repo, mainstay_repo::Error> {
     options
         .with(Observe)
         .with(Retry::default())
+        // Behind what tries again, so that a later try is refused as well.
+        .with(writes_off)
         .connect()
         .await
         .map(|repo| repo.within(config.request_timeout))
@@ -280,21 +314,28 @@ impl Server {
         let url = config.public_url.clone();
         let url = url.unwrap_or_else(|| PublicUrl::of_listener(listen, tls.is_some()));
         prepare_data(&config.data)?;
-        let repo = open(config).await?;
+        let (writes_off, node) = (ReadOnlyMode::new(), Node::new());
+        writes_off.set(true);
+        let repo = open_with(config, writes_off.clone()).await?;
         // Before anything is written.
         let lock = claim::lock(config)?;
+        let peers = single_node::asked(&repo, &config.peers);
+        single_node::check(&node, &peers, &listener, tls.clone()).await?;
+        writes_off.set(false);
+        let look_out = LookOut::begin(node.clone(), peers, writes_off);
         let idp = config.dev.then(|| dev::provider(&url, &config.data)).transpose()?;
         // First its own tables, which tell who else is here, and whether somebody takes the others away.
         repo.migrator().migrate(&store::migrations::COMPONENT, Target::Latest).await?;
         let dev_key = idp.as_ref().map(|idp| idp.certificate.fingerprint().to_string());
         let claim = claim::claim_for_server(lock, &repo, &url, dev_key.as_deref()).await?;
-        match Self::prepare(config, (url, listen), &repo, idp, certificate).await {
+        match Self::prepare(config, (url, listen, node), &repo, idp, certificate).await {
             Ok((app, started)) => {
-                Ok(Self { app, listener, tls, drain_timeout: config.drain_timeout, started, claim })
+                let drain_timeout = config.drain_timeout;
+                Ok(Self { app, listener, tls, drain_timeout, started, claim, look_out })
             }
             Err(error) => {
                 claim.release().await;
-                Err(error)
+                Err(look_out.found().map_or(error, StartError::Peer))
             }
         }
     }
@@ -302,7 +343,7 @@ impl Server {
     /// Everything between an open database that is ours to use and the first request.
     async fn prepare(
         config: &Config,
-        (url, listen): (PublicUrl, SocketAddr),
+        (url, listen, node): (PublicUrl, SocketAddr, Node),
         repo: &Repo,
         idp: Option<IdentityProvider>,
         certificate: Option<Arc<ServedCertificate>>,
@@ -335,7 +376,8 @@ impl Server {
         };
         let database_files = DatabaseFiles::of(config);
         let repo = repo.clone();
-        let parts = Parts { public_url: url, repo, sso, images, dev, actor, database_files, certificate };
+        let parts =
+            Parts { public_url: url, repo, sso, images, dev, actor, database_files, certificate, node };
         Ok((App::new(config, parts), started))
     }
 
@@ -345,11 +387,9 @@ impl Server {
         &self.started
     }
 
-    /// Serves until `shutdown` ends, lets running requests end and closes the database.
-    ///
-    /// Returns whether every request ended within the drain's time.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) -> bool {
-        let Self { app, listener, tls, drain_timeout, claim, .. } = self;
+    /// Serves until `shutdown` ends, or until it must not go on; then lets running requests end and closes the database.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Ended {
+        let Self { app, listener, tls, drain_timeout, claim, look_out, .. } = self;
         let repo = app.repo().clone();
         let pruner = tokio::spawn(prune_for_ever(app.clone()));
         let collector = match (app.images(), app.image_settings().collect_every) {
@@ -360,8 +400,12 @@ impl Server {
         };
         let watcher = app.certificate().map(|served| tokio::spawn(tls::watch(Arc::clone(served))));
         let draining = app.clone();
+        let joined = look_out.joined();
         let shutdown = async move {
-            shutdown.await;
+            tokio::select! {
+                () = shutdown => {}
+                () = joined => {}
+            }
             draining.begin_draining();
             tracing::info!("going down: running requests are finished");
         };
@@ -372,7 +416,12 @@ impl Server {
         watcher.inspect(JoinHandle::abort);
         claim.release().await;
         repo.close().await;
-        all_ended
+        // Also one that came while requests were finished.
+        match look_out.found() {
+            Some(peer) => Ended::PeerJoined(peer),
+            None if all_ended => Ended::Drained,
+            None => Ended::CutOff,
+        }
     }
 }
 

@@ -97,6 +97,11 @@ pub const SETTINGS: &[Setting] = &[
         help: "addresses of reverse proxies whose X-Forwarded-For is believed",
     },
     Setting {
+        key: "peers",
+        default: "",
+        help: "URLs of the cluster's other nodes; on SQLite none of them may run beside this one",
+    },
+    Setting {
         key: "tls_certificate",
         default: "",
         help: "PEM file of the certificate chain; with tls_key it replaces a reverse proxy",
@@ -153,6 +158,8 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// Reverse proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpAddr>,
+    /// The other nodes of the cluster; one of them may be this node itself.
+    pub peers: Vec<PublicUrl>,
     /// The log filter.
     pub log: String,
     /// How log lines look.

@@ -13,6 +13,7 @@ use super::layers::{Given, merge};
 use super::{
     Config, Effective, Loaded, LogFormat, Origin, Problem, PublicUrl, SETTINGS, Setting, Sources, TlsFiles,
 };
+use crate::limits;
 
 /// The longest session that can be asked for.
 const LONGEST_SESSION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -50,6 +51,7 @@ impl Reader {
         let request_timeout = self.read("request_timeout", |text| duration(text, LONGEST_WAIT));
         let drain_timeout = self.read("drain_timeout", |text| duration(text, LONGEST_WAIT));
         let trusted_proxies = self.read("trusted_proxies", addresses);
+        let peers = self.read("peers", peers);
         let tls = self.tls();
         let log = self.read("log", |text| Ok(text.to_owned()));
         let log_format = self.read("log_format", format);
@@ -73,6 +75,7 @@ impl Reader {
             drain_timeout: drain_timeout?,
             tls,
             trusted_proxies: trusted_proxies?,
+            peers: peers?,
             log: log?,
             log_format: log_format?,
         })
@@ -164,6 +167,7 @@ impl Reader {
         let example = match key {
             "public_url" => "https://id.example.com",
             "trusted_proxies" => "10.0.0.2",
+            "peers" => "http://10.0.0.2:7800",
             "images" => "/srv/images",
             "images_quota" => "200GiB",
             _ => default,
@@ -231,6 +235,15 @@ fn truth(text: &str) -> Result<bool, String> {
 fn addresses(text: &str) -> Result<Vec<IpAddr>, String> {
     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
     items.map(|item| item.parse().map_err(|_| format!("{item:?} is not an IP address"))).collect()
+}
+
+fn peers(text: &str) -> Result<Vec<PublicUrl>, String> {
+    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+    let peers: Vec<PublicUrl> = items.map(PublicUrl::parse).collect::<Result<_, _>>()?;
+    if peers.len() > limits::PEERS {
+        return Err(format!("{} peers are more than {}", peers.len(), limits::PEERS));
+    }
+    Ok(peers)
 }
 
 fn format(text: &str) -> Result<LogFormat, String> {

@@ -88,7 +88,9 @@ async fn unless_it_panics(handler: impl Future<Output = Response>) -> Response {
 
 /// Whether programs rather than people read what the path answers.
 fn is_machine(path: &str) -> bool {
-    ["/api/", "/healthz", "/readyz", "/metrics", "/assets/"].iter().any(|start| path.starts_with(start))
+    ["/api/", "/healthz", "/readyz", "/nodez", "/metrics", "/assets/"]
+        .iter()
+        .any(|start| path.starts_with(start))
 }
 
 fn add_headers(headers: &mut HeaderMap, secure: bool, id: RequestId) {

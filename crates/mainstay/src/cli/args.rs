@@ -113,6 +113,9 @@ pub(crate) struct ServerSettings {
     /// Addresses of reverse proxies whose X-Forwarded-For is believed
     #[arg(long, value_name = "ADDRESSES")]
     pub(crate) trusted_proxies: Option<String>,
+    /// URLs of the cluster's other nodes; on SQLite none of them may run beside this one
+    #[arg(long, value_name = "URLS")]
+    pub(crate) peers: Option<String>,
     /// Certificate chain (PEM): speak TLS without a reverse proxy
     #[arg(long, value_name = "FILE")]
     pub(crate) tls_certificate: Option<String>,

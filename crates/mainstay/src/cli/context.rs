@@ -152,6 +152,7 @@ fn flags(settings: &Settings, server: Option<&ServerSettings>) -> Vec<(&'static 
             ("request_timeout", server.request_timeout.clone()),
             ("drain_timeout", server.drain_timeout.clone()),
             ("trusted_proxies", server.trusted_proxies.clone()),
+            ("peers", server.peers.clone()),
             ("tls_certificate", server.tls_certificate.clone()),
             ("tls_key", server.tls_key.clone()),
             ("log", server.log.clone()),

@@ -1,6 +1,6 @@
 //! `mainstay serve`.
 
-use mainstay_server::{Server, Started};
+use mainstay_server::{Ended, Server, Started};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::Serve;
@@ -18,11 +18,14 @@ pub(super) fn run(args: &Serve, context: &Context) -> Outcome {
         let asked_to_end = asked_to_end()?;
         let server = Server::start(&config).await?;
         context.output.result("mainstay.serve.started/1", server.started(), || welcome(server.started()));
-        if server.run(asked_to_end).await {
-            return Ok(());
+        match server.run(asked_to_end).await {
+            Ended::CutOff => {
+                Err(Failure::new(Exit::Unavailable, "some requests did not end in time and were cut off")
+                    .with_help("raise drain_timeout, or look for what makes requests slow"))
+            }
+            Ended::PeerJoined(peer) => Err(Failure::new(Exit::Refused, peer)),
+            _ => Ok(()),
         }
-        Err(Failure::new(Exit::Unavailable, "some requests did not end in time and were cut off")
-            .with_help("raise drain_timeout, or look for what makes requests slow"))
     })
 }
 

@@ -11,6 +11,7 @@ use mainstay_testkit::{PrivateCluster, TestDatabase, pause};
 
 use crate::dev_sign_in::{answered, refusal, sign_in};
 use crate::support::browser::{Browser, encode};
+use crate::support::html::Form;
 use crate::support::server::{Server, free_port, json, mainstay, run};
 
 #[test]
@@ -72,6 +73,25 @@ fn a_kill_loses_no_session_and_no_login_under_way() {
     assert!(bob.follow(done).body.contains("Bob Sample"));
 }
 
+/// Sends a login without the end of its body, which is given back.
+pub(crate) fn half_a_login(server: &Server, browser: &Browser, form: &Form) -> (TcpStream, String) {
+    let authority = server.url.strip_prefix("http://").unwrap();
+    let body: Vec<String> =
+        form.fields.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+    let body = body.join("&");
+    let (first, second) = body.split_at(body.len() / 2);
+    let path = form.action.strip_prefix(&server.url).unwrap();
+    let cookie = browser.cookie("127.0.0.1", "mainstay-login-insecure").unwrap();
+    let mut stream = TcpStream::connect(authority).unwrap();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: {authority}\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+         Content-Length: {}\r\nCookie: mainstay-login-insecure={cookie}\r\n\r\n{first}",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    (stream, second.to_owned())
+}
+
 #[test]
 fn a_request_that_runs_is_finished_and_the_port_is_closed() {
     let directory = tempfile::tempdir().unwrap();
@@ -79,26 +99,12 @@ fn a_request_that_runs_is_finished_and_the_port_is_closed() {
     let mut browser = Browser::default();
     let form = answered(&mut browser, &server, "alice", "");
     let authority = server.url.strip_prefix("http://").unwrap().to_owned();
-
-    // A login whose body has not arrived when the server is told to end.
-    let body: Vec<String> =
-        form.fields.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
-    let body = body.join("&");
-    let (first, second) = body.split_at(body.len() / 2);
-    let path = form.action.strip_prefix(&server.url).unwrap();
-    let cookie = browser.cookie("127.0.0.1", "mainstay-login-insecure").unwrap();
-    let mut stream = TcpStream::connect(&authority).unwrap();
-    let head = format!(
-        "POST {path} HTTP/1.1\r\nHost: {authority}\r\nContent-Type: application/x-www-form-urlencoded\r\n\
-         Content-Length: {}\r\nCookie: mainstay-login-insecure={cookie}\r\n\r\n{first}",
-        body.len()
-    );
-    stream.write_all(head.as_bytes()).unwrap();
+    let (mut stream, rest) = half_a_login(&server, &browser, &form);
     pause(Duration::from_millis(200));
     server.terminate();
     pause(Duration::from_millis(300));
     assert!(TcpStream::connect(&authority).is_err(), "nobody new gets in");
-    stream.write_all(second.as_bytes()).unwrap();
+    stream.write_all(rest.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 303") && answer.contains("mainstay-insecure=st_"), "{answer}");
@@ -348,5 +354,5 @@ fn a_host_runs_the_server_in_its_own_process() {
     let running = runtime.spawn(server.run(async move { drop(ended.await) }));
     assert_eq!(Browser::default().get(&format!("{url}/healthz")).status, 200);
     end.send(()).unwrap();
-    assert!(runtime.block_on(running).unwrap(), "every request ended");
+    assert_eq!(runtime.block_on(running).unwrap(), mainstay_server::Ended::Drained);
 }

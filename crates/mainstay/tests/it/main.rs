@@ -18,6 +18,7 @@ mod lifecycle;
 mod logs;
 mod other_provider;
 mod ready;
+mod single_node;
 mod support;
 mod tls;
 mod workflow_browser;

@@ -98,3 +98,20 @@ fn tls_needs_both_files() {
     assert_eq!(config.tls.unwrap().key, Path::new("k"));
     assert_eq!(load("", &[], &[]).into_config().unwrap().tls, None);
 }
+
+#[test]
+fn peers_are_urls_and_not_without_end() {
+    let peers =
+        |flags: &str| load("", &[], &[("peers", flags)]).into_config().map(|config| config.peers.len());
+    assert_eq!(peers("").unwrap(), 0);
+    assert_eq!(peers("http://10.0.0.2:7800, https://b.example").unwrap(), 2);
+    let listed = load("peers = [\"http://a:1\", \"http://b:2\"]", &[], &[]).into_config().unwrap().peers;
+    let listed: Vec<String> = listed.iter().map(ToString::to_string).collect();
+    assert_eq!(listed, ["http://a:1", "http://b:2"]);
+    for wrong in ["b.example", "http://b.example/path", "http://me@b.example"] {
+        assert!(peers(wrong).is_err(), "{wrong}");
+    }
+    let many = |count: usize| vec!["http://b.example"; count].join(",");
+    assert_eq!(peers(&many(limits::PEERS)).unwrap(), limits::PEERS);
+    assert!(peers(&many(limits::PEERS + 1)).is_err());
+}

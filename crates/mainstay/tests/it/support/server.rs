@@ -59,11 +59,16 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it and waits until it is ready.
     pub(crate) fn start(args: &[&str]) -> Self {
+        Self::start_with(args, Stdio::inherit())
+    }
+
+    /// The same; what it tells of errors goes elsewhere.
+    pub(crate) fn start_with(args: &[&str], errors: Stdio) -> Self {
         let mut child = mainstay()
             .args(["serve", "--json", "--log", "warn"])
             .args(args)
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
+            .stderr(errors)
             .spawn()
             .unwrap();
         let mut line = String::new();

@@ -1,0 +1,339 @@
+//! One node for each plain SQLite database.
+//!
+//! Two nodes of one cluster, each with a SQLite file of its own, both answer users and neither sees what the other wrote. No lock
+//! shows it: the files lie on two machines. So a node asks the others, which `peers` names:
+//!
+//! | when | a peer answers as | what follows |
+//! |---|---|---|
+//! | start, before anything is written | another node, also one that is about to start | the start is refused |
+//! | start | something that is no node | the start is refused: nobody could tell what is behind it |
+//! | running | another node that serves | writes are refused from that moment, then the server goes down |
+//! | running | another node that is about to start | nothing: that one sees us, or it serves soon |
+//! | running | something that is no node | a warning |
+//! | ever | this process itself, or nobody | nothing |
+//!
+//! A node without `peers` is seen all the same by those that name it: every server tells who it is at [`PATH`]. It tells a random id
+//! of this run, which holds the time of the start, and nothing of its database, its version or its place.
+//!
+//! Where the database itself lets many nodes write, nobody asks.
+
+use std::fmt;
+use std::os::fd::AsFd as _;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::get;
+use futures_util::future::{join_all, select_all};
+use mainstay_core::SystemClock;
+use mainstay_repo::middleware::ReadOnlyMode;
+use mainstay_repo::{Capability, Role, Topology};
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+use crate::app::App;
+use crate::config::PublicUrl;
+use crate::fetch::{FetchError, FetchPolicy, fetch};
+use crate::http::listen;
+use crate::limits;
+use crate::problem::{Problem, ProblemKind};
+use crate::start::StartError;
+
+/// Where every server tells who it is.
+pub(crate) const PATH: &str = "/nodez";
+/// What an answer says it is.
+const FORMAT: &str = "mainstay.node/1";
+/// Peers are machines of the operator's own network.
+const POLICY: FetchPolicy = FetchPolicy {
+    allow_http: true,
+    allow_private: true,
+    max_bytes: limits::PEER_BYTES,
+    timeout: limits::PEER_TIMEOUT,
+};
+/// What both ends of a node's life say of a second one.
+const WAYS_OUT: &str = "the nodes would not see each other's writes, since SQLite is a file of one machine; there are two ways out: \
+                        give all nodes one PostgreSQL database (--database postgres://…), or keep the file on LiteFS and run \
+                        the server on its primary alone";
+
+mainstay_core::typed_id! {
+    /// Names one run of a server to its peers.
+    pub(crate) struct RunId("run");
+}
+
+/// Who this process is, to its peers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Node(String);
+
+/// What a node answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Told {
+    format: String,
+    node: String,
+    state: Stage,
+}
+
+/// How far a node has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Stage {
+    /// It looks for others and has written nothing.
+    Starting,
+    /// It may have written, and may go on to.
+    Serving,
+}
+
+/// What a look at a peer came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Seen {
+    /// Nobody answers.
+    Nobody,
+    /// The URL leads back here.
+    Myself,
+    /// Another node.
+    Other(Stage),
+    /// Something answers, and not as a node does.
+    Stranger(String),
+}
+
+/// Another node of the cluster was found where there may be but one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerFound {
+    url: PublicUrl,
+}
+
+impl PeerFound {
+    /// The URL at which it answers.
+    #[must_use]
+    pub const fn url(&self) -> &PublicUrl {
+        &self.url
+    }
+}
+
+impl fmt::Display for PeerFound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "another node of the cluster answers at {}: {WAYS_OUT}", self.url)
+    }
+}
+
+impl std::error::Error for PeerFound {}
+
+impl Node {
+    pub(crate) fn new() -> Self {
+        Self(RunId::generate(&SystemClock).to_string())
+    }
+
+    fn tell(&self, state: Stage) -> Response {
+        Json(Told { format: FORMAT.to_owned(), node: self.0.clone(), state }).into_response()
+    }
+
+    /// What an answer means.
+    fn judge(&self, answer: Result<Vec<u8>, FetchError>) -> Seen {
+        let text = match answer {
+            Ok(text) => text,
+            Err(FetchError::Resolve(_) | FetchError::Connect(_) | FetchError::Timeout(_)) => {
+                return Seen::Nobody;
+            }
+            Err(error) => return Seen::Stranger(error.to_string()),
+        };
+        match serde_json::from_slice::<Told>(&text) {
+            Ok(told) if told.format != FORMAT => Seen::Stranger(format!("it is no {FORMAT}")),
+            Ok(told) if told.node == self.0 => Seen::Myself,
+            Ok(told) => Seen::Other(told.state),
+            Err(error) => Seen::Stranger(format!("the answer cannot be read: {error}")),
+        }
+    }
+
+    async fn look(&self, peer: &PublicUrl) -> Seen {
+        self.judge(fetch(&peer.join(PATH), &POLICY).await)
+    }
+}
+
+/// What a peer asks a server that serves.
+pub(crate) async fn nodez(State(app): State<App>) -> Response {
+    app.node().tell(Stage::Serving)
+}
+
+/// The peers that are to be asked: none where the database lets many nodes write, or is replicated and knows its primary.
+pub(crate) fn asked(topology: &impl Topology, peers: &[PublicUrl]) -> Vec<PublicUrl> {
+    let is_alone = topology.role() == Role::Standalone && !topology.has(Capability::ManyWriters);
+    if is_alone { peers.to_vec() } else { Vec::new() }
+}
+
+/// Refuses the start beside another node. Meanwhile it tells on the listener that this one is about to start: the URL of a peer may
+/// lead back here, and of two that start at once each is to see the other.
+pub(crate) async fn check(
+    node: &Node,
+    peers: &[PublicUrl],
+    listener: &TcpListener,
+    tls: Option<TlsAcceptor>,
+) -> Result<(), StartError> {
+    if peers.is_empty() {
+        return Ok(());
+    }
+    let failed = |error| StartError::Listen(listener.local_addr().unwrap_or(([0, 0, 0, 0], 0).into()), error);
+    let twin = listener.as_fd().try_clone_to_owned().map_err(failed)?;
+    let twin = TcpListener::from_std(twin.into()).map_err(failed)?;
+    let (done, is_done) = oneshot::channel::<()>();
+    let telling = listen::serve(
+        twin,
+        tls,
+        before_serving(node.clone()),
+        async { drop(is_done.await) },
+        limits::PEER_TIMEOUT,
+    );
+    let looking = async {
+        let seen = join_all(peers.iter().map(|peer| node.look(peer))).await;
+        drop(done);
+        peers.iter().zip(seen).try_for_each(|(peer, seen)| may_start(peer, seen))
+    };
+    let (_all_ended, outcome) = tokio::join!(telling, looking);
+    outcome
+}
+
+fn may_start(peer: &PublicUrl, seen: Seen) -> Result<(), StartError> {
+    match seen {
+        Seen::Myself => Ok(()),
+        Seen::Nobody => {
+            tracing::warn!(%peer, "no peer answers; when one does, this server goes down, since it has a SQLite file of its own");
+            Ok(())
+        }
+        Seen::Other(_) => Err(StartError::Peer(PeerFound { url: peer.clone() })),
+        Seen::Stranger(why) => Err(StartError::Stranger(peer.clone(), why)),
+    }
+}
+
+/// What is answered before the start is decided.
+fn before_serving(node: Node) -> Router {
+    Router::new()
+        .route(PATH, get(move || async move { node.tell(Stage::Starting) }))
+        .fallback(|| async { Problem::new(ProblemKind::Unavailable, "The server is starting.") })
+}
+
+/// Asks the peers for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct LookOut {
+    found: watch::Receiver<Option<PeerFound>>,
+    task: JoinHandle<()>,
+}
+
+impl LookOut {
+    /// At the first other node that serves, writes are switched off, and then it is told.
+    pub(crate) fn begin(node: Node, peers: Vec<PublicUrl>, writes_off: ReadOnlyMode) -> Self {
+        let (tell, found) = watch::channel(None);
+        let task = tokio::spawn(async move {
+            if !peers.is_empty() {
+                let looks = peers.into_iter().map(|peer| Box::pin(until_it_joins(&node, peer)));
+                let (url, ..) = select_all(looks).await;
+                writes_off.set(true);
+                tracing::error!(peer = %url, "another node serves: writes are refused from now on, and this server goes down");
+                tell.send_replace(Some(PeerFound { url }));
+            }
+            // Whoever waits for a peer would take the sender's end for one.
+            std::future::pending::<()>().await;
+        });
+        Self { found, task }
+    }
+
+    /// Ends when a peer has joined.
+    pub(crate) fn joined(&self) -> impl Future<Output = ()> + use<> {
+        let mut found = self.found.clone();
+        async move { drop(found.wait_for(Option::is_some).await) }
+    }
+
+    /// The peer that has joined.
+    pub(crate) fn found(&self) -> Option<PeerFound> {
+        self.found.borrow().clone()
+    }
+}
+
+impl Drop for LookOut {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn until_it_joins(node: &Node, peer: PublicUrl) -> PublicUrl {
+    let mut last = Seen::Nobody;
+    loop {
+        let seen = node.look(&peer).await;
+        match &seen {
+            Seen::Other(Stage::Serving) => return peer,
+            Seen::Stranger(why) if seen != last => {
+                tracing::warn!(%peer, why, "something answers at the URL of a peer, and not as a node does; name the node itself");
+            }
+            _ => {}
+        }
+        last = seen;
+        tokio::time::sleep(limits::PEER_EVERY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::StatusCode;
+    use mainstay_repo::Repo;
+    use mainstay_testkit::TestDatabase;
+
+    fn answer(format: &str, node: &str, state: &str) -> Result<Vec<u8>, FetchError> {
+        Ok(serde_json::json!({ "format": format, "node": node, "state": state }).to_string().into_bytes())
+    }
+
+    #[test]
+    fn an_answer_means_what_it_says() {
+        let node = Node::new();
+        assert_ne!(node, Node::new(), "two runs are two nodes");
+        let seen = |answer| node.judge(answer);
+        assert_eq!(seen(answer(FORMAT, &node.0, "serving")), Seen::Myself);
+        assert_eq!(seen(answer(FORMAT, "run_other", "serving")), Seen::Other(Stage::Serving));
+        assert_eq!(seen(answer(FORMAT, "run_other", "starting")), Seen::Other(Stage::Starting));
+        for nobody in [
+            FetchError::Connect("refused".to_owned()),
+            FetchError::Resolve("peer".to_owned()),
+            FetchError::Timeout(limits::PEER_TIMEOUT),
+        ] {
+            assert_eq!(seen(Err(nobody)), Seen::Nobody);
+        }
+        for stranger in [
+            answer("mainstay.node/2", "run_other", "serving"),
+            answer(FORMAT, "run_other", "sleeping"),
+            Ok(b"ok\n".to_vec()),
+            Ok(Vec::new()),
+            Err(FetchError::Status(StatusCode::NOT_FOUND)),
+            Err(FetchError::Tls("not trusted".to_owned())),
+            Err(FetchError::Http("not HTTP".to_owned())),
+            Err(FetchError::TooLarge(limits::PEER_BYTES)),
+        ] {
+            let shown = format!("{stranger:?}");
+            assert!(matches!(seen(stranger), Seen::Stranger(_)), "{shown}");
+        }
+    }
+
+    #[test]
+    fn only_another_node_and_what_hides_one_keep_a_server_from_starting() {
+        let peer = PublicUrl::parse("http://b.example:7800").unwrap();
+        assert!(may_start(&peer, Seen::Myself).is_ok());
+        assert!(may_start(&peer, Seen::Nobody).is_ok());
+        for stage in [Stage::Starting, Stage::Serving] {
+            let refused = may_start(&peer, Seen::Other(stage)).unwrap_err().to_string();
+            for said in ["http://b.example:7800", "PostgreSQL", "LiteFS"] {
+                assert!(refused.contains(said), "{refused}");
+            }
+        }
+        let hidden = may_start(&peer, Seen::Stranger("404".to_owned())).unwrap_err().to_string();
+        assert!(hidden.contains("http://b.example:7800") && hidden.contains("404"), "{hidden}");
+    }
+
+    #[tokio::test]
+    async fn only_a_node_that_is_alone_asks() {
+        let peers = [PublicUrl::parse("http://b.example:7800").unwrap()];
+        let directory = tempfile::tempdir().unwrap();
+        let file = format!("sqlite://{}", directory.path().join("a.db").display());
+        let sqlite = Repo::connect(&file).await.unwrap();
+        assert_eq!(asked(&sqlite, &peers), peers);
+        assert!(asked(&TestDatabase::postgres().repo().await, &peers).is_empty());
+    }
+}

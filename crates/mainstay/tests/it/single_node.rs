@@ -1,0 +1,170 @@
+//! Servers of one cluster on SQLite files of their own: the second one does not start, or ends the first.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use mainstay_repo::{Repo, Sql, Statement};
+use mainstay_testkit::{TestDatabase, pause};
+
+use crate::dev_sign_in::{answered, sign_in};
+use crate::lifecycle::half_a_login;
+use crate::support::browser::Browser;
+use crate::support::server::{Server, free_port, mainstay, run};
+
+/// What a test waits for at most.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn names_the_ways_out(text: &str, peer: &str) {
+    for said in ["another node of the cluster", peer, "PostgreSQL", "LiteFS"] {
+        assert!(text.contains(said), "{said} is missing in {text}");
+    }
+}
+
+/// Runs a server that must not start, on a directory of its own.
+fn refused(directory: &Path, peers: &str) -> String {
+    let data = directory.to_str().unwrap();
+    let output = run(&["serve", "--listen", "127.0.0.1:0", "--data", data, "--peers", peers]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    text
+}
+
+/// How many tables and indexes a SQLite file has.
+fn tables(file: &Path) -> i64 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let repo = Repo::connect(&format!("sqlite://{}", file.display())).await.unwrap();
+        let count = Statement::new(Sql::new("SELECT count(*) AS tables FROM sqlite_master"));
+        let rows = repo.read(count).await.unwrap();
+        repo.close().await;
+        rows[0].get("tables").unwrap()
+    })
+}
+
+#[test]
+fn a_start_beside_a_peer_with_a_file_of_its_own_is_refused_before_anything_is_written() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    // The first one is to name the second as well: one that is refused is not one that joins.
+    let second = format!("127.0.0.1:{}", free_port());
+    let server = Server::in_directory(one.path(), &["--dev", "--peers", &format!("http://{second}")]);
+    let mut alice = Browser::default();
+    sign_in(&mut alice, &server, "alice");
+    names_the_ways_out(&refused(two.path(), &server.url), &server.url);
+    assert_eq!(tables(&two.path().join("mainstay.db")), 0, "something was written");
+    let data = two.path().to_str().unwrap();
+    let output = run(&["serve", "--listen", &second, "--data", data, "--peers", &server.url]);
+    assert_eq!(output.status.code(), Some(1));
+    names_the_ways_out(&String::from_utf8(output.stderr).unwrap(), &server.url);
+    // It asks every second; this is long enough for it to have asked again.
+    pause(Duration::from_secs(2));
+    assert_eq!(alice.get(&server.path("/api/v1/me")).status, 200);
+    server.terminate();
+    assert!(server.wait().success(), "nobody else ended it");
+}
+
+#[test]
+fn a_peer_that_joins_stops_writes_at_once_and_ends_the_server() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let listen = format!("127.0.0.1:{}", free_port());
+    let second = format!("127.0.0.1:{}", free_port());
+    let peer = format!("http://{second}");
+    // A node that finds itself in the list is not a second one.
+    let peers = format!("http://{listen},{peer}");
+    let (data, log) = (one.path().join("data"), one.path().join("errors"));
+    let args = ["--dev", "--listen", &listen, "--data", data.to_str().unwrap(), "--peers", &peers];
+    let server = Server::start_with(&args, Stdio::from(File::create(&log).unwrap()));
+    let (mut alice, mut bob) = (Browser::default(), Browser::default());
+    sign_in(&mut alice, &server, "alice");
+    let form = answered(&mut bob, &server, "bob", "");
+    let (mut stream, rest) = half_a_login(&server, &bob, &form);
+
+    let other = two.path().join("data");
+    let other = Server::start(&["--listen", &second, "--data", other.to_str().unwrap()]);
+    let started = Instant::now();
+    while TcpStream::connect(&listen).is_ok() {
+        assert!(started.elapsed() < PATIENCE, "the server does not see its peer");
+        pause(Duration::from_millis(20));
+    }
+    // A request that was under way is answered, and writes nothing.
+    stream.write_all(rest.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503") && !answer.contains("mainstay-insecure=st_"), "{answer}");
+    assert_eq!(server.wait().code(), Some(1));
+    names_the_ways_out(&std::fs::read_to_string(&log).unwrap(), &peer);
+
+    // It ended cleanly: without the peer it goes on where it was, and the login that was not written still can be.
+    other.kill();
+    let server = Server::start(&args);
+    assert_eq!(alice.get(&server.path("/api/v1/me")).status, 200);
+    assert_eq!(form.submit(&mut bob).status, 303);
+}
+
+#[test]
+fn of_two_that_start_at_once_never_both_go_on() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let places = [format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port())];
+    let peers = format!("http://{},http://{}", places[0], places[1]);
+    let mut servers = [(&places[0], one.path()), (&places[1], two.path())].map(|(listen, data)| {
+        let mut serve = mainstay();
+        serve.args(["serve", "--log", "warn", "--listen", listen, "--peers", &peers, "--data"]).arg(data);
+        serve.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    });
+    let started = Instant::now();
+    let ended = loop {
+        let ended = servers.each_mut().map(|server| server.try_wait().unwrap());
+        if ended.iter().any(Option::is_some) {
+            break ended;
+        }
+        assert!(started.elapsed() < PATIENCE, "both go on");
+        pause(Duration::from_millis(20));
+    };
+    for server in &mut servers {
+        let _ = server.kill();
+        server.wait().unwrap();
+    }
+    assert!(ended.iter().flatten().all(|status| status.code() == Some(1)), "{ended:?}");
+}
+
+#[test]
+fn what_answers_for_a_peer_and_is_no_node_keeps_the_server_from_starting() {
+    let directory = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let proxy = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 1024];
+        let read = stream.read(&mut request).unwrap();
+        stream.write_all(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n").unwrap();
+        String::from_utf8_lossy(&request[..read]).into_owned()
+    });
+    let text = refused(directory.path(), &url);
+    assert!(text.contains(&url) && text.contains("502") && text.contains("proxy"), "{text}");
+    assert!(proxy.join().unwrap().starts_with("GET /nodez HTTP/1.1\r\n"));
+    assert_eq!(tables(&directory.path().join("mainstay.db")), 0, "something was written");
+}
+
+#[test]
+fn on_postgres_nobody_asks() {
+    let database = TestDatabase::postgres();
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let silent = format!("http://{}", listener.local_addr().unwrap());
+    let first = Server::in_directory(one.path(), &["--database", database.url(), "--peers", &silent]);
+    let peers = format!("{silent},{}", first.url);
+    let second = Server::in_directory(two.path(), &["--database", database.url(), "--peers", &peers]);
+    let told = |server: &Server| Browser::default().get(&server.path("/nodez")).body;
+    let (one, two) = (told(&first), told(&second));
+    assert!(one.contains("\"mainstay.node/1\"") && one != two, "{one} {two}");
+    assert!(!one.contains("postgres"), "{one}");
+    assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "somebody asked");
+    for server in [first, second] {
+        server.terminate();
+        assert!(server.wait().success());
+    }
+}
