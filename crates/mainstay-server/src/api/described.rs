@@ -1,4 +1,6 @@
-//! What the description of the interface says of workflows and runs.
+//! What the description of the interface says of workflows, runs and images.
+
+mod images;
 
 use http::Method;
 use serde_json::{Map, Value, json};
@@ -57,14 +59,21 @@ const FILTERS: &[(&str, &str, &str)] = &[
 ];
 
 fn operations() -> Vec<Operation> {
-    reads().into_iter().chain(changes()).collect()
+    reads().into_iter().chain(changes()).chain(images::operations()).collect()
+}
+
+/// An operation that only looks.
+const fn get(
+    path: &'static str,
+    id: &'static str,
+    summary: &'static str,
+    query: &'static [(&'static str, &'static str, &'static str)],
+    answer: Answer,
+) -> Operation {
+    Operation { method: Method::GET, path, id, summary, query, body: None, status: 200, answer }
 }
 
 fn reads() -> Vec<Operation> {
-    let get = |path, id, summary, query, answer| {
-        let (method, body, status) = (Method::GET, None, 200);
-        Operation { method, path, id, summary, query, body, status, answer }
-    };
     vec![
         get("/api/v1/workflows", "workflows", "Every workflow", &[NAMESPACE], Answer::Json("Workflows")),
         get(
@@ -173,7 +182,7 @@ pub(super) fn paths() -> Map<String, Value> {
 fn describe(operation: &Operation) -> Value {
     let schema = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
     let is_change = operation.method != Method::GET;
-    let mut parameters: Vec<Value> = ["workflow", "run"]
+    let mut parameters: Vec<Value> = ["workflow", "run", "image"]
         .into_iter()
         .filter(|name| operation.path.contains(&format!("{{{name}}}")))
         .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
@@ -241,6 +250,7 @@ fn problems(is_change: bool, has_body: bool) -> Vec<ProblemKind> {
 pub(super) fn schemas() -> Map<String, Value> {
     let mut schemas = answers();
     schemas.extend(bodies());
+    schemas.extend(images::schemas());
     schemas
 }
 
@@ -294,9 +304,15 @@ fn fields<const N: usize>(fields: [(&str, Value); N]) -> Value {
     object(fields.map(|(name, schema)| (name.to_owned(), schema)))
 }
 
+fn count() -> Value {
+    json!({ "type": "integer", "minimum": 0 })
+}
+
+fn reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
 fn answers() -> Map<String, Value> {
-    let count = || json!({ "type": "integer", "minimum": 0 });
-    let reference = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
     let items = json!({ "oneOf": [
         fields([("all", count()), ("succeeded", count()), ("failed", count())]), { "type": "null" }
     ] });

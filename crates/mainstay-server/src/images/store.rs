@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::config::{Config, ImageSettings};
 use crate::limits;
+use crate::problem::{Problem, ProblemKind};
 use crate::start::{StartError, prepare_data};
 
 /// The file in the store's directory that says whose it is.
@@ -56,6 +57,21 @@ pub async fn open_images(repo: Repo, config: &Config) -> Result<Images, StartErr
 }
 
 impl ImageStore {
+    /// The store, for a request.
+    ///
+    /// # Errors
+    /// [`ProblemKind::NotFound`] when this server keeps no images.
+    pub(crate) fn opened(&self) -> Result<&Images, Problem> {
+        match self {
+            Self::Open(images) => Ok(images),
+            Self::Elsewhere(_) => Err(Problem::new(
+                ProblemKind::NotFound,
+                "This server keeps no images: those of its database lie in a directory that it was not given. Start it with \
+                 --images and that directory.",
+            )),
+        }
+    }
+
     /// Opens the store for a server. A directory that nobody asked for does not keep it from starting.
     pub(crate) async fn start(repo: Repo, config: &Config) -> Result<Self, StartError> {
         match open_images(repo, config).await {

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use mainstay_testkit::TestDatabase;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::e2e_chromium::fits;
 use crate::support::browser::Browser;
 use crate::support::chromium::Chromium;
 use crate::support::server::{Server, json as document, mainstay, run};
+use crate::workflows::{administrator, read};
 
 /// Runs a program that must succeed.
 fn tool(directory: &Path, program: &str, args: &[&str]) -> String {
@@ -45,12 +46,16 @@ struct Store<'a> {
 
 impl<'a> Store<'a> {
     fn new(database: &'a TestDatabase) -> Self {
+        Self::with(database, &[])
+    }
+
+    fn with(database: &'a TestDatabase, more: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let images = directory.path().join("images");
         // One that is named must be there.
         std::fs::create_dir(&images).unwrap();
         let images = images.to_str().unwrap().to_owned();
-        let settings = ["--database", database.url(), "--images", &images];
+        let settings = [&["--database", database.url(), "--images", &images], more].concat();
         let server = Server::in_directory(directory.path(), &settings);
         Self { database: database.url(), directory, images, server }
     }
@@ -157,7 +162,7 @@ fn lives(database: &TestDatabase) {
 
     let before = store.blobs().len();
     let removed = store.json(&["rm", "team/app:1", "--names"]);
-    assert_eq!(removed["names"], serde_json::json!(["team/app:1", "team/mine"]));
+    assert_eq!(removed["names"], json!(["team/app:1", "team/mine"]));
     assert_eq!(store.json(&["gc"])["blobs_removed"], 0, "they wait out their grace");
     let plan = store.json(&["gc", "--full", "--dry-run"]);
     assert_eq!(plan["blobs"].as_array().map(Vec::len), Some(before));
@@ -182,7 +187,7 @@ fn repairs(store: &Store<'_>, archive: &Path) {
     store.refuses(&["scrub"], 4, "import or pull the same images again");
     store.refuses(&["export", "team/app:2", store.at().join("no").to_str().unwrap()], 4, "");
     store.json(&["import", archive.to_str().unwrap()]);
-    assert_eq!(store.json(&["scrub"])["damaged_now"], serde_json::json!([]));
+    assert_eq!(store.json(&["scrub"])["damaged_now"], json!([]));
     store.json(&["export", "team/app:2", store.at().join("mended").to_str().unwrap()]);
 }
 
@@ -223,7 +228,7 @@ fn e2e_files_become_images_of_changes_and_a_command_runs_under_a_lease() {
         .unwrap();
     assert!(output.status.success(), "{output:?}");
     assert_eq!(String::from_utf8(output.stdout).unwrap(), delta["image"]["digest"].as_str().unwrap());
-    assert_eq!(store.json(&["lease", "ls"])["leases"], serde_json::json!([]), "it was given back");
+    assert_eq!(store.json(&["lease", "ls"])["leases"], json!([]), "it was given back");
     let failed = mainstay().args(["images", "lease", "run", "vm"]).args(place).args(["--", "false"]).output();
     assert_eq!(failed.unwrap().status.code(), Some(1));
 
@@ -248,6 +253,121 @@ fn e2e_a_directory_that_is_not_mounted_is_told_from_an_empty_store() {
     std::fs::create_dir(&elsewhere).unwrap();
     let output = run(&["images", "ls", "--database", store.database, "--data", elsewhere.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(3), "{output:?}");
+}
+
+#[test]
+fn programs_see_images_of_a_session_that_may_on_sqlite() {
+    programs_see(&TestDatabase::sqlite());
+}
+
+#[test]
+fn programs_see_images_of_a_session_that_may_on_postgres() {
+    programs_see(&TestDatabase::postgres());
+}
+
+fn programs_see(database: &TestDatabase) {
+    let store = Store::with(database, &["--dev"]);
+    let disk = store.at().join("disk");
+    let file = |text: &str| {
+        std::fs::write(&disk, text).unwrap();
+        disk.to_str().unwrap().to_owned()
+    };
+    let base = store.json(&["commit", &file("a disk"), "--name", "team/disk"])["image"].clone();
+    let vm = store.json(&["commit", &file("changes"), "--parent", "team/disk", "--name", "vm"]);
+    let gone = store.json(&["commit", &file("scrap"), "--parent", "team/disk", "--name", "usage"]);
+    let (vm, gone) = (vm["image"]["digest"].as_str().unwrap(), gone["image"]["digest"].as_str().unwrap());
+    only_administrators_may(&store.server, vm);
+
+    let mut browser = administrator(&store.server);
+    let openapi = read(&browser.get(&store.server.path("/api/v1/openapi.json")));
+    let mut see = |path: &str, schema: &str| {
+        let answer = browser.get(&store.server.path(path));
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        let answer = read(&answer);
+        as_described(&openapi, &openapi["components"]["schemas"][schema], &answer, path);
+        answer
+    };
+    let first = see("/api/v1/images?limit=2", "Images");
+    assert_eq!((&first["images"][0]["digest"], &first["images"][1]["digest"]), (&base["digest"], &vm.into()));
+    let rest = see(&format!("/api/v1/images?limit=2&after={}", first["next"]), "Images");
+    assert_eq!((&rest["images"][0]["names"], &rest["next"]), (&json!(["usage"]), &Value::Null));
+
+    // A name needs its slash encoded; what is called like a path of the interface has its digest.
+    let shown = see("/api/v1/images/team%2Fdisk", "Image");
+    assert_eq!((&shown["digest"], &shown["children"]), (&base["digest"], &json!([vm, gone])));
+    assert_eq!(see(&format!("/api/v1/images/{gone}"), "Image")["names"], json!(["usage"]));
+    let (mut holder, lease) = store.hold("vm");
+    let held = see("/api/v1/images/vm", "Image");
+    assert_eq!((&held["parent"], &held["held"][0]["token"]), (&base["digest"], &lease["token"]));
+    terminate(&mut holder);
+
+    let used = see("/api/v1/images/usage", "ImageUsage");
+    assert_eq!(
+        (&used["shared_bytes"], &used["unique_bytes"], &used["unused_bytes"]),
+        (&6.into(), &12.into(), &0.into())
+    );
+    store.json(&["rm", "usage", "--names"]);
+    assert_eq!(see("/api/v1/images/usage", "ImageUsage")["unused_bytes"], 5);
+    assert_eq!(see("/api/v1/images/collection", "ImageCollection")["bytes"], 0, "it waits out its grace");
+    // A file that nothing names, of a number that the store has given.
+    let of_nobody = format!("{}.1", "ab".repeat(32));
+    let shard = Path::new(&store.images).join("blobs/ab");
+    std::fs::create_dir_all(&shard).unwrap();
+    std::fs::write(shard.join(&of_nobody), "x").unwrap();
+    let plan = see("/api/v1/images/collection?full=true", "ImageCollection");
+    assert_eq!((&plan["bytes"], &plan["orphans"]), (&5.into(), &json!([format!("blobs/ab/{of_nobody}")])));
+    assert_eq!(store.blobs().len(), 4, "a plan does nothing");
+
+    for (path, status) in [
+        ("/api/v1/images/nothing", 404),
+        ("/api/v1/images/-x", 400),
+        ("/api/v1/images?limits=2", 400),
+        ("/api/v1/images?after=x", 400),
+        ("/api/v1/images/usage?full=true", 400),
+        ("/api/v1/images/collection?full=perhaps", 400),
+    ] {
+        let problem = browser.get(&store.server.path(path));
+        assert_eq!(problem.status, status, "{path}: {}", problem.body);
+        assert_eq!(problem.header("content-type"), Some("application/problem+json"), "{path}");
+    }
+    assert_eq!(browser.send("POST", &store.server.path("/api/v1/images"), &[], "").status, 405);
+    // An interface that only looks is told, too, when the medium goes.
+    std::fs::remove_file(Path::new(&store.images).join("mainstay-images")).unwrap();
+    let problem = browser.get(&store.server.path("/api/v1/images/collection"));
+    assert_eq!((problem.status, problem.header("content-type")), (503, Some("application/problem+json")));
+}
+
+fn only_administrators_may(server: &Server, image: &str) {
+    let mut nobody = Browser::default();
+    let mut alice = Browser::default();
+    crate::dev_sign_in::sign_in(&mut alice, server, "alice");
+    for path in ["", "/usage", "/collection", &format!("/{image}"), "/nothing"] {
+        let path = server.path(&format!("/api/v1/images{path}"));
+        assert_eq!(nobody.get(&path).status, 401, "{path}");
+        let refused = alice.get(&path);
+        assert_eq!(refused.status, 403, "{path}");
+        assert!(read(&refused)["detail"].as_str().unwrap().contains("administrator grant --global"));
+    }
+}
+
+/// An answer has the fields that the description of the interface gives it, at every depth.
+fn as_described(openapi: &Value, schema: &Value, answer: &Value, at: &str) {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let schema = openapi.pointer(reference.strip_prefix('#').unwrap()).unwrap();
+        return as_described(openapi, schema, answer, at);
+    }
+    if let Some(properties) = schema["properties"].as_object() {
+        let told = answer.as_object().unwrap_or_else(|| panic!("{at} is no object: {answer}"));
+        assert_eq!(told.keys().collect::<Vec<_>>(), properties.keys().collect::<Vec<_>>(), "{at}");
+        for (name, schema) in properties {
+            as_described(openapi, schema, &answer[name], &format!("{at}.{name}"));
+        }
+    }
+    if !schema["items"].is_null() {
+        for item in answer.as_array().unwrap_or_else(|| panic!("{at} is no list: {answer}")) {
+            as_described(openapi, &schema["items"], item, &format!("{at}[]"));
+        }
+    }
 }
 
 #[test]

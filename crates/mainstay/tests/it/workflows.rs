@@ -280,7 +280,8 @@ pub(crate) fn administrator(server: &Server) -> Browser {
     browser
 }
 
-fn read(answer: &Answer) -> Value {
+/// The document that was answered.
+pub(crate) fn read(answer: &Answer) -> Value {
     serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:?}"))
 }
 

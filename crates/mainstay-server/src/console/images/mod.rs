@@ -17,29 +17,17 @@ use self::image::ImageView;
 use self::list::ListView;
 use crate::app::App;
 use crate::http::extract::{Path, Query};
-use crate::images::ImageStore;
 use crate::images::document::{
     CollectionLine, ImageDocument, ImagePage, LeaseLine, PlanDocument, ScrubDocument, UsageDocument,
 };
 use crate::limits;
-use crate::problem::{Problem, ProblemKind};
+use crate::problem::Problem;
 use crate::workflow::access::Operator;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Seen {
     after: Option<i64>,
-}
-
-fn store(app: &App) -> Result<&Images, Problem> {
-    match app.images() {
-        ImageStore::Open(images) => Ok(images),
-        ImageStore::Elsewhere(_) => Err(Problem::new(
-            ProblemKind::NotFound,
-            "This server keeps no images: those of its database lie in a directory that it was not given. Start it with \
-             --images and that directory.",
-        )),
-    }
 }
 
 /// `GET /images`.
@@ -51,7 +39,7 @@ pub(crate) async fn list(
     let Some(operator) = Operator::of(&app, &headers, Role::Read).await? else {
         return Ok(Redirect::to("/login").into_response());
     };
-    let images = store(&app)?;
+    let images = app.images().opened()?;
     // What a collection of this server would do now, but for files that nothing names: looking for them reads the directory.
     let options = CollectOptions { evict: true, skip_sweep: true, ..CollectOptions::default() };
     let lineage = images.lineage().await?;
@@ -83,7 +71,7 @@ pub(crate) async fn image(
     let Some(operator) = Operator::of(&app, &headers, Role::Read).await? else {
         return Ok(Redirect::to("/login").into_response());
     };
-    let images = store(&app)?;
+    let images = app.images().opened()?;
     let wanted: ImageRef = image.parse()?;
     let found = images.image(&wanted).await?;
     let view = ImageView {
