@@ -127,10 +127,17 @@ impl Actor {
     async fn serve(&mut self) -> End {
         loop {
             let idle = Instant::now() + self.limits.idle;
-            let wait = timeout_at(idle.min(self.until), self.inbox.recv());
+            let limit = idle.min(self.until);
+            let wait = timeout_at(limit, self.inbox.recv());
+            let passed = End::Limit(if idle < self.until { IDLE } else { OPEN });
             let ask = match self.lent.session.wire.wait(wait).await {
-                Err(_elapsed) => return End::Limit(if idle < self.until { IDLE } else { OPEN }),
+                Err(_elapsed) => return passed,
                 Ok(None) => return End::Left,
+                // The process was held up beyond the limit, and the caller was there before the clock was looked at.
+                Ok(Some(ask)) if Instant::now() >= limit => {
+                    refuse(ask, &self.limits, &passed);
+                    return passed;
+                }
                 Ok(Some(ask)) => ask,
             };
             let end = match ask {
@@ -250,18 +257,22 @@ async fn unless_left<T, R>(work: impl Future<Output = T>, reply: &mut oneshot::S
 
 /// Tells a user who comes back why there is no transaction any more.
 async fn refuse_the_rest(mut inbox: mpsc::Receiver<Ask>, limits: &TransactionLimits, end: &End) {
-    let error = || match end {
+    while let Some(ask) = inbox.recv().await {
+        refuse(ask, limits, end);
+    }
+}
+
+fn refuse(ask: Ask, limits: &TransactionLimits, end: &End) {
+    let error = match end {
         End::Limit(which) => limit_passed(limits, which),
         _ => already_failed(),
     };
-    while let Some(ask) = inbox.recv().await {
-        match ask {
-            Ask::Run(_, reply) => drop(reply.send(Err(error()))),
-            Ask::Batch(_, reply) => drop(reply.send(Err(error()))),
-            Ask::Commit(reply) => drop(reply.send(Err(error()))),
-            // It is rolled back, which is what was asked for.
-            Ask::Rollback(reply) => drop(reply.send(Ok(()))),
-        }
+    match ask {
+        Ask::Run(_, reply) => drop(reply.send(Err(error))),
+        Ask::Batch(_, reply) => drop(reply.send(Err(error))),
+        Ask::Commit(reply) => drop(reply.send(Err(error))),
+        // It is rolled back, which is what was asked for.
+        Ask::Rollback(reply) => drop(reply.send(Ok(()))),
     }
 }
 
