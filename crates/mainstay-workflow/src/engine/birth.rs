@@ -69,7 +69,8 @@ pub(crate) fn prepare(
                 "{} has the business key {:?}, and the start gives no value for it",
                 graph.name, unique.key
             );
-            return Err(Error::new(ErrorKind::BadKey, text).with_help("say it with StartRequest::key"));
+            return Err(Error::new(ErrorKind::BadKey, text)
+                .with_help("give the value: StartRequest::key in a program, --key on the command line"));
         }
     };
     let key = request.key.as_ref().map(|value| match unique.key.as_str() {

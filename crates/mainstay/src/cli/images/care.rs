@@ -80,7 +80,10 @@ fn report_text(report: &CollectionDocument) -> String {
         report.orphans_removed
     );
     if report.waiting > 0 {
-        text.push_str(&format!("{} blob(s) wait out their grace; --full does not wait\n", report.waiting));
+        text.push_str(&format!(
+            "{} blob(s) are looked at later: they came or lost a use just now; --full does not wait\n",
+            report.waiting
+        ));
     }
     if report.unlink_failures > 0 {
         text.push_str(&format!("{} file(s) would not go; the log tells why\n", report.unlink_failures));

@@ -151,10 +151,12 @@ impl From<mainstay_images::oci::Error> for Failure {
         use mainstay_images::oci::ErrorKind as Oci;
         let help = match error.kind() {
             Oci::Unauthorized => Some("give --user and --password-file"),
-            Oci::NotFound => Some("see that the name is right; mainstay images ls shows what the store has"),
+            Oci::NotFound => Some("see that the path or the reference is right"),
             Oci::Exists => Some("give a path at which nothing is yet"),
             Oci::Unavailable => Some("run it again later; what arrived is not fetched again"),
-            Oci::Refused(_) => Some("the content breaks a rule; nothing of it was kept"),
+            Oci::Refused(_) => Some(
+                "get the content again from where it was made, or have it made right; nothing of it was kept",
+            ),
             _ => None,
         };
         let help = help.map(str::to_owned);
