@@ -187,12 +187,18 @@ fn from_environment(
 fn suggestion(name: &str) -> String {
     let nearest = SETTINGS.iter().min_by_key(|setting| distance(setting.key, name));
     match nearest {
-        Some(setting) if distance(setting.key, name) <= 3 => format!("did you mean {}?", setting.key),
+        Some(setting) if is_slip(setting.key, name) => format!("did you mean {}?", setting.key),
         _ => {
             let keys: Vec<&str> = SETTINGS.iter().map(|setting| setting.key).collect();
             format!("there are: {}", keys.join(", "))
         }
     }
+}
+
+/// Whether a name is so near a key that it is a slip of it: three letters at most, and fewer than half of the key's.
+fn is_slip(key: &str, name: &str) -> bool {
+    let differ = distance(key, name);
+    differ <= 3 && differ * 2 < key.chars().count()
 }
 
 /// How many letters differ (Levenshtein).
@@ -214,6 +220,21 @@ fn distance(one: &str, two: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slip_is_told_from_another_word() {
+        for (key, name, expected) in [
+            ("log", "lg", true),
+            ("log", "bogus", false),
+            ("dev", "lot", false),
+            ("listen", "lsten", true),
+            ("public_url", "public_uri", true),
+            ("log_format", "lg_frmt", true),
+            ("log_format", "g_frmt", false),
+        ] {
+            assert_eq!(is_slip(key, name), expected, "{key} {name}");
+        }
+    }
 
     #[test]
     fn letters_that_differ_are_counted() {
