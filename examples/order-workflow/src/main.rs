@@ -1,8 +1,9 @@
 //! Takes orders and works on them; see the README.
 
-#![allow(clippy::print_stdout, reason = "it is what the program is for")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is what the program is for")]
 
 use std::error::Error;
+use std::process::ExitCode;
 
 use mainstay_workflow::RunId;
 use mainstay_workflow::typed::TypedWorkflow as _;
@@ -17,7 +18,17 @@ const USAGE: &str = "usage: order-workflow DATABASE_URL COMMAND
   wait RUN                            waits for the end of a run";
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let [url, command @ ..] = arguments.as_slice() else { return Err(USAGE.into()) };

@@ -242,7 +242,7 @@ impl Control {
     /// Does a failed or cancelled run again, as a new run with the same business key: what ended and was not undone stays done.
     ///
     /// # Errors
-    /// As [`Control::fork`].
+    /// As [`Control::fork`]; [`ErrorKind::Ended`] when it completed.
     pub async fn retry(&self, run: RunId) -> Result<RunId> {
         self.again(run, &[]).await
     }
@@ -265,6 +265,11 @@ impl Control {
         if context.summary.ended_at.is_none() {
             let text = format!("{run} has not ended; only an ended run is done again");
             return Err(Error::new(ErrorKind::Active, text).with_help("cancel it, or wait for its end"));
+        }
+        if from.is_empty() && context.summary.status == Status::Completed {
+            let text = format!("{run} completed; there is nothing of it to do again");
+            return Err(Error::new(ErrorKind::Ended, text)
+                .with_help("fork it from the step that is to be done again"));
         }
         let meta = loaded.meta;
         let definition = self.store.definition(meta.definition).await?.ok_or_else(|| missing(run))?;

@@ -738,6 +738,8 @@ async fn a_failed_run_is_retried_and_an_ended_one_forked_from_a_step() {
         let again = soon(engine.retry(run)).await.unwrap();
         assert_eq!(soon(engine.wait(again)).await.unwrap().outcome, Outcome::Completed);
         assert_eq!(counts(), [1, 1, 2], "only what failed is done anew");
+        let nothing = engine.retry(again).await.unwrap_err();
+        assert_eq!(nothing.kind(), &ErrorKind::Ended, "what completed is not begun a second time");
         let forked = soon(engine.fork(again, "s1")).await.unwrap();
         assert_eq!(soon(engine.wait(forked)).await.unwrap().outcome, Outcome::Completed);
         assert_eq!(counts(), [1, 2, 3]);
