@@ -1,6 +1,7 @@
-//! The HTTP surface of Mainstay: sign-in, the console and the API behind one port.
+//! The HTTP surface of Mainstay: sign-in, workflows, images, the console and the API behind one port.
 //!
-//! It holds no business rule. A handler parses, calls `mainstay-sso`, and renders; who may do what is decided there.
+//! It holds no business rule. A handler parses, calls the crate of its subject, and renders. Who may do what of sign-in is decided in
+//! `mainstay-sso`; who may see and move runs, and see images, in `workflow/access.rs` here, from the same roles.
 //!
 //! ```no_run
 //! use mainstay_server::{Config, Loaded, Server, Sources};
