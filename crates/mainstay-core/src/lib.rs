@@ -4,6 +4,7 @@
 //! * [`Clock`]: where an instant comes from; a parameter, so that a test decides what time it is.
 //! * [`Secret`]: a value that never shows in logs.
 //! * [`typed_id!`](crate::typed_id): identifiers that cannot be mixed up.
+//! * [`Caller`]: who asks for something, and how much they may do.
 //! * [`Page`] and [`Cursor`]: keyset pages.
 //!
 //! ```
@@ -22,12 +23,14 @@
 
 #![deny(missing_docs)]
 
+mod caller;
 mod clock;
 mod id;
 mod page;
 mod secret;
 mod timestamp;
 
+pub use caller::{Access, Actor, ActorError, Caller, Denied, MAX_ACTOR_CHARS};
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use id::{IdError, Ulid};
 #[doc(hidden)]
