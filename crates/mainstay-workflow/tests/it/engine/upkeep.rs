@@ -1,0 +1,119 @@
+//! Schedules, queues, what is held back, what is removed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use mainstay_repo::Statement;
+use mainstay_workflow::store::QueueLimits;
+use mainstay_workflow::{CronSchedule, Engine, ErrorKind, Handlers, Node, Outcome, StartRequest};
+use serde_json::{Value, json};
+
+use super::{chain, noop, on_each, soon};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn schedules_start_runs_once_and_can_be_held_back_and_triggered() {
+    on_each(async |builder, repo| {
+        let flow = chain("tick", 1, |step| Node::task(step, ["ok"]));
+        let engine = builder.workflow(flow, noop(1)).start().await.unwrap();
+        let schedule = |name: &str| {
+            CronSchedule::new(name, "* * * * *", StartRequest::new("tick", json!(name))).unwrap()
+        };
+        engine.schedule(schedule("minutely")).await.unwrap();
+        let unknown = CronSchedule::new("x", "* * * * *", StartRequest::new("nothing", Value::Null)).unwrap();
+        assert_eq!(engine.schedule(unknown).await.unwrap_err().kind(), &ErrorKind::UnknownWorkflow);
+        // It was due an hour ago: one start for all of them.
+        let ago = Statement::new("UPDATE wf_schedules SET next_at = $1").bind(hours_ago(1));
+        repo.write(ago).await.unwrap();
+        let runs = async || {
+            engine
+                .control()
+                .workflows()
+                .await
+                .unwrap()
+                .iter()
+                .map(|one| one.runs.values().sum::<u64>())
+                .sum::<u64>()
+        };
+        soon(async {
+            while runs().await == 0 {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await;
+        let after = engine.control().schedules().await.unwrap();
+        assert!(after[0].next_at > Some(hours_ago(0)), "the next time lies ahead");
+        assert_eq!(runs().await, 1);
+        engine.schedule_pause("minutely").await.unwrap();
+        assert!(engine.control().schedules().await.unwrap()[0].paused);
+        let run = engine.schedule_trigger("minutely").await.unwrap();
+        assert_eq!(soon(engine.wait(run)).await.unwrap().outcome, Outcome::Completed);
+        engine.schedule_resume("minutely").await.unwrap();
+        assert_eq!(engine.schedule_trigger("other").await.unwrap_err().kind(), &ErrorKind::NotFound);
+        soon(engine.stop()).await;
+    })
+    .await;
+}
+
+fn hours_ago(hours: u64) -> mainstay_core::Timestamp {
+    use mainstay_core::Clock as _;
+    mainstay_core::SystemClock.now().saturating_sub(Duration::from_secs(hours * 3_600))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_keeps_its_limit_and_a_held_back_workflow_waits() {
+    on_each(async |builder, _| {
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (running, highest) = (Arc::clone(&now), Arc::clone(&most));
+        let handlers = Handlers::new().handler("s0", move |_cx| {
+            let (running, highest) = (Arc::clone(&running), Arc::clone(&highest));
+            async move {
+                highest.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                running.fetch_sub(1, Ordering::SeqCst);
+                Ok("ok".into())
+            }
+        });
+        let flow = chain("mail", 1, |step| Node::task(step, ["ok"]));
+        let engine = builder.workflow(flow, handlers).queue("smtp", ["s0"]).start().await.unwrap();
+        let control = engine.control();
+        let limits = QueueLimits { concurrency: Some(2), ..QueueLimits::default() };
+        control.queue_set("smtp", limits).await.unwrap();
+        control.pause_workflow(Some("mail")).await.unwrap();
+        let mut runs = Vec::new();
+        for n in 0..12 {
+            runs.push(engine.start(StartRequest::new("mail", json!(n))).await.unwrap());
+        }
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        assert_eq!(most.load(Ordering::SeqCst), 0, "the workflow is held back");
+        control.resume_workflow(Some("mail")).await.unwrap();
+        for run in runs {
+            assert_eq!(soon(engine.wait(run)).await.unwrap().outcome, Outcome::Completed);
+        }
+        assert!((1..=2).contains(&most.load(Ordering::SeqCst)), "{most:?} at a time");
+        soon(engine.stop()).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ended_runs_are_kept_as_long_as_told() {
+    on_each(async |builder, _| {
+        let flow = chain("short", 1, |step| Node::task(step, ["ok"]));
+        let engine = builder.workflow(flow.clone(), noop(1)).start().await.unwrap();
+        let run = engine.start(StartRequest::new("short", Value::Null)).await.unwrap();
+        soon(engine.wait(run)).await.unwrap();
+        soon(engine.stop()).await;
+        let strict = Engine::builder(engine.repo().clone()).workflow(flow, noop(1)).retention(Duration::ZERO);
+        let strict = strict.start().await.unwrap();
+        soon(async {
+            while strict.ended(run).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await;
+        assert_eq!(strict.ended(run).await.unwrap_err().kind(), &ErrorKind::NotFound);
+        soon(strict.stop()).await;
+    })
+    .await;
+}
