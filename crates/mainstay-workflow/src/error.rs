@@ -28,10 +28,14 @@ pub enum ErrorKind {
         /// That run.
         run: RunId,
     },
-    /// There is no such run, schedule or queue.
+    /// There is no such namespace, run, schedule or queue; or no table to import from.
     NotFound,
     /// The run is in a state that does not allow it.
     Refused(Refusal),
+    /// No step of the run's version waits for a signal of that name.
+    UnknownSignal,
+    /// The caller does not have the access that this needs.
+    Forbidden,
     /// The run has ended: nothing reaches it any more.
     Ended,
     /// Too many signals wait in the run's mail.
@@ -144,6 +148,12 @@ impl Error {
 impl From<mainstay_repo::Error> for Error {
     fn from(error: mainstay_repo::Error) -> Self {
         Self::new(ErrorKind::Database(error.kind().clone()), error.to_string()).with_source(error)
+    }
+}
+
+impl From<mainstay_core::Denied> for Error {
+    fn from(denied: mainstay_core::Denied) -> Self {
+        Self::new(ErrorKind::Forbidden, denied.to_string()).with_help("ask somebody who has it")
     }
 }
 

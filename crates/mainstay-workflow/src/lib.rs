@@ -1,6 +1,7 @@
 #![doc = include_str!("../docs/tutorial.md")]
 #![deny(missing_docs)]
 
+mod action;
 mod control;
 mod engine;
 mod error;
@@ -16,6 +17,7 @@ pub mod typed;
 pub use mainstay_workflow_graph::{definition, graph};
 pub use mainstay_workflow_macros::{Events, step, versions, workflow};
 
+pub use action::Action;
 pub use control::{Control, Picture, RunView, WorkflowSummary};
 pub use definition::{Definition, Problem, Problems, Workflow};
 pub use engine::{CatchUp, CronSchedule, Engine, EngineBuilder, StartRequest, Version, WorkflowSource};

@@ -1,27 +1,25 @@
 //! The handle of operators: sees and steers the runs of every host that shares a database, without any of their code.
 
+mod runs;
+mod settings;
 mod view;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mainstay_core::{Clock, Cursor, Page, PageSize, SystemClock, Timestamp};
-use mainstay_repo::Repo;
-use serde_json::Value;
-
 pub use self::view::{Picture, RunView, WorkflowSummary};
+use mainstay_core::{Caller, Clock, Cursor, Page, PageSize, SystemClock};
+use mainstay_repo::Repo;
 
+use crate::action::Action;
 use crate::definition::Workflow;
-use crate::engine::StartRequest;
-use crate::engine::birth::{Prepared, prepare};
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::StepKey;
-use crate::id::RunId;
-use crate::plan::{Record, Status, fork};
+use crate::id::{NodeId, RunId};
+use crate::plan::{Record, Status};
 use crate::render;
 use crate::store::{
-    Filter, ImportReport, Lane, Letter, Message, NodeView, Order, Pause, Queue, QueueLimits, RunSummary,
-    Schedule, Sent, Start, Started, Store, StoredDefinition, StoredRun,
+    Act, Filter, NodeView, Order, Pause, Queue, RunSummary, Schedule, Sent, Store, StoredDefinition,
+    StoredRun, TaskKey,
 };
 
 /// Sees and steers the runs of a namespace. Cheap to clone.
@@ -45,6 +43,7 @@ use crate::store::{
 pub struct Control {
     store: Store,
     clock: Arc<dyn Clock>,
+    caller: Option<Caller>,
 }
 
 impl std::fmt::Debug for Control {
@@ -66,7 +65,22 @@ impl Control {
     /// The same for a store that is open.
     #[must_use]
     pub fn of(store: Store, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock }
+        Self { store, clock, caller: None }
+    }
+
+    /// The same for a caller with a name, as an administrator at a console: each action is refused unless they have the access that it
+    /// [needs](Action::needs), and is written down with their name in the transaction that carries it out ([`Control::acts`]). Without a
+    /// caller it is the host's own code that acts: it may do everything, and leaves no act.
+    #[must_use]
+    pub fn acting(&self, caller: Caller) -> Self {
+        let store = self.store.acting(caller.actor.clone(), Arc::clone(&self.clock));
+        Self { store, clock: Arc::clone(&self.clock), caller: Some(caller) }
+    }
+
+    /// Who acts; nobody for the host's own code.
+    #[must_use]
+    pub const fn caller(&self) -> Option<&Caller> {
+        self.caller.as_ref()
     }
 
     /// The store beneath.
@@ -75,7 +89,8 @@ impl Control {
         &self.store
     }
 
-    /// All workflows that were ever registered here, by name, with how many runs they have.
+    /// All workflows that were ever registered here, by name, with how many runs they have, counted as far as
+    /// [`MAX_COUNTED`](crate::store::MAX_COUNTED).
     ///
     /// # Errors
     /// [`ErrorKind::Database`].
@@ -208,153 +223,17 @@ impl Control {
         })
     }
 
-    /// Starts a run of a workflow that was registered here: of the version that is asked for, or of the highest.
+    /// A page of what named callers did, the latest first: about one run, or about everything.
     ///
     /// # Errors
-    /// [`ErrorKind::AlreadyRunning`], [`ErrorKind::BadKey`]; as [`Control::workflow`]; as [`Store::start`].
-    pub async fn start(&self, request: StartRequest) -> Result<RunId> {
-        let now = self.clock.now();
-        let definition = self.definition(&request.workflow, request.version).await?;
-        let flow = read(&definition)?;
-        let seed = u64::try_from(self.store.next_run_id(now).get()).unwrap_or_default();
-        let Prepared { token, key, transition } = prepare(&flow, &request, seed, now)?;
-        let start = Start {
-            definition: definition.id,
-            business_key: key,
-            token,
-            transition,
-            lane: Lane {
-                priority: request.priority,
-                fairness: request.fairness.as_deref().map(Into::into),
-                ..Lane::default()
-            },
-            queues: Vec::new(),
-            attributes: request.attributes,
-            telemetry: request.telemetry,
-            parent: None,
-            consumes: None,
-            lease: None,
-            now,
-        };
-        began(self.store.start(&flow, vec![start]).await?.pop())
-    }
-
-    /// Does a failed or cancelled run again, as a new run with the same business key: what ended and was not undone stays done.
-    ///
-    /// # Errors
-    /// As [`Control::fork`]; [`ErrorKind::Ended`] when it completed.
-    pub async fn retry(&self, run: RunId) -> Result<RunId> {
-        self.again(run, &[]).await
-    }
-
-    /// Does an ended run again from a step, as a new run with the same business key: what does not come after the step stays done.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`]; [`ErrorKind::Active`]: the run has not ended; [`ErrorKind::Refused`]: it never came to the step;
-    /// [`ErrorKind::AlreadyRunning`]: another run has its key; [`ErrorKind::Database`].
-    pub async fn fork(&self, run: RunId, from: &StepKey) -> Result<RunId> {
-        self.again(run, std::slice::from_ref(from)).await
-    }
-
-    async fn again(&self, run: RunId, from: &[StepKey]) -> Result<RunId> {
-        let now = self.clock.now();
-        let Some((loaded, history)) = self.store.load_with_history(&[run]).await?.pop() else {
-            return Err(Error::unknown_run(run));
-        };
-        let context = self.store.get(run).await?;
-        if context.summary.ended_at.is_none() {
-            let text = format!("{run} has not ended; only an ended run is done again");
-            return Err(Error::new(ErrorKind::Active, text).with_help("cancel it, or wait for its end"));
-        }
-        if from.is_empty() && context.summary.status == Status::Completed {
-            let text = format!("{run} completed; there is nothing of it to do again");
-            return Err(Error::new(ErrorKind::Ended, text)
-                .with_help("fork it from the step that is to be done again"));
-        }
-        let meta = loaded.meta;
-        let definition = self.store.definition(meta.definition).await?.ok_or_else(|| missing(run))?;
-        let flow = read(&definition)?;
-        let seed = u64::try_from(self.store.next_run_id(now).get()).unwrap_or_default();
-        let transition = fork(&flow, &history, from, seed, now)?;
-        let start = Start {
-            definition: meta.definition,
-            business_key: meta.business_key,
-            token: meta.token,
-            transition,
-            lane: meta.lane,
-            queues: Vec::new(),
-            attributes: context.context.get("attributes").cloned().unwrap_or_default(),
-            telemetry: meta.telemetry,
-            parent: None,
-            consumes: None,
-            lease: None,
-            now,
-        };
-        began(self.store.start(&flow, vec![start]).await?.pop())
-    }
-
-    /// Sends a run a signal. With a sender's own identifier a repetition changes nothing, and the answer is false.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::Ended`], [`ErrorKind::MailboxFull`], [`ErrorKind::TooLarge`]; [`ErrorKind::Database`].
-    pub async fn signal(
+    /// As [`Store::acts`].
+    pub async fn acts(
         &self,
-        run: RunId,
-        signal: &str,
-        payload: Value,
-        sender: Option<&str>,
-    ) -> Result<bool> {
-        let message = Message::Signal { signal: signal.into(), payload };
-        self.send(run, sender, message).await
-    }
-
-    /// Stops a run and undoes what it did.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::Ended`]; [`ErrorKind::Database`].
-    pub async fn cancel(&self, run: RunId, reason: &str) -> Result<()> {
-        self.send(run, None, Message::Cancel { reason: reason.to_owned() }).await.map(drop)
-    }
-
-    /// Lets a run begin nothing new.
-    ///
-    /// # Errors
-    /// As [`Control::cancel`].
-    pub async fn pause(&self, run: RunId) -> Result<()> {
-        self.send(run, None, Message::Pause).await.map(drop)
-    }
-
-    /// Lets a run go on.
-    ///
-    /// # Errors
-    /// As [`Control::cancel`].
-    pub async fn resume(&self, run: RunId) -> Result<()> {
-        self.send(run, None, Message::Resume).await.map(drop)
-    }
-
-    async fn send(&self, run: RunId, sender: Option<&str>, message: Message) -> Result<bool> {
-        let now = self.clock.now();
-        let letter = Letter { run, sender: sender.map(str::to_owned), message, now, due: now };
-        match self.store.send(vec![letter]).await?.pop() {
-            Some(sent) => delivered(run, sent),
-            None => Err(Error::internal("a letter got no answer")),
-        }
-    }
-
-    /// Claims no task of a workflow, or of any, until it is resumed. What is out goes on.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Database`].
-    pub async fn pause_workflow(&self, workflow: Option<&str>) -> Result<()> {
-        self.store.pause_workflow(workflow, self.clock.now()).await
-    }
-
-    /// The opposite; says whether it was held back.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Database`].
-    pub async fn resume_workflow(&self, workflow: Option<&str>) -> Result<bool> {
-        self.store.resume_workflow(workflow).await
+        run: Option<RunId>,
+        size: PageSize,
+        after: Option<&Cursor>,
+    ) -> Result<Page<Act>> {
+        self.store.acts(run, size, after).await
     }
 
     /// What is held back.
@@ -365,30 +244,6 @@ impl Control {
         self.store.pauses().await
     }
 
-    /// Removes an ended run; says whether it was there.
-    ///
-    /// # Errors
-    /// As [`Store::delete`].
-    pub async fn delete(&self, run: RunId) -> Result<bool> {
-        self.store.delete(run).await
-    }
-
-    /// Removes a portion of what ended before an instant; says how many.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Database`].
-    pub async fn prune(&self, ended_before: Timestamp, limit: u32) -> Result<u64> {
-        self.store.prune(ended_before, limit).await
-    }
-
-    /// Brings over the table `workflow_instances` of another database.
-    ///
-    /// # Errors
-    /// As [`Store::import`].
-    pub async fn import(&self, source: &Repo, after: Option<&str>) -> Result<ImportReport> {
-        self.store.import(source, after, self.clock.now()).await
-    }
-
     /// The queues that have limits, or tasks.
     ///
     /// # Errors
@@ -397,36 +252,12 @@ impl Control {
         self.store.queues().await
     }
 
-    /// Sets what holds for a queue.
-    ///
-    /// # Errors
-    /// As [`Store::queue_set`].
-    pub async fn queue_set(&self, name: &str, limits: QueueLimits) -> Result<()> {
-        self.store.queue_set(name, limits).await
-    }
-
-    /// Takes all limits from a queue; says whether it had any.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Database`].
-    pub async fn queue_remove(&self, name: &str) -> Result<bool> {
-        self.store.queue_remove(name).await
-    }
-
-    /// All schedules, by name. An engine keeps their times; a plan is set there.
+    /// All schedules, by name.
     ///
     /// # Errors
     /// [`ErrorKind::Database`].
     pub async fn schedules(&self) -> Result<Vec<Schedule>> {
         self.store.schedules().await
-    }
-
-    /// Removes a schedule; says whether it was there.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Database`].
-    pub async fn schedule_remove(&self, name: &str) -> Result<bool> {
-        self.store.schedule_remove(name).await
     }
 
     /// The nodes that work on this namespace.
@@ -436,17 +267,18 @@ impl Control {
     pub async fn nodes(&self) -> Result<Vec<NodeView>> {
         self.store.nodes().await
     }
-}
 
-fn began(started: Option<Started>) -> Result<RunId> {
-    match started {
-        Some(Started::New(head)) => Ok(head.meta.run),
-        Some(Started::AlreadyActive(run)) => {
-            let text = format!("{run} is active under the same business key");
-            Err(Error::new(ErrorKind::AlreadyRunning { run }, text)
-                .with_help("wait for its end, or cancel it"))
-        }
-        Some(Started::Withdrawn) | None => Err(Error::internal("a start got no answer")),
+    /// What is in a node's hands, at most so many.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Database`].
+    pub async fn held(&self, node: NodeId, limit: u32) -> Result<Vec<TaskKey>> {
+        self.store.held(node, limit).await
+    }
+
+    /// Refuses what the caller may not do. The host's own code may do everything.
+    fn may(&self, action: Action) -> Result<()> {
+        self.caller.as_ref().map_or(Ok(()), |caller| Ok(caller.require(action.needs())?))
     }
 }
 

@@ -18,7 +18,7 @@ pub struct WorkflowSummary {
     pub versions: Vec<u32>,
     /// Whether it is held back.
     pub paused: bool,
-    /// How many runs it has, by status.
+    /// How many runs it has, by status; [`MAX_COUNTED`](crate::store::MAX_COUNTED) + 1 stands for more than that.
     pub runs: BTreeMap<Status, u64>,
 }
 

@@ -1,14 +1,14 @@
 //! What runs are pinned to: the canonical text of each content of each version, and its fingerprint.
 
 use mainstay_core::Timestamp;
-use mainstay_repo::{Row, Statement};
+use mainstay_repo::{Row, Sql, Statement};
 
 use super::Store;
 use super::codec::{corrupt, decode, status};
 use crate::definition::Workflow;
 use crate::error::{Error, Result};
 use crate::graph::{Fingerprint, Graph};
-use crate::id::DefinitionId;
+use crate::id::{DefinitionId, RunId};
 use crate::plan::Status;
 
 /// A definition as it is stored.
@@ -30,6 +30,18 @@ pub struct StoredDefinition {
 
 const COLUMNS: &str =
     "SELECT id, name, version, fingerprint, graph, created_at FROM wf_definitions WHERE namespace_id = $1";
+
+/// The index of workflow and status is read as far as is counted, for each workflow and each status.
+const COUNTS: Sql = Sql::new(
+    "SELECT d.name AS workflow, s.status AS status, (SELECT count(*) FROM (SELECT 1 FROM wf_runs r \
+        WHERE r.namespace_id = $1 AND r.workflow = d.name AND r.status = s.status LIMIT $2) AS few) AS runs \
+     FROM (SELECT DISTINCT name FROM wf_definitions WHERE namespace_id = $1) AS d CROSS JOIN (SELECT 'running' AS status \
+        UNION ALL SELECT 'waiting' UNION ALL SELECT 'paused' UNION ALL SELECT 'stopping' UNION ALL SELECT 'completed' \
+        UNION ALL SELECT 'failed' UNION ALL SELECT 'cancelled') AS s",
+);
+
+/// The most runs of one workflow and one status that are counted.
+pub const MAX_COUNTED: u32 = 10_000;
 
 impl Store {
     /// Keeps a workflow's content; does nothing when it is there.
@@ -79,6 +91,20 @@ impl Store {
         row.as_ref().map(read).transpose()
     }
 
+    /// What a run is pinned to; none when it is not there or came from elsewhere.
+    ///
+    /// # Errors
+    /// As [`Store::definition`].
+    pub async fn definition_of(&self, run: RunId) -> Result<Option<StoredDefinition>> {
+        let sql = const_format(
+            COLUMNS,
+            " AND id = (SELECT definition_id FROM wf_runs WHERE namespace_id = $1 AND id = $2)",
+        );
+        let statement = Statement::new(sql).named("workflow.definition_of").bind(self.namespace);
+        let row: Option<Row> = self.repo.read_optional(statement.bind(run.get())).await?;
+        row.as_ref().map(read).transpose()
+    }
+
     /// The contents that a workflow had, the latest first.
     ///
     /// # Errors
@@ -104,18 +130,18 @@ impl Store {
         rows.iter().map(|row| Ok((row.get("name")?, row.get("version")?))).collect()
     }
 
-    /// How many runs each workflow has of each status. Counts the index, so its cost grows with the number of runs.
+    /// How many runs each workflow has of each status, up to [`MAX_COUNTED`] + 1, which stands for more: so the cost does not grow with the
+    /// number of runs. Statuses that no run has are left out.
     ///
     /// # Errors
     /// [`Database`](crate::ErrorKind::Database).
     pub async fn counts(&self) -> Result<Vec<(String, Status, u64)>> {
-        let statement = Statement::new(
-            "SELECT workflow, status, count(*) AS runs FROM wf_runs WHERE namespace_id = $1 GROUP BY workflow, status",
-        );
-        let rows = self.repo.read(statement.named("workflow.counts").bind(self.namespace)).await?;
+        let statement = Statement::new(COUNTS).named("workflow.counts").bind(self.namespace);
+        let rows = self.repo.read(statement.bind(MAX_COUNTED + 1)).await?;
         let read =
             |row: &Row| Ok((row.get("workflow")?, status(&row.get::<String>("status")?)?, row.get("runs")?));
-        rows.iter().map(read).collect()
+        let counts: Vec<_> = rows.iter().map(read).collect::<Result<_>>()?;
+        Ok(counts.into_iter().filter(|(_, _, count)| *count > 0).collect())
     }
 }
 

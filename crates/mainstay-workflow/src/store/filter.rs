@@ -7,7 +7,7 @@ use mainstay_repo::json::JsonField;
 use mainstay_repo::{Json, Value as Column};
 use serde_json::Value;
 
-use super::codec::status;
+use super::codec::{STATUSES, status};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::RunId;
 use crate::plan::Status;
@@ -153,11 +153,10 @@ impl Filter {
             };
             filter = match name {
                 "id" => filter.id(value),
-                "status" => filter.status(status(value).map_err(|_| wrong("a status"))?),
+                "status" => filter.status(status(value).map_err(|_| no_status(value))?),
                 "status_in" => {
-                    let all = value
-                        .split(',')
-                        .map(|word| status(word.trim()).map_err(|_| wrong("a list of statuses")));
+                    let all =
+                        value.split(',').map(|word| status(word.trim()).map_err(|_| no_status(word.trim())));
                     filter.status_in(all.collect::<Result<Vec<_>>>()?)
                 }
                 "workflow" => filter.workflow(value),
@@ -175,6 +174,14 @@ impl Filter {
         }
         Ok(filter)
     }
+}
+
+/// The text does not say under which name the value was given: a command line and a page have their own.
+fn no_status(word: &str) -> Error {
+    let word: String = word.chars().take(64).collect();
+    let all: Vec<&str> = STATUSES.iter().map(|(_, word)| *word).collect();
+    Error::new(ErrorKind::InvalidInput, format!("{word:?} is no status of a run"))
+        .with_help(format!("a status is one of {}", all.join(", ")))
 }
 
 fn unknown(name: &str) -> Error {

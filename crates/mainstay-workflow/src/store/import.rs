@@ -61,8 +61,8 @@ impl Store {
     /// import can be repeated, and one that broke off goes on `after` its report's last identifier.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`]: the source is not PostgreSQL. [`ErrorKind::Database`]: the source has no such table, or cannot be read,
-    /// or this database cannot be written; what was brought over stays.
+    /// [`ErrorKind::InvalidInput`]: the source is not PostgreSQL. [`ErrorKind::NotFound`]: the source has no such table; the text says where
+    /// was looked. [`ErrorKind::Database`]: the source cannot be read, or this database cannot be written; what was brought over stays.
     pub async fn import(&self, source: &Repo, after: Option<&str>, now: Timestamp) -> Result<ImportReport> {
         let mut report = ImportReport { last: after.map(str::to_owned), ..ImportReport::default() };
         while self.import_page(source, &mut report, now).await? {}
@@ -90,7 +90,11 @@ impl Store {
         let after = report.last.clone().unwrap_or_default();
         let read =
             Statement::new(Sql::dynamic(READ.to_owned(), READ.to_owned())).named("workflow.import_read");
-        let rows = source.read(read.bind(after).bind(IMPORT_PAGE)).await?;
+        let rows = source.read(read.bind(after).bind(IMPORT_PAGE)).await;
+        let rows = match rows {
+            Ok(rows) => rows,
+            Err(error) => return Err(unreadable(source, error).await),
+        };
         let ids = rows.iter().map(|row| row.get("id")).collect::<Result<Vec<String>, _>>()?;
         let known =
             Statement::new(KNOWN).named("workflow.import_known").bind(self.namespace).bind(ids.clone());
@@ -127,6 +131,31 @@ impl ImportReport {
             self.notes.push(ImportNote { id: id.to_owned(), text, imported });
         }
     }
+}
+
+/// Why the table cannot be read: most often because it is not where the URL points.
+async fn unreadable(source: &Repo, error: mainstay_repo::Error) -> Error {
+    const WHERE: &str = "SELECT current_schema() AS schema, to_regclass('workflow_instances') IS NOT NULL AS found, \
+        (SELECT string_agg(DISTINCT n.nspname, ', ' ORDER BY n.nspname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+            WHERE c.relname = 'workflow_instances' AND c.relkind IN ('r', 'p', 'v', 'm')) AS elsewhere";
+    let look =
+        Statement::new(Sql::dynamic(WHERE.to_owned(), WHERE.to_owned())).named("workflow.import_where");
+    // When the source cannot even be asked, what it said first says why.
+    let Ok(Some(row)) = source.read_optional::<Row>(look).await else { return error.into() };
+    if row.get("found").unwrap_or(true) {
+        return error.into();
+    }
+    let schema = row.get::<Option<String>>("schema").ok().flatten().unwrap_or_default();
+    let elsewhere = row.get::<Option<String>>("elsewhere").ok().flatten();
+    let text =
+        format!("there is no table workflow_instances in the schema {schema:?} of {}", source.describe());
+    let told = Error::new(ErrorKind::NotFound, text).with_source(error);
+    told.with_help(match elsewhere {
+        Some(schemas) => {
+            format!("it is in the schema {schemas}: end the URL of the source with ?schema=NAME")
+        }
+        None => "name the database of the other engine with the URL of the source".to_owned(),
+    })
 }
 
 /// Whether an instance is at fault, and not a database.

@@ -26,6 +26,8 @@ pub const MAX_NAME_BYTES: usize = 128;
 pub const MAX_KEY_BYTES: usize = 255;
 /// The longest reason for a cancellation or a failure that is kept with the run, in bytes; longer ones are cut.
 pub const MAX_REASON_BYTES: usize = 4 * 1024;
+/// The largest detail of an act, as JSON: 8 KiB. A larger one is left out.
+pub const MAX_ACT_BYTES: usize = 8 * 1024;
 /// The most runs, commits, letters or tasks that go into one batch; more are sent as several.
 pub const MAX_GROUP: usize = 512;
 /// The most octets of one such batch, unless a single one is larger: 8 MiB.

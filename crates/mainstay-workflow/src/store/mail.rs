@@ -38,12 +38,17 @@ impl Store {
                 if written.rows_affected() == 1 {
                     sent.push(Sent::Accepted);
                 } else {
-                    let row: Option<Row> = self.repo.read_optional(self.why_not(letter)).await?;
-                    sent.push(reason(row.as_ref())?);
+                    sent.push(self.why_not_sent(letter).await?);
                 }
             }
         }
         Ok(sent)
+    }
+
+    /// Why a letter was not taken.
+    pub(super) async fn why_not_sent(&self, letter: &Letter) -> Result<Sent> {
+        let row: Option<Row> = self.repo.read_optional(self.why_not(letter)).await?;
+        reason(row.as_ref())
     }
 
     /// Puts a letter into a run's mail inside a transaction of the host: it is sent if and only if the host's own writes are there.
@@ -58,7 +63,7 @@ impl Store {
         reason(row.as_ref())
     }
 
-    fn statement(&self, letter: &Letter) -> Result<Statement> {
+    pub(super) fn statement(&self, letter: &Letter) -> Result<Statement> {
         if let Some(sender) = &letter.sender {
             check_name("identifier of a signal", sender, MAX_NAME_BYTES)?;
         }

@@ -5,7 +5,7 @@ use mainstay_repo::{Component, Migration, Script};
 /// The tables of workflows. Migrate it before a [`Store`](crate::store::Store) is opened.
 ///
 /// On PostgreSQL the tables lie in the schema that the repo's URL names.
-pub const COMPONENT: Component = Component { name: "workflow", migrations: &[CREATE] };
+pub const COMPONENT: Component = Component { name: "workflow", migrations: &[CREATE, ACTS] };
 
 const CREATE: Migration = Migration {
     version: 1,
@@ -17,5 +17,18 @@ const CREATE: Migration = Migration {
     postgres: Script::reversible(
         include_str!("migrations/up_postgres.sql"),
         include_str!("migrations/down_postgres.sql"),
+    ),
+};
+
+const ACTS: Migration = Migration {
+    version: 2,
+    name: "remember who did what",
+    sqlite: Script::reversible(
+        include_str!("migrations/2_up_sqlite.sql"),
+        include_str!("migrations/2_down.sql"),
+    ),
+    postgres: Script::reversible(
+        include_str!("migrations/2_up_postgres.sql"),
+        include_str!("migrations/2_down.sql"),
     ),
 };

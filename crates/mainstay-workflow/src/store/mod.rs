@@ -11,7 +11,9 @@
 //! | `wf_timers` | when a run is to be looked at | when it changes |
 //! | `wf_mail` | a letter to a run that it has not read | by its sender; goes with the commit that read it |
 //! | `wf_nodes` | one life of one node | each beat |
+//! | `wf_acts` | what a named caller did | with what they did |
 
+mod acts;
 mod claim;
 mod codec;
 mod commit;
@@ -41,17 +43,19 @@ use std::sync::Arc;
 use mainstay_core::Timestamp;
 use mainstay_repo::{Batch, Dialect, Repo, Row, Statement, Transaction};
 
+pub use self::acts::Act;
+pub(crate) use self::acts::NewAct;
 pub use self::commit::Commit;
-pub use self::definitions::StoredDefinition;
+pub use self::definitions::{MAX_COUNTED, StoredDefinition};
 pub use self::filter::{Filter, Order};
 pub use self::import::{IMPORT_PAGE, ImportNote, ImportReport, MAX_IMPORT_NOTES};
 pub use self::limits::{
-    MAX_ATTRIBUTES_BYTES, MAX_GROUP, MAX_GROUP_BYTES, MAX_INPUT_BYTES, MAX_KEY_BYTES, MAX_LIST_BYTES,
-    MAX_MAILBOX, MAX_NAME_BYTES, MAX_NAMESPACE_BYTES, MAX_OUTPUT_BYTES, MAX_REASON_BYTES, MAX_SIGNAL_BYTES,
-    MAX_TELEMETRY_BYTES,
+    MAX_ACT_BYTES, MAX_ATTRIBUTES_BYTES, MAX_GROUP, MAX_GROUP_BYTES, MAX_INPUT_BYTES, MAX_KEY_BYTES,
+    MAX_LIST_BYTES, MAX_MAILBOX, MAX_NAME_BYTES, MAX_NAMESPACE_BYTES, MAX_OUTPUT_BYTES, MAX_REASON_BYTES,
+    MAX_SIGNAL_BYTES, MAX_TELEMETRY_BYTES,
 };
 pub use self::migrations::COMPONENT;
-pub use self::nodes::NodeView;
+pub use self::nodes::{LIVE_WITHIN, LiveNode, NodeView, live_nodes};
 pub use self::pauses::Pause;
 pub use self::query::RunSummary;
 pub use self::queues::{MAX_RATE_PERIOD, Queue, QueueLimits, Rate};
@@ -78,6 +82,7 @@ pub struct Store {
     namespace: i64,
     name: Arc<str>,
     ids: Arc<RunIds>,
+    by: Option<acts::By>,
 }
 
 impl std::fmt::Debug for Store {
@@ -111,7 +116,7 @@ impl Store {
             found = repo.read_optional(find()).await?;
         }
         let row = found.ok_or_else(|| Error::internal("a namespace that was just made is not there"))?;
-        Ok(Self { repo, namespace: row.get("id")?, name: namespace.into(), ids: Arc::default() })
+        Ok(Self { repo, namespace: row.get("id")?, name: namespace.into(), ids: Arc::default(), by: None })
     }
 
     /// Opens a namespace without making it: where it is not there, nothing is found in it, and nothing can be kept in it.
@@ -124,7 +129,7 @@ impl Store {
         let find = Statement::new("SELECT id FROM wf_namespaces WHERE name = $1").named("workflow.namespace");
         let row: Option<Row> = repo.read_optional(find.bind(namespace)).await?;
         let id = row.map(|row| row.get("id")).transpose()?.unwrap_or(NOWHERE);
-        Ok(Self { repo, namespace: id, name: namespace.into(), ids: Arc::default() })
+        Ok(Self { repo, namespace: id, name: namespace.into(), ids: Arc::default(), by: None })
     }
 
     /// Refuses to keep something in a namespace that is not there.

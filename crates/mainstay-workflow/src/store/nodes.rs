@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use mainstay_core::Timestamp;
-use mainstay_repo::{Batch, Row, Sql, Statement};
+use mainstay_repo::{Batch, Repo, Row, Sql, Statement};
 
 use super::Store;
 use super::claim::key;
 use super::limits::{MAX_NAME_BYTES, check_name};
-use super::types::{Beat, Takeover};
+use super::types::{Beat, Takeover, TaskKey};
 use crate::error::{Error, Result};
 use crate::id::NodeId;
 
@@ -66,7 +66,64 @@ pub struct NodeView {
     pub tasks: u64,
 }
 
+/// A node of any namespace that was heard of lately.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveNode {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// When it was heard of last, by the database's clock.
+    pub seen_at: Timestamp,
+    /// How long that is ago, by the same clock.
+    pub silent_for: Duration,
+}
+
+/// How long a node counts as live that says nothing. Nodes say every few seconds that they live, and most give up another one after ten; one
+/// that was killed counts for so long.
+pub const LIVE_WITHIN: Duration = Duration::from_secs(60);
+
+const LIVE: Sql = Sql::per_dialect(
+    "SELECT s.name AS namespace, n.name, n.seen_at, CAST(unixepoch('subsec') * 1000000 AS INTEGER) - n.seen_at AS silent \
+        FROM wf_namespaces s JOIN wf_nodes n ON n.namespace_id = s.id WHERE n.dead_at IS NULL \
+        AND n.seen_at > CAST(unixepoch('subsec') * 1000000 AS INTEGER) - $1 ORDER BY n.id",
+    "SELECT s.name AS namespace, n.name, n.seen_at, \
+        (extract(epoch FROM statement_timestamp() - n.seen_at) * 1000000)::bigint AS silent \
+        FROM wf_namespaces s JOIN wf_nodes n ON n.namespace_id = s.id WHERE n.dead_at IS NULL \
+        AND n.seen_at > statement_timestamp() - $1::bigint * interval '1 microsecond' ORDER BY n.id",
+);
+
+/// The nodes of all namespaces that were heard of within [`LIVE_WITHIN`]: who would miss the tables. The tables have to be there.
+///
+/// # Errors
+/// [`Database`](crate::ErrorKind::Database).
+pub async fn live_nodes(repo: &Repo) -> Result<Vec<LiveNode>> {
+    let within = i64::try_from(LIVE_WITHIN.as_micros()).unwrap_or(i64::MAX);
+    let rows: Vec<Row> = repo.read(Statement::new(LIVE).named("workflow.live_nodes").bind(within)).await?;
+    let read = |row: &Row| {
+        Ok(LiveNode {
+            namespace: row.get("namespace")?,
+            name: row.get("name")?,
+            seen_at: row.get("seen_at")?,
+            silent_for: Duration::from_micros(row.get::<i64>("silent")?.unsigned_abs()),
+        })
+    };
+    rows.iter().map(read).collect()
+}
+
 impl Store {
+    /// What is in a node's hands, at most so many.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn held(&self, node: NodeId, limit: u32) -> Result<Vec<TaskKey>> {
+        let statement = Statement::new(
+            "SELECT run_id, step, part, number FROM wf_tasks WHERE namespace_id = $1 AND state = 2 AND node_id = $2 LIMIT $3",
+        );
+        let statement = statement.named("workflow.held").bind(self.namespace).bind(node.0).bind(limit);
+        self.repo.read(statement).await?.iter().map(key).collect()
+    }
+
     /// The nodes that work on this namespace.
     ///
     /// # Errors

@@ -3,8 +3,11 @@
 use mainstay_core::Timestamp;
 use mainstay_repo::{Batch, Sql, Statement};
 
-use super::Store;
+use serde_json::json;
+
 use super::limits::{MAX_NAME_BYTES, check_name};
+use super::{NewAct, Store};
+use crate::action::Action;
 use crate::error::Result;
 
 /// What is held back.
@@ -44,8 +47,8 @@ impl Store {
         );
         let statement =
             statement.named("workflow.pause").bind(self.namespace).bind(workflow.unwrap_or_default());
-        self.repo.write(statement.bind(now)).await?;
-        Ok(())
+        let act = NewAct::new(Action::WorkflowPause, workflow.unwrap_or_default(), json!({}));
+        self.change(statement.bind(now), &act).await.map(drop)
     }
 
     /// Lets a workflow, or everything, go on. What is held back by another flag stays so. Says whether it was held back.
@@ -55,7 +58,8 @@ impl Store {
     pub async fn resume_workflow(&self, workflow: Option<&str>) -> Result<bool> {
         let flag = Statement::new("DELETE FROM wf_pauses WHERE namespace_id = $1 AND workflow = $2");
         let flag = flag.named("workflow.resume").bind(self.namespace).bind(workflow.unwrap_or_default());
-        let was_held = self.repo.write(flag).await?.rows_affected() > 0;
+        let act = NewAct::new(Action::WorkflowResume, workflow.unwrap_or_default(), json!({}));
+        let was_held = self.change(flag, &act).await?;
         // Also when it was not: who resumed it may have died on the way.
         loop {
             let mut batch = Batch::new("workflow.come_back");

@@ -4,14 +4,17 @@ use std::time::Duration;
 
 use mainstay_repo::{Row, Statement};
 
-use super::Store;
+use serde_json::json;
+
 use super::limits::{MAX_NAME_BYTES, check_name};
+use super::{NewAct, Store};
+use crate::action::Action;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What holds for a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct QueueLimits {
-    /// How many of its tasks may be in workers' hands at a time; any number when none.
+    /// How many of its tasks may be in workers' hands at a time, at least 1; any number when none.
     pub concurrency: Option<u32>,
     /// How fast its tasks may be claimed; as fast as they can when none.
     pub rate: Option<Rate>,
@@ -52,6 +55,13 @@ impl Store {
     pub async fn queue_set(&self, name: &str, limits: QueueLimits) -> Result<()> {
         self.require()?;
         check_name("queue", name, MAX_NAME_BYTES)?;
+        if limits.concurrency == Some(0) {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "a concurrency of 0 would begin no step of the queue",
+            )
+            .with_help("pause the queue for that; leave the concurrency out for any number"));
+        }
         let (rate, period) = match limits.rate {
             Some(Rate { count, per }) => {
                 let micros = i64::try_from(per.as_micros()).unwrap_or(i64::MAX);
@@ -71,8 +81,9 @@ impl Store {
         );
         let statement = statement.named("workflow.queue_set").bind(self.namespace).bind(name);
         let statement = statement.bind(limits.concurrency).bind(rate).bind(period).bind(limits.paused);
-        self.repo.write(statement).await?;
-        Ok(())
+        let rate = limits.rate.map(|rate| json!({"count": rate.count, "seconds": rate.per.as_secs_f64()}));
+        let detail = json!({"concurrency": limits.concurrency, "rate": rate, "paused": limits.paused});
+        self.change(statement, &NewAct::new(Action::QueueSet, name, detail)).await.map(drop)
     }
 
     /// Takes all limits from a queue. Says whether it had any.
@@ -82,7 +93,7 @@ impl Store {
     pub async fn queue_remove(&self, name: &str) -> Result<bool> {
         let statement = Statement::new("DELETE FROM wf_queues WHERE namespace_id = $1 AND name = $2");
         let statement = statement.named("workflow.queue_remove").bind(self.namespace).bind(name);
-        Ok(self.repo.write(statement).await?.rows_affected() > 0)
+        self.change(statement, &NewAct::new(Action::QueueRemove, name, json!({}))).await
     }
 
     /// The queues that have limits, or tasks.

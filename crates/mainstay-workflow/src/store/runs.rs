@@ -3,9 +3,8 @@
 
 use mainstay_core::Timestamp;
 use mainstay_repo::{Batch, Dialect, Expect, Row, Sql, Statement};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use super::Store;
 use super::codec::{Slot, decode, status_text};
 use super::filter::document;
 use super::limits::{
@@ -15,6 +14,8 @@ use super::limits::{
 use super::query::{COLUMNS, RunSummary, summary};
 use super::terms::terms;
 use super::types::Lane;
+use super::{NewAct, Store};
+use crate::action::Action;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::RunId;
 
@@ -156,7 +157,8 @@ impl Store {
             return Err(Error::new(ErrorKind::Active, text).with_help("cancel it first"));
         }
         // An ended run never moves again, so nothing can have changed in between but that somebody else removed it.
-        Ok(self.remove(vec![run.get()]).await? == 1)
+        let act = NewAct::of_run(Action::Delete, run, json!({}));
+        Ok(self.remove(vec![run.get()], &act).await? == 1)
     }
 
     /// Removes runs that ended before an instant, at most so many and at most [`MAX_PRUNE`]. Says how many; call it again until there are none.
@@ -177,7 +179,8 @@ impl Store {
             }
         }
         if !old.is_empty() {
-            return self.remove(old).await;
+            let detail = json!({"ended_before": ended_before.to_string(), "runs": old.len()});
+            return self.remove(old, &NewAct::new(Action::Prune, "", detail)).await;
         }
         // A key whose last turn is over stands where one stands that was never there.
         let statement = Statement::new(FORGET_TURNS).named("workflow.forget_turns");
@@ -185,7 +188,7 @@ impl Store {
         Ok(0)
     }
 
-    async fn remove(&self, runs: Vec<i64>) -> Result<u64> {
+    async fn remove(&self, runs: Vec<i64>, act: &NewAct) -> Result<u64> {
         const RUNS: Sql = Sql::per_dialect(
             "DELETE FROM wf_runs WHERE namespace_id = $1 AND id IN (SELECT value FROM json_each($2))",
             "DELETE FROM wf_runs WHERE namespace_id = $1 AND id = ANY($2::bigint[])",
@@ -208,6 +211,7 @@ impl Store {
         }
         let removed = Statement::new(RUNS).named("workflow.remove").bind(self.namespace).bind(runs);
         let removed = batch.push(removed);
+        self.record(&mut batch, act)?;
         let outcome = self.repo.batch(batch).await?;
         Ok(outcome.get(removed).map_or(0, mainstay_repo::Written::rows_affected))
     }

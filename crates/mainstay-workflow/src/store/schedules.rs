@@ -2,12 +2,13 @@
 
 use mainstay_core::Timestamp;
 use mainstay_repo::{Batch, Expect, Row, Sql, Statement};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::codec::decode;
 use super::limits::{MAX_INPUT_BYTES, MAX_NAME_BYTES, check_name, encode};
 use super::types::{Start, Started};
-use super::{ATTEMPTS, Store, busy, is_refused};
+use super::{ATTEMPTS, NewAct, Store, busy, is_refused};
+use crate::action::Action;
 use crate::definition::Workflow;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -73,8 +74,11 @@ impl Store {
         let statement = statement.bind(schedule.name.as_str()).bind(schedule.workflow.as_str());
         let statement = statement.bind(schedule.version).bind(plan).bind(schedule.paused);
         let statement = statement.bind(schedule.next_at).bind(schedule.last_at).bind(schedule.updated_at);
-        self.repo.write(statement).await?;
-        Ok(())
+        let detail = json!({
+            "workflow": schedule.workflow, "version": schedule.version, "cron": schedule.plan.get("cron"),
+            "catch_up": schedule.plan.get("catch_up"), "paused": schedule.paused,
+        });
+        self.change(statement, &NewAct::new(Action::ScheduleSet, &schedule.name, detail)).await.map(drop)
     }
 
     /// All schedules, by name.
@@ -109,8 +113,9 @@ impl Store {
     ) -> Result<()> {
         let statement =
             Statement::new(PAUSE).named("workflow.schedule_pause").bind(self.namespace).bind(name);
-        let written = self.repo.write(statement.bind(paused).bind(next_at).bind(now)).await?;
-        if written.rows_affected() == 0 {
+        let action = if paused { Action::SchedulePause } else { Action::ScheduleResume };
+        let act = NewAct::new(action, name, json!({}));
+        if !self.change(statement.bind(paused).bind(next_at).bind(now), &act).await? {
             return Err(Error::new(ErrorKind::NotFound, format!("there is no schedule {name:?}")));
         }
         Ok(())
@@ -123,7 +128,7 @@ impl Store {
     pub async fn schedule_remove(&self, name: &str) -> Result<bool> {
         let statement = Statement::new("DELETE FROM wf_schedules WHERE namespace_id = $1 AND name = $2");
         let statement = statement.named("workflow.schedule_remove").bind(self.namespace).bind(name);
-        Ok(self.repo.write(statement).await?.rows_affected() > 0)
+        self.change(statement, &NewAct::new(Action::ScheduleRemove, name, json!({}))).await
     }
 
     /// The schedules that are due, the longest due first.

@@ -115,9 +115,17 @@ async fn what_cannot_come_over_is_named_and_holds_up_nobody() {
         let error = world.store.import(&world.repo, None, world.now()).await.unwrap_err();
         let expected = match world.repo.dialect() {
             mainstay_repo::Dialect::Sqlite => ErrorKind::InvalidInput,
-            _ => ErrorKind::Database(mainstay_repo::ErrorKind::InvalidInput),
+            _ => ErrorKind::NotFound,
         };
         assert_eq!(*error.kind(), expected, "there is no such table");
+        if world.repo.dialect() == mainstay_repo::Dialect::Postgres {
+            let where_ = format!("in the schema \"public\" of {}", world.repo.describe());
+            assert!(error.message().ends_with(&where_), "{error}");
+            run(&world.repo, "CREATE SCHEMA theirs").await;
+            run(&world.repo, "CREATE TABLE theirs.workflow_instances (id text)").await;
+            let error = world.store.import(&world.repo, None, world.now()).await.unwrap_err();
+            assert!(error.help().unwrap().contains("schema theirs: "), "{error}");
+        }
     })
     .await;
 }

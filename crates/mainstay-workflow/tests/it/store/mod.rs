@@ -1,5 +1,6 @@
 //! The store on both databases: one list of behaviour.
 
+mod acts;
 mod control;
 mod fairness;
 mod import;

@@ -35,7 +35,7 @@ async fn everything(database: &TestDatabase) -> (World, BTreeMap<String, Stateme
     let watch = Watch::default();
     World::new(database).await;
     let repo = database.options().with(watch.clone()).connect().await.unwrap();
-    let world = World::on(repo, "tests", super::support::flow()).await;
+    let world = World::on(repo.clone(), "tests", super::support::flow()).await;
     let mut start = world.keyed("a");
     start.lane.fairness = Some("f".into());
     let head = world.begin_with(start).await;
@@ -71,6 +71,15 @@ async fn everything(database: &TestDatabase) -> (World, BTreeMap<String, Stateme
     world.store.settle(&[task.key], &[]).await.unwrap();
     world.store.ended(head.meta.run).await.unwrap();
     world.store.get(run).await.unwrap();
+    world.store.definition_of(run).await.unwrap();
+    world.store.counts().await.unwrap();
+    world.store.held(world.node, 9).await.unwrap();
+    live_nodes(&repo).await.unwrap();
+    let caller = mainstay_core::Caller::system(mainstay_core::Actor::new("ada").unwrap());
+    let control = Control::of(world.store.clone(), Arc::clone(&world.clock) as _).acting(caller);
+    control.pause_workflow(Some("order")).await.unwrap();
+    control.resume_workflow(Some("order")).await.unwrap();
+    control.acts(None, PageSize::DEFAULT, None).await.unwrap();
     world.store.pause_workflow(None, world.now()).await.unwrap();
     world.store.resume_workflow(None).await.unwrap();
     world.store.schedules_due(world.now(), 9).await.unwrap();
@@ -78,7 +87,7 @@ async fn everything(database: &TestDatabase) -> (World, BTreeMap<String, Stateme
     world.store.prune(world.now(), 9).await.unwrap();
     world.store.leave(world.node).await.unwrap();
     let statements = watch.0.lock().unwrap().clone();
-    assert!(statements.len() >= 45, "{}: {:?}", statements.len(), statements.keys());
+    assert!(statements.len() >= 51, "{}: {:?}", statements.len(), statements.keys());
     (world, statements)
 }
 
@@ -99,7 +108,7 @@ async fn explain(world: &World, statement: &Statement) -> Vec<String> {
 }
 
 /// Lists of what is few: kinds of things, not things.
-const FEW: [&str; 3] = ["workflow.queues", "workflow.nodes", "workflow.schedules"];
+const FEW: [&str; 4] = ["workflow.queues", "workflow.nodes", "workflow.live_nodes", "workflow.schedules"];
 
 #[tokio::test]
 async fn every_statement_finds_its_rows_by_an_index() {

@@ -34,7 +34,8 @@ async fn concurrency_holds_across_nodes() {
         assert_eq!(world.claimed(9).await, 0);
         world.store.settle(&[first[0].key.clone()], &[]).await.unwrap();
         assert_eq!(world.claimed(9).await, 1);
-        world.store.queue_set("default", limits(Some(0))).await.unwrap();
+        let held = QueueLimits { paused: true, ..QueueLimits::default() };
+        world.store.queue_set("default", held).await.unwrap();
         world.store.settle(&[first[1].key.clone()], &[]).await.unwrap();
         assert_eq!(world.claimed(9).await, 0);
         world.store.queue_set("default", limits(None)).await.unwrap();
