@@ -57,7 +57,7 @@ impl Disk {
 }
 
 /// What the marker says; none when it is not there.
-fn marker(files: &dyn Files) -> Result<Option<String>> {
+pub(crate) fn marker(files: &dyn Files) -> Result<Option<String>> {
     let failed = |error| Error::medium("cannot read", layout::MARKER, error);
     let mut text = String::new();
     match files.open(layout::MARKER) {
@@ -114,7 +114,11 @@ fn foreign(found: &str, store: &str) -> Error {
         ErrorKind::Medium,
         format!("the directory belongs to the store {found:?}, and the database to {store:?}"),
     )
-    .with_help("give the database its own directory")
+    .with_help(
+        "name the directory of this database's images; after the tables of images were taken away (migrate down) the old directory \
+         is of no use to new tables: restore the database from its backup to have those images again, or else move the directory \
+         away, make an empty one in its place, and import the images anew",
+    )
 }
 
 fn unmounted(store: &str) -> Error {

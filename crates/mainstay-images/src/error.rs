@@ -17,6 +17,8 @@ pub enum ErrorKind {
         /// Which.
         field: &'static str,
     },
+    /// The caller's role is too small for it.
+    Forbidden,
     /// There is no such image, blob, reference or holder.
     NotFound,
     /// It exists already, or moved since it was read.
@@ -55,6 +57,7 @@ impl ErrorKind {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Invalid { .. } => "invalid",
+            Self::Forbidden => "forbidden",
             Self::NotFound => "not_found",
             Self::Conflict => "conflict",
             Self::InUse => "in_use",
@@ -78,6 +81,7 @@ impl ErrorKind {
     pub const fn http_status(&self) -> u16 {
         match self {
             Self::Invalid { .. } | Self::Refused | Self::Corrupt => 422,
+            Self::Forbidden => 403,
             Self::NotFound => 404,
             Self::Conflict | Self::InUse | Self::Stale | Self::Incomplete | Self::CollectingOff => 409,
             Self::NoSpace => 507,
@@ -203,6 +207,13 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.source.as_ref().map(|source| &**source as &(dyn std::error::Error + 'static))
+    }
+}
+
+impl From<mainstay_core::Denied> for Error {
+    fn from(denied: mainstay_core::Denied) -> Self {
+        Self::new(ErrorKind::Forbidden, denied.to_string())
+            .with_help(format!("ask an administrator for the role {}, or to do it", denied.needed()))
     }
 }
 

@@ -93,14 +93,21 @@ impl Images {
     pub async fn remove(&self, image: &ImageRef) -> Result<Image> {
         let found = self.image(image).await?;
         self.before(Step::ImageRemove).await?;
-        self.remove_unclaimed(found.id, None).await
+        self.remove_unclaimed(found.id, None, |_| ()).await
     }
 
-    /// Deletes an image, if nothing claims it in the same transaction, and it was not used since `unused_since`.
-    pub(crate) async fn remove_unclaimed(&self, image: ImageId, unused_since: Option<i64>) -> Result<Image> {
+    /// Deletes an image, if nothing claims it in the same transaction, and it was not used since `unused_since`. What `also` adds
+    /// comes before the look at what claims it, and is not done either when the image stays.
+    pub(crate) async fn remove_unclaimed(
+        &self,
+        image: ImageId,
+        unused_since: Option<i64>,
+        also: impl FnOnce(&mut Guarded),
+    ) -> Result<Image> {
         let id = image.get();
         let mut batch = Guarded::new("images.image_remove");
         let place = batch.require(Expect::ONE, store::images::lock(id), move || no_image(&image.into()));
+        also(&mut batch);
         let guards: [(Statement, &str, &str); 4] = [
             (store::images::is_pinned(id), "it is pinned", "unpin it"),
             (store::images::has_ref(id), "a name points at it", "remove its names"),

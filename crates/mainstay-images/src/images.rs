@@ -73,9 +73,22 @@ impl Images {
             disk.prepare(nonce).await?;
             repo.write(store::meta::prepared()).await?;
         }
+        Ok(Self::unproved(repo, disk, options, id))
+    }
+
+    /// The store without the proof that the directory is there: good for the database's side alone.
+    pub(crate) fn unproved(repo: Repo, disk: Disk, options: ImagesOptions, id: String) -> Self {
         let slow = repo.clone().with_priority(Priority::Low { cap: CAP });
         let shared = Shared { repo, slow, disk, options, chains: Chains::default(), id };
-        Ok(Self { shared: Arc::new(shared) })
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Proves that the directory is mounted and is this store's, and nothing else; for probes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Medium`](crate::ErrorKind::Medium).
+    pub async fn probe(&self) -> Result<()> {
+        self.shared.disk.prove().await
     }
 
     /// The store's id, which is also in the directory's marker.

@@ -4,6 +4,7 @@
 //! * [`Images`] is a database and a directory that belong together; [`Images::join`] begins the life of a [`Node`].
 //! * [`Node::ingest`] brings blobs in and makes images of them in one transaction; [`Node::acquire`] and
 //!   [`Node::with_image`] lease an image, so that nothing of it goes.
+//! * [`Images::acting`] is the same for somebody with a role: who may do what is decided there, and who did it is written down.
 //! * [`Images::collect`] removes what nothing uses; [`Images::plan`] tells what it would remove, [`Images::explain`] why
 //!   something is kept, [`Images::usage`] who uses how much; [`Images::scrub`] reads everything again.
 //!
@@ -44,11 +45,14 @@
 
 mod blob;
 mod cache;
+mod checkup;
+mod command;
 mod digest;
 mod disk;
 mod error;
 mod explain;
 pub mod files;
+mod find;
 pub mod gc;
 mod graph;
 mod ids;
@@ -65,10 +69,13 @@ mod step;
 mod store;
 
 pub use blob::{Blob, BlobKind, BlobState};
+pub use checkup::{Checkup, Marker, checkup};
+pub use command::{Act, Action, Commands, Names, Removed, ShortLease};
 pub use digest::{Digest, DigestError, Hasher};
 pub use error::{Error, ErrorKind, Result};
 pub use explain::Claim;
-pub use gc::{CollectOptions, CollectReport, CollectRun, Tranquility};
+pub use find::MIN_DIGITS;
+pub use gc::{CollectOptions, CollectReport, CollectRun, Collecting, Tranquility};
 pub use graph::Derive;
 pub use ids::{BlobId, HolderId, ImageId, Incarnation, Token};
 pub use image::{
@@ -77,7 +84,7 @@ pub use image::{
 };
 pub use images::{Images, MAX_PAGE, StoreId};
 pub use lease::{Heartbeat, HeldLease, Holder, Lease, LeaseGuard, LeaseInfo, Node};
-pub use lineage::{Lineage, LineageNode};
+pub use lineage::{LINEAGE_STYLE, Lineage, LineageNode};
 pub use options::{ImagesOptions, MAX_TTL, MIN_TTL, Policy};
 pub use publish::{
     BlobWriter, CommitSet, Committed, Ingest, NewImage, RefExpect, RefUpdate, Staged, WriterSpec,

@@ -10,6 +10,20 @@ use crate::error::Result;
 use crate::ids::ImageId;
 use crate::images::{Images, MAX_PAGE};
 
+/// The style of the picture, for pages that allow no style but their own. Its rules hold inside the picture only.
+pub const LINEAGE_STYLE: &str = "\
+.mainstay-lineage{--ink:#1c2024;--soft:#60646c;--line:#9a9ca6;--box:#fcfcfd;--edge:#b9bbc6;--kept:#3e63dd;\
+--busy:#0d74ce;--busy-box:#e6f4fe}\
+@media(prefers-color-scheme:dark){.mainstay-lineage{--ink:#edeef0;--soft:#b0b4ba;--line:#777b84;--box:#212225;--edge:#5a6169;\
+--kept:#9eb1ff;--busy:#70b8ff;--busy-box:#0d2847}}\
+.mainstay-lineage text{font:13px system-ui,sans-serif;fill:var(--ink)}\
+.mainstay-lineage .detail{font-size:11px;fill:var(--soft)}\
+.mainstay-lineage rect{fill:var(--box);stroke:var(--edge)}\
+.mainstay-lineage path{fill:none;stroke:var(--line)}\
+.mainstay-lineage .kept rect{stroke:var(--kept)}\
+.mainstay-lineage .leased rect{fill:var(--busy-box);stroke:var(--busy);stroke-width:2}\
+.mainstay-lineage .loose rect{stroke-dasharray:4 3}";
+
 /// An image in a lineage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LineageNode {
@@ -72,6 +86,17 @@ impl LineageNode {
     fn title(&self) -> String {
         let short = || self.digest.to_string().chars().take(12).collect();
         self.names.first().cloned().or_else(|| self.label.clone()).unwrap_or_else(short)
+    }
+
+    /// Whether anything but the policy keeps it, as a class of the picture. The words beside it say the same.
+    const fn class(&self) -> &'static str {
+        if self.leases > 0 {
+            "leased"
+        } else if self.pinned || !self.names.is_empty() {
+            "kept"
+        } else {
+            "loose"
+        }
     }
 
     fn detail(&self) -> String {
@@ -173,15 +198,24 @@ impl Lineage {
     /// The graph as a picture that needs no other file.
     #[must_use]
     pub fn svg(&self) -> String {
+        self.drawn(&format!("<style>{LINEAGE_STYLE}</style>"))
+    }
+
+    /// The same picture without its [style](LINEAGE_STYLE), for a page that has it already.
+    #[must_use]
+    pub fn svg_unstyled(&self) -> String {
+        self.drawn("")
+    }
+
+    fn drawn(&self, style: &str) -> String {
         let graph = Places::new(self);
         let places = graph.place();
         let columns = places.values().map(|(column, _)| column + 1).max().unwrap_or(1);
         let rows = places.values().map(|(_, row)| row + 1).max().unwrap_or(1);
+        let (width, height) = (columns * RIGHT + 16 + WIDTH - RIGHT, rows * DOWN + 16 + HEIGHT - DOWN);
         let mut svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {} {}\" font-family=\"sans-serif\" font-size=\"13\" \
-             role=\"img\">\n<title>Which image comes from which</title>\n",
-            columns * RIGHT,
-            rows * DOWN
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"mainstay-lineage\" viewBox=\"0 0 {width} {height}\" \
+             width=\"{width}\" height=\"{height}\" role=\"img\"><title>Which image comes from which</title>{style}\n"
         );
         for (image, (column, row)) in &places {
             let Some(node) = graph.nodes.get(image) else { continue };
@@ -190,18 +224,13 @@ impl Lineage {
                 let (x1, y1) = (from * RIGHT + 8 + WIDTH, at * DOWN + 8 + HEIGHT / 2);
                 let (x2, y2) = (x, y + HEIGHT / 2);
                 let middle = (x1 + x2) / 2;
-                let _ = writeln!(
-                    svg,
-                    "<path d=\"M{x1} {y1}C{middle} {y1} {middle} {y2} {x2} {y2}\" fill=\"none\" stroke=\"#888\"/>"
-                );
+                let _ = writeln!(svg, "<path d=\"M{x1} {y1}C{middle} {y1} {middle} {y2} {x2} {y2}\"/>");
             }
-            let stroke =
-                if node.pinned || node.leases > 0 || !node.names.is_empty() { "#246" } else { "#bbb" };
             let _ = writeln!(
                 svg,
-                "<g><title>sha256:{}</title><rect x=\"{x}\" y=\"{y}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" rx=\"5\" \
-                 fill=\"#fff\" stroke=\"{stroke}\"/><text x=\"{}\" y=\"{}\">{}</text>\
-                 <text x=\"{}\" y=\"{}\" fill=\"#666\" font-size=\"11\">{}</text></g>",
+                "<g class=\"{}\"><title>sha256:{}</title><rect x=\"{x}\" y=\"{y}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" \
+                 rx=\"5\"/><text x=\"{}\" y=\"{}\">{}</text><text class=\"detail\" x=\"{}\" y=\"{}\">{}</text></g>",
+                node.class(),
                 node.digest,
                 x + 8,
                 y + 18,
@@ -261,6 +290,23 @@ mod tests {
         let places = Places::new(&lineage).place();
         let at = |image| places[&ImageId(image)];
         assert_eq!([at(1), at(2), at(3), at(4), at(5)], [(0, 0), (1, 0), (1, 1), (2, 1), (0, 2)]);
+    }
+
+    #[test]
+    fn the_picture_says_what_keeps_an_image_and_leaves_colours_to_its_style() {
+        let mut loose = node(2, Some(1), "b");
+        loose.names.clear();
+        let leased = LineageNode { leases: 2, ..node(3, Some(1), "c") };
+        let lineage = Lineage(vec![node(1, None, "a"), loose, leased]);
+        let plain = lineage.svg_unstyled();
+        for class in ["kept", "loose", "leased"] {
+            assert_eq!(plain.matches(&format!("<g class=\"{class}\">")).count(), 1, "{plain}");
+        }
+        assert!(plain.contains("2 leased"), "the words say it too: {plain}");
+        assert!(!plain.contains('#') && !plain.contains("style"), "{plain}");
+        assert!(lineage.svg().contains(LINEAGE_STYLE));
+        // The picture ends where its last box does.
+        assert!(plain.contains("viewBox=\"0 0 466 124\""), "{plain}");
     }
 
     #[test]

@@ -88,6 +88,16 @@ pub struct CollectRun {
     pub report: CollectReport,
 }
 
+/// Whether somebody collects at the moment, and whether anybody may.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Collecting {
+    /// Who collects. One that was killed stands here until its turn ends.
+    pub collector: Option<String>,
+    /// Until when collecting is off, if it is.
+    pub off_until: Option<Timestamp>,
+}
+
 /// Proof of being the elected collector.
 pub(super) struct Elected<'a> {
     name: &'a str,
@@ -183,6 +193,22 @@ impl Images {
         let waiting = self.shared.slow.read(store::queue::count()).await?;
         report.waiting = waiting.first().map_or(Ok(0), |row| row.get("waiting"))?;
         Ok(())
+    }
+
+    /// Whether somebody collects at the moment, by the database's clock.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn collecting(&self) -> Result<Collecting> {
+        let state = self.repo().read(store::collector::read()).await?;
+        let state = state.first().ok_or_else(|| Error::internal("the collector's row is gone"))?;
+        let now: Timestamp = state.get("now")?;
+        let (until, off): (Timestamp, Timestamp) = (state.get("until")?, state.get("off_until")?);
+        let holder: Option<String> = state.get("holder")?;
+        Ok(Collecting {
+            collector: holder.filter(|_| until >= now),
+            off_until: Some(off).filter(|off| *off > now),
+        })
     }
 
     async fn elect<'a>(&self, collector: &'a str) -> Result<(Elected<'a>, i64)> {
@@ -344,7 +370,7 @@ impl Images {
     async fn evict(&self, eviction: &Eviction) -> Result<bool> {
         self.before(Step::EvictRemove).await?;
         let seen = Some(eviction.last_used_at.as_unix_micros());
-        match self.remove_unclaimed(eviction.image, seen).await {
+        match self.remove_unclaimed(eviction.image, seen, |_| ()).await {
             Ok(_) => Ok(true),
             // It was claimed or used since the plan was made, or another removed it.
             Err(error) if matches!(error.kind(), ErrorKind::InUse | ErrorKind::NotFound) => Ok(false),

@@ -17,7 +17,7 @@ mod restore;
 mod sweep;
 mod usage;
 
-pub use collect::{CollectOptions, CollectReport, CollectRun};
+pub use collect::{CollectOptions, CollectReport, CollectRun, Collecting};
 pub use doomed::Plan;
 pub use facts::ImageFacts;
 pub use pace::{MAX_REST, Tranquility};

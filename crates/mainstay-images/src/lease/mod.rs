@@ -76,6 +76,14 @@ impl Images {
         rows(self.repo().read(store::leases::of_image(image.get(), MAX_PAGE)).await?, read_info)
     }
 
+    /// One lease, whether its holder has time left or not; none when it was given back or reaped.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn lease_info(&self, token: Token) -> Result<Option<LeaseInfo>> {
+        self.repo().read(store::leases::find(token.get())).await?.first().map(read_info).transpose()
+    }
+
     /// Who holds leases or publishes, at most [`MAX_PAGE`].
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mainstay_core::Timestamp;
+use mainstay_core::{Caller, Timestamp};
 use mainstay_repo::{Expect, Row};
 use serde::Serialize;
 use tokio::sync::watch;
@@ -82,6 +82,8 @@ struct Shared {
     images: Images,
     id: HolderId,
     name: String,
+    /// Who is written down beside what it commits.
+    caller: Option<Caller>,
     life: watch::Sender<Life>,
     heartbeat: std::sync::OnceLock<AbortHandle>,
 }
@@ -109,6 +111,16 @@ impl Images {
     /// # Errors
     /// As [`Images::join`].
     pub async fn join_with(&self, name: &str, heartbeat: Heartbeat) -> Result<Node> {
+        self.join_as(name, heartbeat, None).await
+    }
+
+    /// Begins a life of a holder, whose commits somebody answers for.
+    pub(crate) async fn join_as(
+        &self,
+        name: &str,
+        heartbeat: Heartbeat,
+        caller: Option<Caller>,
+    ) -> Result<Node> {
         check_text("holder", name)?;
         let options = self.options();
         let asked = Instant::now();
@@ -123,6 +135,7 @@ impl Images {
             images: self.clone(),
             id,
             name: name.to_owned(),
+            caller,
             life,
             heartbeat: std::sync::OnceLock::new(),
         };
@@ -174,6 +187,10 @@ impl Node {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.shared.name
+    }
+
+    pub(crate) fn caller(&self) -> Option<&Caller> {
+        self.shared.caller.as_ref()
     }
 
     /// Whether what it claims may still be used, by its own clock. Ask before each use that matters.

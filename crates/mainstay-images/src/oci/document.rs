@@ -116,6 +116,22 @@ impl Platform {
         Self { architecture: architecture.to_owned(), os: os.to_owned(), variant: None }
     }
 
+    /// Reads `linux/amd64` or `linux/arm64/v8`; none for what is neither.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let parts: Vec<&str> = text.split('/').collect();
+        if parts.iter().any(|part| part.is_empty()) {
+            return None;
+        }
+        match parts.as_slice() {
+            [os, architecture] => Some(Self::new(os, architecture)),
+            [os, architecture, variant] => {
+                Some(Self { variant: Some((*variant).to_owned()), ..Self::new(os, architecture) })
+            }
+            _ => None,
+        }
+    }
+
     /// Whether an image for `offered` runs here: a variant matters only when it was asked for.
     #[must_use]
     pub fn accepts(&self, offered: &Self) -> bool {

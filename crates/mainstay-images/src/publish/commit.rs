@@ -7,6 +7,7 @@ use mainstay_repo::{Expect, StatementRef};
 
 use super::session::{Claim, Ingest, Session};
 use crate::blob::BlobKind;
+use crate::command::Action;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::layout;
@@ -197,6 +198,16 @@ impl Ingest {
         }
         for update in &set.refs {
             push_ref(&mut batch, &mut places, update);
+        }
+        if let Some(caller) = session.node.caller() {
+            let names: Vec<&str> = set.refs.iter().map(|update| update.name.as_str()).collect();
+            // Of several images, the last one is what the others are for.
+            Action::Publish.record(
+                &mut batch,
+                caller,
+                ready.last().map(|image| &image.digest),
+                &names.join(" "),
+            );
         }
         let outcome = session.decide(batch).await.map_err(refused_chain)?;
         places.images.sort_unstable_by_key(|(place, _)| *place);

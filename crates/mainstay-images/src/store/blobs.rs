@@ -53,6 +53,7 @@ const VERIFIED: Sql =
 const PAGE: Sql = Sql::new(
     "SELECT id, digest, inc, state, size FROM images_blobs WHERE digest > $1 AND digest <= $2 ORDER BY digest LIMIT $3",
 );
+const MARKED: Sql = Sql::new("SELECT COUNT(*) AS marked FROM images_blobs WHERE state <> 0 AND state = 1");
 const DAMAGED: Sql = Sql::new(
     "SELECT id, digest, kind, media_type, size, state, inc, created_at, verified_at FROM images_blobs \
      WHERE state <> 0 AND state = 2 ORDER BY id LIMIT $1",
@@ -178,6 +179,11 @@ pub(crate) fn verified(ids: &[i64]) -> Statement {
 /// Rows behind one digest up to another, in order.
 pub(crate) fn page(after: &[u8], up_to: &[u8], limit: u32) -> Statement {
     Statement::new(PAGE).bind(after).bind(up_to).bind(limit).named("images.blob_page")
+}
+
+/// How many blobs a collector marked and has not forgotten yet.
+pub(crate) fn marked() -> Statement {
+    Statement::new(MARKED).named("images.blob_marked")
 }
 
 /// Blobs whose file is missing or wrong.

@@ -25,6 +25,7 @@ const REAP: Sql = sql!["DELETE FROM images_holders WHERE id = $1"];
 const REAP_LOCK: Sql = sql![
     "SELECT id FROM images_holders WHERE id = $1 AND expires_at + $2 < " now for_update
 ];
+const REVOKE: Sql = Sql::new("UPDATE images_holders SET live = 0 WHERE id = $1 AND live = 1");
 const SUPERSEDE_ALL: Sql = Sql::new("UPDATE images_holders SET live = 0 WHERE live = 1");
 const LIST: Sql = sql![
     "SELECT h.id, h.name, h.live, h.expires_at, h.expires_at > " now " AS fresh, \
@@ -36,6 +37,11 @@ const LIST: Sql = sql![
 /// Ends the renewals of the present life of a name.
 pub(crate) fn supersede(name: &str) -> Statement {
     Statement::new(SUPERSEDE).bind(name).named("images.holder_supersede")
+}
+
+/// Ends the renewals of one life.
+pub(crate) fn revoke(id: i64) -> Statement {
+    Statement::new(REVOKE).bind(id).named("images.holder_revoke")
 }
 
 /// Ends the renewals of every life: the database was restored.

@@ -41,6 +41,7 @@ const BY_ID: Sql = read!["FROM images i WHERE i.id = $1"];
 const BY_DIGEST: Sql = read!["FROM images i WHERE i.digest = $1"];
 const BY_NAME: Sql = read!["FROM images_refs r JOIN images i ON i.id = r.image_id WHERE r.name = $1"];
 const LIST: Sql = read!["FROM images i WHERE i.id > $1 ORDER BY i.id LIMIT $2"];
+const BETWEEN: Sql = read!["FROM images i WHERE i.digest > $1 AND i.digest <= $2 ORDER BY i.digest LIMIT $3"];
 const CHILDREN: Sql = read!["FROM images i WHERE i.parent_id = $1 ORDER BY i.id LIMIT $2"];
 const SHARE: Sql = sql!["SELECT id FROM images WHERE digest = $1" for_share];
 const LOCK: Sql = read!["FROM images i WHERE i.id = $1" for_update];
@@ -167,6 +168,15 @@ pub(crate) fn by_name(name: &str) -> Statement {
 /// Images in the order of their numbers, behind one.
 pub(crate) fn list(after: i64, limit: u32) -> Statement {
     Statement::new(LIST).bind(after).bind(limit).named("images.image_list")
+}
+
+/// Images whose digests lie behind one up to another, in order.
+pub(crate) fn between(after: &[u8], last: &Digest, limit: u32) -> Statement {
+    Statement::new(BETWEEN)
+        .bind(after)
+        .bind(last.as_bytes().as_slice())
+        .bind(limit)
+        .named("images.image_between")
 }
 
 /// The images that were derived from one.

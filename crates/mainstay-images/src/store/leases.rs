@@ -53,6 +53,10 @@ const OF_IMAGE: Sql = Sql::new(
     "SELECT l.token, l.holder_id, l.key, l.image_id, l.since, h.name, h.expires_at \
      FROM images_leases l JOIN images_holders h ON h.id = l.holder_id WHERE l.image_id = $1 ORDER BY l.token LIMIT $2",
 );
+const FIND: Sql = Sql::new(
+    "SELECT l.token, l.holder_id, l.key, l.image_id, l.since, h.name, h.expires_at \
+     FROM images_leases l JOIN images_holders h ON h.id = l.holder_id WHERE l.token = $1",
+);
 const LIST: Sql = Sql::new(
     "SELECT l.token, l.holder_id, l.key, l.image_id, l.since, h.name, h.expires_at \
      FROM images_leases l JOIN images_holders h ON h.id = l.holder_id WHERE l.token > $1 ORDER BY l.token LIMIT $2",
@@ -101,6 +105,11 @@ pub(crate) fn guard(token: i64, holder: i64) -> Statement {
 /// The leases of an image, with their holders.
 pub(crate) fn of_image(image: i64, limit: u32) -> Statement {
     Statement::new(OF_IMAGE).bind(image).bind(limit).named("images.lease_of_image")
+}
+
+/// One lease, with its holder.
+pub(crate) fn find(token: i64) -> Statement {
+    Statement::new(FIND).bind(token).named("images.lease_find")
 }
 
 /// All leases in order, behind one, with their holders.

@@ -9,7 +9,7 @@ const CREATE: Sql = sql![
      ON CONFLICT (id) DO UPDATE SET uuid = images_store.uuid RETURNING uuid, prepared"
 ];
 const PREPARED: Sql = Sql::new("UPDATE images_store SET prepared = 1 WHERE id = 1 AND prepared = 0");
-const READ: Sql = sql!["SELECT uuid, bytes, " now " AS now FROM images_store WHERE id = 1"];
+const READ: Sql = sql!["SELECT uuid, bytes, prepared, " now " AS now FROM images_store WHERE id = 1"];
 const LOCK: Sql = sql!["SELECT bytes FROM images_store WHERE id = 1" for_update];
 /// Reserved is what intents keep free; a blob that is there already needs no room.
 const FITS: Sql = sql![

@@ -3,7 +3,7 @@
 use mainstay_repo::{Component, Migration, Script};
 
 /// The tables of images. Migrate it before the first [`Images`](crate::Images) is opened.
-pub const COMPONENT: Component = Component { name: "images", migrations: &[CREATE] };
+pub const COMPONENT: Component = Component { name: "images", migrations: &[CREATE, ACTS] };
 
 const DOWN: &str = include_str!("migrations/down.sql");
 
@@ -12,4 +12,13 @@ const CREATE: Migration = Migration {
     name: "create images",
     sqlite: Script::reversible(include_str!("migrations/sqlite.sql"), DOWN),
     postgres: Script::reversible(include_str!("migrations/postgres.sql"), DOWN),
+};
+
+const ACTS_DOWN: &str = include_str!("migrations/acts_down.sql");
+
+const ACTS: Migration = Migration {
+    version: 2,
+    name: "remember who did what with images",
+    sqlite: Script::reversible(include_str!("migrations/acts_sqlite.sql"), ACTS_DOWN),
+    postgres: Script::reversible(include_str!("migrations/acts_postgres.sql"), ACTS_DOWN),
 };

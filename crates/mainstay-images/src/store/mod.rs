@@ -1,5 +1,6 @@
 //! The only SQL of this crate: one room for each table.
 
+pub(crate) mod acts;
 pub(crate) mod blobs;
 pub(crate) mod collector;
 pub(crate) mod guarded;

@@ -27,6 +27,7 @@ const MOVE: Sql = sql![
 const UNTAG: Sql = Sql::new(
     "DELETE FROM images_refs WHERE name = $1 RETURNING name, image_id, forked_from, version, updated_at",
 );
+const UNTAG_FROM: Sql = Sql::new("DELETE FROM images_refs WHERE name = $1 AND image_id = $2");
 const FIND: Sql =
     Sql::new("SELECT name, image_id, forked_from, version, updated_at FROM images_refs WHERE name = $1");
 const OF_IMAGE: Sql = Sql::new(
@@ -65,6 +66,11 @@ pub(crate) fn advance(name: &str, image: &Digest, version: u64) -> Statement {
 /// Removes a name.
 pub(crate) fn untag(name: &str) -> Statement {
     Statement::new(UNTAG).bind(name).named("images.ref_untag")
+}
+
+/// Removes a name, if it points at an image.
+pub(crate) fn untag_from(name: &str, image: i64) -> Statement {
+    Statement::new(UNTAG_FROM).bind(name).bind(image).named("images.ref_untag_from")
 }
 
 /// One name.
