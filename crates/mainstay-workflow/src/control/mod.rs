@@ -18,7 +18,7 @@ use crate::id::{NodeId, RunId};
 use crate::plan::{Record, Status};
 use crate::render;
 use crate::store::{
-    Act, Filter, NodeView, Order, Pause, Queue, RunSummary, Schedule, Sent, Store, StoredDefinition,
+    Act, Filter, Mail, NodeView, Order, Pause, Queue, RunSummary, Schedule, Sent, Store, StoredDefinition,
     StoredRun, TaskKey,
 };
 
@@ -180,7 +180,8 @@ impl Control {
             let flow = read(&definition)?;
             view.telemetry = loaded.meta.telemetry.clone();
             let (head, mail) = loaded.into_head(&flow)?;
-            view.unread = mail.len();
+            view.scheduled = mail.iter().filter_map(Mail::scheduled).collect();
+            view.unread = mail.len() - view.scheduled.len();
             view.move_in(flow, head.state);
         }
         Ok(view)

@@ -12,7 +12,7 @@ use crate::engine::birth::{Prepared, prepare};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Kind, StepKey};
 use crate::id::RunId;
-use crate::plan::{Status, fork};
+use crate::plan::{Fact, Status, fork};
 use crate::store::{ImportReport, Lane, Letter, Message, NewAct, Start, Started};
 
 impl Control {
@@ -95,6 +95,9 @@ impl Control {
         let flow = read(&definition)?;
         let seed = u64::try_from(self.store.next_run_id(now).get()).unwrap_or_default();
         let transition = fork(&flow, &history, from, seed, now)?;
+        // A history that says nothing of attributes is older than that it could.
+        let is_told = history.iter().any(|record| matches!(record.fact, Fact::Noted { .. }));
+        let before = context.context.get("attributes").filter(|_| !is_told).cloned();
         let detail = json!({"of": run.to_string(), "from": from});
         let act = NewAct::new(action, &meta.workflow, detail);
         let start = Start {
@@ -104,7 +107,7 @@ impl Control {
             transition,
             lane: meta.lane,
             queues: Vec::new(),
-            attributes: context.context.get("attributes").cloned().unwrap_or_default(),
+            attributes: before.unwrap_or_default(),
             telemetry: meta.telemetry,
             parent: None,
             consumes: None,
@@ -134,6 +137,28 @@ impl Control {
         }
         let act = NewAct::of_run(Action::Signal, run, json!({"signal": signal, "sender": sender}));
         let message = Message::Signal { signal: signal.into(), payload };
+        self.send(run, sender, message, act).await
+    }
+
+    /// Sends a run a signal that reaches it at an instant, not before; otherwise as [`Control::signal`].
+    ///
+    /// # Errors
+    /// As [`Control::signal`].
+    pub async fn signal_at(
+        &self,
+        run: RunId,
+        at: Timestamp,
+        signal: &str,
+        payload: Value,
+        sender: Option<&str>,
+    ) -> Result<bool> {
+        self.may(Action::Signal)?;
+        if let Some(definition) = self.store.definition_of(run).await? {
+            known(&read(&definition)?, signal)?;
+        }
+        let detail = json!({"signal": signal, "sender": sender, "at": at});
+        let act = NewAct::of_run(Action::Signal, run, detail);
+        let message = Message::Scheduled { at, signal: signal.into(), payload };
         self.send(run, sender, message, act).await
     }
 
@@ -174,7 +199,11 @@ impl Control {
 
     async fn send(&self, run: RunId, sender: Option<&str>, message: Message, act: NewAct) -> Result<bool> {
         let now = self.clock.now();
-        let letter = Letter { run, sender: sender.map(str::to_owned), message, now, due: now };
+        let due = match &message {
+            Message::Scheduled { at, .. } => *at,
+            _ => now,
+        };
+        let letter = Letter { run, sender: sender.map(str::to_owned), message, now, due };
         delivered(run, self.store.send_as(&letter, &act).await?)
     }
 

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use mainstay_core::Timestamp;
 use serde_json::Value;
 
 use crate::definition::Workflow;
-use crate::graph::StepKey;
+use crate::graph::{SignalName, StepKey};
 use crate::plan::{Awaited, Effect, State, Status, awaited, outstanding};
 use crate::store::{RunSummary, StoredRun};
 
@@ -47,8 +48,10 @@ pub struct RunView {
     pub metadata: BTreeMap<String, Value>,
     /// The runs that it started, the earliest first; at most a page of the largest size.
     pub children: Vec<RunSummary>,
-    /// How many letters it has not read.
+    /// How many letters it has not read, without those that are to arrive later.
     pub unread: usize,
+    /// The signals that are to arrive later, and when.
+    pub scheduled: Vec<(Timestamp, SignalName)>,
 }
 
 impl RunView {
@@ -67,6 +70,7 @@ impl RunView {
             metadata: BTreeMap::new(),
             children,
             unread: 0,
+            scheduled: Vec::new(),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::definition::Workflow;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Scope;
 use crate::id::RunId;
-use crate::plan::{Attempt, Input, Transition, start, transition};
+use crate::plan::{Attempt, Opening, Transition, begin};
 
 /// A run that is about to begin.
 pub(crate) struct Birth {
@@ -24,6 +24,8 @@ pub(crate) struct Birth {
     pub(crate) request: StartRequest,
     /// The attempt of another run that this one is a child of.
     pub(crate) parent: Option<(RunId, Attempt)>,
+    /// Where the start was asked for.
+    pub(crate) span: tracing::Span,
 }
 
 impl Birth {
@@ -31,7 +33,7 @@ impl Birth {
     pub(crate) fn new(registry: &Registry, request: StartRequest, seed: u64, now: Timestamp) -> Result<Self> {
         let registered = Arc::clone(registry.resolve(&request)?);
         let Prepared { token, key, transition } = prepare(&registered.flow, &request, seed, now)?;
-        Ok(Self { registered, token, key, transition, request, parent: None })
+        Ok(Self { registered, token, key, transition, request, parent: None, span: tracing::Span::current() })
     }
 }
 
@@ -77,12 +79,8 @@ pub(crate) fn prepare(
         "" => value.clone(),
         key => format!("{key}::{value}"),
     });
-    let mut first = start(flow, request.input.clone(), seed, now)?;
-    if request.paused {
-        let paused = transition(flow, &first.state, Input::Pause, now)?;
-        first.state = paused.state;
-        first.records.extend(paused.records);
-        first.effects.extend(paused.effects);
-    }
-    Ok(Prepared { token, key, transition: first })
+    let attributes = request.attributes.as_object().cloned().unwrap_or_default();
+    let opening = Opening { attributes, paused: request.paused };
+    let transition = begin(flow, request.input.clone(), seed, now, opening)?;
+    Ok(Prepared { token, key, transition })
 }

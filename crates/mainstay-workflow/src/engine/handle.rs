@@ -142,6 +142,34 @@ impl Engine {
         self.send(run, Some(sender.to_owned()), message).await
     }
 
+    /// Sends a signal that reaches the run at an instant, not before: it waits in the database, over restarts, and counts as sent from then
+    /// on. At an instant that has passed it arrives at once.
+    ///
+    /// # Errors
+    /// As [`signal`](Self::signal); one that waits counts for the bound of the mailbox.
+    pub async fn signal_at(&self, run: RunId, at: Timestamp, signal: &str, payload: Value) -> Result<()> {
+        let message = Message::Scheduled { at, signal: SignalName::from(signal), payload };
+        let letter = Letter { run, sender: None, message, now: self.now(), due: at };
+        let sent = self.0.store.send(vec![letter]).await?.pop();
+        delivered(run, sent.ok_or_else(|| Error::internal("a letter got no answer"))?)?;
+        // This node learns of the instant now; others when they look for work next.
+        self.tell(Command::Look)
+    }
+
+    /// Sends a signal that reaches the run after a while; see [`signal_at`](Self::signal_at).
+    ///
+    /// # Errors
+    /// As [`signal_at`](Self::signal_at).
+    pub async fn signal_after(
+        &self,
+        run: RunId,
+        after: Duration,
+        signal: &str,
+        payload: Value,
+    ) -> Result<()> {
+        self.signal_at(run, self.now().saturating_add(after), signal, payload).await
+    }
+
     /// Sends a signal together with what the host writes in the same transaction.
     ///
     /// # Errors

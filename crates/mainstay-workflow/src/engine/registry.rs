@@ -33,6 +33,8 @@ struct Family {
 /// One version of one workflow with its code.
 pub(crate) struct Registered {
     pub(crate) flow: Arc<Workflow>,
+    /// The workflow's name, as a label of metrics.
+    pub(crate) name: Arc<str>,
     handlers: Handlers,
     /// What the store calls it, once it is known there.
     pub(crate) definition: OnceLock<DefinitionId>,
@@ -46,7 +48,12 @@ impl Registry {
 
     pub(crate) fn add(&mut self, flow: Workflow, handlers: Handlers) -> Result<(), String> {
         let (name, version) = (flow.graph().name.clone(), flow.graph().version);
-        let registered = Arc::new(Registered { flow: Arc::new(flow), handlers, definition: OnceLock::new() });
+        let registered = Arc::new(Registered {
+            flow: Arc::new(flow),
+            name: name.as_str().into(),
+            handlers,
+            definition: OnceLock::new(),
+        });
         let family = self.families.entry(name.clone()).or_default();
         match family.versions.insert(version, registered) {
             Some(_) => {

@@ -3,11 +3,11 @@
 use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mainstay_core::{Clock, Timestamp};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::results::Seen;
 use super::{Cancelled, StepError};
@@ -32,6 +32,10 @@ pub(crate) struct ContextParts {
     pub(crate) states: Arc<States>,
     pub(crate) cancelled: Cancelled,
     pub(crate) beat: Arc<dyn Beat>,
+    /// The run's attributes as the attempt began.
+    pub(crate) attributes: Arc<Map<String, Value>>,
+    /// What the attempt adds to them.
+    pub(crate) notes: Mutex<Map<String, Value>>,
 }
 
 /// Where heartbeats go.
@@ -187,6 +191,28 @@ impl StepContext {
             let name = type_name::<T>();
             StepError::fatal(format!("the host gave no {name}; give one with EngineBuilder::state"))
         })
+    }
+
+    /// The run's attributes: those of its start, and what steps added until this attempt began.
+    #[must_use]
+    pub fn attributes(&self) -> &Map<String, Value> {
+        &self.0.attributes
+    }
+
+    /// Adds to the run's attributes once this attempt succeeds; the same as [`Done::attribute`](crate::Done::attribute), for steps that return an event
+    /// of their own type.
+    pub fn set_attribute(&self, name: &str, value: impl Into<Value>) {
+        self.notes().insert(name.to_owned(), value.into());
+    }
+
+    /// What was added; nothing of it is left.
+    pub(crate) fn take_notes(&self) -> Map<String, Value> {
+        std::mem::take(&mut *self.notes())
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Map<String, Value>> {
+        // A map is whole whatever its holder was at.
+        self.0.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The present instant, by the engine's clock.

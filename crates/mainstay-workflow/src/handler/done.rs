@@ -4,7 +4,7 @@ use std::fmt;
 
 use mainstay_repo::{Batch, ErrorKind};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::graph::{EventName, StepKey};
 use crate::plan::Fault;
@@ -26,6 +26,7 @@ pub struct Done {
     pub(crate) targets: Vec<StepKey>,
     pub(crate) batch: Option<Batch>,
     pub(crate) key: Option<String>,
+    pub(crate) attributes: Map<String, Value>,
 }
 
 impl Done {
@@ -49,8 +50,15 @@ impl Done {
 
     /// Done without a result: a compensation.
     #[must_use]
-    pub const fn nothing() -> Self {
-        Self { event: None, value: Value::Null, targets: Vec::new(), batch: None, key: None }
+    pub fn nothing() -> Self {
+        Self {
+            event: None,
+            value: Value::Null,
+            targets: Vec::new(),
+            batch: None,
+            key: None,
+            attributes: Map::new(),
+        }
     }
 
     /// The step's result, which later steps read.
@@ -82,6 +90,16 @@ impl Done {
     #[must_use]
     pub fn batch(self, batch: Batch) -> Self {
         Self { batch: Some(batch), ..self }
+    }
+
+    /// Something that the run can be found by from now on, as by the attributes of its start; a later value takes the place of an earlier
+    /// one. It is kept in the same commit as the step's result, and not at all when the attempt fails. All attributes of a run together
+    /// are bounded by [`MAX_ATTRIBUTES_BYTES`](crate::store::MAX_ATTRIBUTES_BYTES): an attempt that goes beyond failed, not to be tried
+    /// again.
+    #[must_use]
+    pub fn attribute(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.attributes.insert(name.to_owned(), value.into());
+        self
     }
 
     /// The value of the business key of the child that is started; only of the handler under a child step's own key.

@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 use futures_util::FutureExt as _;
 use serde_json::Value;
 
-use super::{Done, StepError, StepResult};
+use super::{Done, StepContext, StepError, StepResult};
 use crate::plan::{Attempt, Fault, Input, Part};
 
 /// Runs code of the host: a panic is an error of that attempt and of nothing else.
@@ -22,14 +22,28 @@ pub(crate) async fn guarded(code: impl Future<Output = StepResult>) -> StepResul
     }
 }
 
+/// Runs code of the host with what it is given, and gathers what it said of its run.
+pub(crate) async fn attempted(cx: StepContext, code: impl Future<Output = StepResult>) -> StepResult {
+    // The same attempt may be at it again, because another transaction was in its way.
+    drop(cx.take_notes());
+    let mut done = guarded(code).await?;
+    let said = std::mem::replace(&mut done.attributes, cx.take_notes());
+    done.attributes.extend(said);
+    Ok(done)
+}
+
 /// What the answer of an attempt means for its run.
 pub(crate) fn answer(attempt: Attempt, result: StepResult) -> Input {
     match result {
         Err(error) => Input::Failed { attempt, fault: error.into_fault() },
-        Ok(done) => match succeeded(&attempt, done) {
-            Ok(input) => input,
-            Err(error) => Input::Failed { attempt, fault: error.into_fault() },
-        },
+        Ok(mut done) => {
+            let attributes = std::mem::take(&mut done.attributes);
+            match succeeded(&attempt, done) {
+                Ok(input) if attributes.is_empty() => input,
+                Ok(input) => Input::Noted { attributes, result: Some(Box::new(input)) },
+                Err(error) => Input::Failed { attempt, fault: error.into_fault() },
+            }
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The sum of the facts. Nothing is decided here.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::{EdgeState, Fact, Fault, Item, Letter, Part, Record, Stage, State, StepState, Trial};
 use crate::definition::Workflow;
@@ -95,6 +96,10 @@ pub(super) fn apply(flow: &Workflow, state: &mut State, record: &Record) -> Resu
             let (signal, payload) = (signal.clone(), payload.clone());
             state.letters = letter + 1;
             state.mailbox.push(Letter { number: *letter, signal, payload });
+        }
+        Fact::Noted { attributes, .. } => {
+            let kept = Arc::make_mut(&mut state.attributes);
+            kept.extend(attributes.iter().map(|(name, value)| (name.clone(), value.clone())));
         }
         Fact::Stopping { outcome, reason } => {
             state.stage = Stage::Stopping { outcome: *outcome, reason: reason.clone(), undo: None };

@@ -1,7 +1,7 @@
 //! Which facts follow from an input at once.
 
 use mainstay_core::Timestamp;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::effect::{out, revoked};
 use super::{
@@ -48,6 +48,7 @@ impl<'a> Machine<'a> {
                 let current = self.current(&attempt)?;
                 self.failed(&attempt, &current, fault)
             }
+            Input::Noted { attributes, result } => self.noted(attributes, result),
             Input::Signal { signal, payload } => {
                 self.keep(Fact::Signalled { letter: self.state.letters, signal, payload })
             }
@@ -71,6 +72,21 @@ impl<'a> Machine<'a> {
                 self.tick()
             }
         }
+    }
+
+    /// The result first: what an attempt says of the run counts only if the attempt does.
+    fn noted(&mut self, attributes: Map<String, Value>, result: Option<Box<Input>>) -> Result<(), Refusal> {
+        let Some(result) = result else { return self.keep(Fact::Noted { step: None, attributes }) };
+        let attempt = result.attempt().cloned();
+        let before = self.records.len();
+        self.decide(*result)?;
+        let since = self.records.iter().skip(before);
+        let failed =
+            |record: &super::Record| matches!(record.fact, Fact::AttemptFailed { .. } | Fact::Drained { .. });
+        if since.filter(|record| failed(record)).count() > 0 {
+            return Ok(());
+        }
+        self.keep(Fact::Noted { step: attempt.map(|attempt| attempt.step), attributes })
     }
 
     fn keep(&mut self, fact: Fact) -> Result<(), Refusal> {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use mainstay_core::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Status;
 use crate::graph::{EventName, Fingerprint, SignalName, StepKey};
@@ -117,6 +117,14 @@ pub enum Fact {
         attempt: Attempt,
         /// Whether it may have done something.
         ran: bool,
+    },
+    /// The run has more attributes.
+    Noted {
+        /// The step that said so; none when the run began with them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<StepKey>,
+        /// What is added, the later value in place of the earlier one.
+        attributes: Map<String, Value>,
     },
     /// Somebody sent a signal.
     Signalled {

@@ -56,6 +56,10 @@ pub fn fork(
                     letter: None,
                 })?;
             }
+            // What the run began with, and what the steps said whose results are kept.
+            Fact::Noted { step, .. } if step.as_ref().is_none_or(|step| ended.contains(step)) => {
+                machine.record(fact.clone())?;
+            }
             Fact::Signalled { letter, signal, payload } if !taken.contains(letter) => {
                 let letter = machine.state.letters;
                 machine.record(Fact::Signalled {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Attempt, Corrupt, Fault, Outcome};
 use crate::graph::{EventName, SignalName, StepKey};
@@ -54,6 +54,13 @@ pub enum Input {
         /// Why.
         fault: Fault,
     },
+    /// Attributes of the run, and the result of the attempt that they come with. Those of an attempt that failed are not kept.
+    Noted {
+        /// What is added, the later value in place of the earlier one.
+        attributes: Map<String, Value>,
+        /// The result; none when they come from outside.
+        result: Option<Box<Self>>,
+    },
     /// Somebody sends a signal.
     Signal {
         /// Its name.
@@ -87,6 +94,20 @@ impl Input {
     pub fn failed(attempt: &Attempt, message: &str) -> Self {
         let fault = Fault::Error { message: message.to_owned(), retry: true };
         Self::Failed { attempt: attempt.clone(), fault }
+    }
+
+    /// The attempt whose result it is.
+    #[must_use]
+    pub fn attempt(&self) -> Option<&Attempt> {
+        match self {
+            Self::Succeeded { attempt, .. }
+            | Self::Listed { attempt, .. }
+            | Self::Finished { attempt, .. }
+            | Self::ChildEnded { attempt, .. }
+            | Self::Failed { attempt, .. } => Some(attempt),
+            Self::Noted { result, .. } => result.as_ref()?.attempt(),
+            Self::Signal { .. } | Self::Tick | Self::Cancel { .. } | Self::Pause | Self::Resume => None,
+        }
     }
 
     /// A signal.

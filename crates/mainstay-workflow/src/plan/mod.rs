@@ -14,7 +14,7 @@ mod settle;
 mod state;
 
 use mainstay_core::Timestamp;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::definition::Workflow;
 
@@ -42,6 +42,26 @@ pub struct Transition {
 /// # Errors
 /// [`Refusal::Corrupt`], which would be a defect of this crate.
 pub fn start(flow: &Workflow, input: Value, seed: u64, now: Timestamp) -> Result<Transition, Refusal> {
+    begin(flow, input, seed, now, Opening::default())
+}
+
+/// What a run begins with besides its input.
+#[derive(Debug, Default)]
+pub(crate) struct Opening {
+    /// Its first attributes.
+    pub(crate) attributes: Map<String, Value>,
+    /// Nothing of it begins until it is resumed.
+    pub(crate) paused: bool,
+}
+
+/// Begins a run, as [`start`] does.
+pub(crate) fn begin(
+    flow: &Workflow,
+    input: Value,
+    seed: u64,
+    now: Timestamp,
+    opening: Opening,
+) -> Result<Transition, Refusal> {
     let graph = flow.graph();
     let deadline = graph.deadline_ms.map(|after| after_ms(now, after));
     let mut machine = Machine::new(flow, State::blank(flow), now);
@@ -53,6 +73,13 @@ pub fn start(flow: &Workflow, input: Value, seed: u64, now: Timestamp) -> Result
         deadline,
         input,
     })?;
+    let Opening { attributes, paused } = opening;
+    if !attributes.is_empty() {
+        machine.record(Fact::Noted { step: None, attributes })?;
+    }
+    if paused {
+        machine.record(Fact::Paused)?;
+    }
     machine.settle()?;
     Ok(machine.end())
 }

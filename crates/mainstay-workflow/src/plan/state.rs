@@ -1,8 +1,10 @@
 //! What a run is at one moment: small, without outputs, the same whether it was kept or rebuilt from the history.
 
+use std::sync::Arc;
+
 use mainstay_core::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Outcome;
 use crate::definition::Workflow;
@@ -33,6 +35,13 @@ pub struct State {
     pub(super) undoable: Vec<usize>,
     /// Steps whose compensation failed.
     pub(super) not_undone: Vec<usize>,
+    /// What the run is found by, from its start and from its steps.
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub(super) attributes: Arc<Map<String, Value>>,
+}
+
+fn is_empty(attributes: &Arc<Map<String, Value>>) -> bool {
+    attributes.is_empty()
 }
 
 /// What a run is about.
@@ -181,6 +190,7 @@ impl State {
             letters: 0,
             undoable: Vec::new(),
             not_undone: Vec::new(),
+            attributes: Arc::default(),
         }
     }
 
@@ -224,6 +234,12 @@ impl State {
     #[must_use]
     pub fn mailbox(&self) -> &[Letter] {
         &self.mailbox
+    }
+
+    /// What the run is found by: what it was started with, and what its steps added since.
+    #[must_use]
+    pub fn attributes(&self) -> &Arc<Map<String, Value>> {
+        &self.attributes
     }
 
     /// The steps whose compensation failed: somebody has to look at these.

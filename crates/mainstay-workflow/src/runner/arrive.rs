@@ -7,6 +7,7 @@ use mainstay_core::Timestamp;
 use super::cell::{Cell, Held, Item, Source};
 use super::core::Core;
 use super::dispatch::Ready;
+use super::tally::Tally;
 use crate::engine::output::run_output;
 use crate::handler::Results;
 use crate::id::RunId;
@@ -100,18 +101,20 @@ impl Core {
             };
             let until = head.state.seq;
             let history: Vec<Record> = history.into_iter().filter(|record| record.seq < until).collect();
-            let results = Results::of(&history);
+            let (results, tally) = (Results::of(&history), Tally::of(&history));
             match self.cells.get_mut(&run) {
                 Some(cell) => {
                     cell.end = run_output(&registered.flow, &history);
                     cell.head = head;
                     cell.results = results;
+                    cell.tally = tally;
                     cell.busy = false;
                     cell.fresh = true;
                 }
                 None => {
                     let mut cell = Cell::new(head, Arc::clone(registered), results);
                     cell.end = run_output(&registered.flow, &history);
+                    cell.tally = tally;
                     self.cells.insert(run, cell);
                 }
             }
@@ -147,13 +150,14 @@ impl Core {
 
     /// A run's mail was read.
     pub(super) fn delivered(&mut self, run: RunId, mail: Vec<Mail>) {
+        let now = self.now();
         let Some(cell) = self.cells.get_mut(&run) else { return };
         // A letter that is not in the mail any more was read elsewhere; it must not count twice.
         cell.inbox.retain(|item| match &item.source {
             Source::Mail(known) => mail.iter().any(|letter| letter.id == known.id),
             Source::Attempt(_) | Source::Time => true,
         });
-        for letter in mail {
+        for letter in mail.into_iter().filter(|letter| letter.is_due(now)) {
             let is_it = |item: &Item| matches!(&item.source, Source::Mail(known) if known.id == letter.id);
             if !cell.inbox.iter().any(is_it) {
                 cell.inbox.push_back(Item::letter(letter));

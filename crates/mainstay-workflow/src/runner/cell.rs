@@ -6,6 +6,8 @@ use std::sync::Arc;
 use mainstay_repo::Batch;
 use serde_json::Value;
 
+use super::tally::Tally;
+use super::telemetry::Timing;
 use crate::engine::registry::Registered;
 use crate::handler::Results;
 use crate::plan::{Attempt, Effect, Input, outstanding};
@@ -16,6 +18,8 @@ pub(super) struct Cell {
     pub(super) head: Head,
     pub(super) registered: Arc<Registered>,
     pub(super) results: Results,
+    /// What is told of it at its end and when a wait is over.
+    pub(super) tally: Tally,
     /// The result of the latest step that led to an end.
     pub(super) end: Value,
     /// What happened and is not decided yet, oldest first.
@@ -48,6 +52,8 @@ pub(super) enum Held {
 pub(super) struct Item {
     pub(super) what: What,
     pub(super) source: Source,
+    /// Of an attempt that ran here: for how long, and in which span.
+    pub(super) timing: Option<Timing>,
 }
 
 /// What there is to decide.
@@ -74,6 +80,7 @@ impl Cell {
             head,
             registered,
             results,
+            tally: Tally::default(),
             end: Value::Null,
             inbox: VecDeque::new(),
             busy: false,
@@ -115,17 +122,28 @@ impl Item {
             Some(batch) => What::Batch(input, batch),
             None => What::Input(input),
         };
-        Self { what, source: Source::Attempt(attempt) }
+        Self { what, source: Source::Attempt(attempt), timing: None }
+    }
+
+    /// An attempt needs a transaction.
+    pub(super) fn transaction(attempt: Attempt) -> Self {
+        Self { what: What::Transaction, source: Source::Attempt(attempt), timing: None }
+    }
+
+    /// How long the attempt ran.
+    pub(super) fn timed(self, timing: Option<Timing>) -> Self {
+        Self { timing, ..self }
     }
 
     /// Time has passed.
     pub(super) fn tick() -> Self {
-        Self { what: What::Input(Input::Tick), source: Source::Time }
+        Self { what: What::Input(Input::Tick), source: Source::Time, timing: None }
     }
 
     /// A letter of the run's mail.
     pub(super) fn letter(mail: Mail) -> Self {
-        Self { what: What::Input(mail.message.clone().into_input()), source: Source::Mail(mail) }
+        let what = What::Input(mail.message.clone().into_input());
+        Self { what, source: Source::Mail(mail), timing: None }
     }
 
     /// Whether it is decided alone, in a commit of its own.

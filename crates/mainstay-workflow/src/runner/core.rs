@@ -56,6 +56,7 @@ pub(super) struct Core {
     pub(super) watchers: HashMap<RunId, Vec<oneshot::Sender<Option<Ended>>>>,
     pub(super) stopping: Vec<oneshot::Sender<()>>,
     pub(super) is_stopping: bool,
+    meters: super::meters::Active,
 }
 
 /// How much of each kind is on its way.
@@ -108,6 +109,7 @@ impl Core {
             watchers: HashMap::new(),
             stopping: Vec::new(),
             is_stopping: false,
+            meters: super::meters::Active::default(),
         }
     }
 
@@ -117,6 +119,7 @@ impl Core {
         loop {
             self.dispatch();
             self.launch();
+            self.meters.show(self.cells.len(), self.workers.len());
             if self.is_stopping && self.is_drained() {
                 break;
             }

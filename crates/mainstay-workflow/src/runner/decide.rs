@@ -132,6 +132,7 @@ impl Decided {
             due: Vec::new(),
             ready: Vec::new(),
             with_batch: false,
+            began: tokio::time::Instant::now(),
         }
     }
 

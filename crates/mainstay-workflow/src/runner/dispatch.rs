@@ -1,22 +1,26 @@
 //! From a leased attempt to running code, and back.
 
 use std::cmp::{Ordering, Reverse};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::Command;
-use super::cell::{Cell, Held, Item, Source, What};
+use super::cell::{Cell, Held, Item};
 use super::command::Told;
 use super::core::Core;
+use super::telemetry::Timing;
 use crate::engine::StartRequest;
 use crate::engine::registry::handler_of;
 use crate::graph::{Kind, Node};
-use crate::handler::{Beat, Cancel, Code, ContextParts, StepContext, StepError, StepResult, answer, guarded};
+use crate::handler::{
+    Beat, Cancel, Code, ContextParts, StepContext, StepError, StepResult, answer, attempted, guarded,
+};
 use crate::id::RunId;
 use crate::plan::{Attempt, Fault, Input, Part};
 
@@ -57,6 +61,17 @@ pub(super) struct Worker {
     pub(super) stop_at: Option<Instant>,
     /// Whether the run is reserved for it.
     pub(super) is_reserved: bool,
+    /// When it began.
+    pub(super) began: Instant,
+    /// What its events stand in.
+    pub(super) span: tracing::Span,
+}
+
+impl Worker {
+    /// How long it ran, now that it has ended.
+    fn timing(&self) -> Timing {
+        Timing { took: self.began.elapsed(), span: self.span.clone() }
+    }
 }
 
 /// Carries a handler's heartbeats.
@@ -94,14 +109,13 @@ impl Core {
             }
             match self.need(cell, &attempt) {
                 Need::Code(Code::Plain(code)) => {
-                    self.work(
-                        run,
-                        attempt,
-                        move |cx| async move { Told::Answer(guarded(code.run(cx)).await) },
-                    );
+                    self.work(run, attempt, move |cx| async move {
+                        let run = code.run(cx.clone());
+                        Told::Answer(attempted(cx, run).await)
+                    });
                 }
                 Need::Code(Code::Tx(_)) => {
-                    self.put(run, Item { what: What::Transaction, source: Source::Attempt(attempt) });
+                    self.put(run, Item::transaction(attempt));
                 }
                 Need::Child(request, code) => {
                     self.work(
@@ -110,7 +124,7 @@ impl Core {
                         move |cx| async move { Told::Child(child(request, code, cx).await) },
                     );
                 }
-                Need::Nothing(error) => self.answered(run, attempt, Err(error)),
+                Need::Nothing(error) => self.answered(run, attempt, None, Err(error)),
             }
         }
     }
@@ -124,7 +138,10 @@ impl Core {
         match flow.index().node(&attempt.step).and_then(|at| flow.node(at)) {
             Some(Node { kind: Kind::Child { workflow, version, .. }, .. }) if attempt.part == Part::Body => {
                 let input = cell.results.seen().input.as_ref().clone();
-                let request = StartRequest { version: *version, ..StartRequest::new(workflow, input) };
+                // The caller's metadata, and with it a trace, go on into the child.
+                let telemetry = cell.telemetry().clone();
+                let request =
+                    StartRequest { version: *version, telemetry, ..StartRequest::new(workflow, input) };
                 Need::Child(request, self.registry.child_input(&cell.registered, attempt))
             }
             _ => Need::Nothing(StepError::fatal(format!("{attempt} has no code"))),
@@ -152,6 +169,8 @@ impl Core {
             states: Arc::clone(&self.states),
             cancelled,
             beat: Arc::new(Heart { worker, commands: self.commands.clone() }),
+            attributes: Arc::clone(cell.head.state.attributes()),
+            notes: Mutex::default(),
         });
         (context, cancel)
     }
@@ -165,13 +184,14 @@ impl Core {
         let number = self.number();
         let Some(cell) = self.cells.get(&run) else { return };
         let (context, cancel) = self.context(cell, run, &attempt, number);
-        let (future, commands) = (code(context), self.commands.clone());
+        let span = super::telemetry::span(cell, run, &attempt);
+        let (future, commands) = (code(context).instrument(span.clone()), self.commands.clone());
         let task = tokio::spawn(async move {
             let told = future.await;
             // A runner that is gone does not need the answer: another life repeats the attempt.
             let _ = commands.send(Command::Told { worker: number, told });
         });
-        self.employ(number, (run, attempt), cancel, task.abort_handle(), false);
+        self.employ(number, (run, attempt), cancel, task.abort_handle(), span, false);
     }
 
     /// Watches over code that runs.
@@ -181,46 +201,55 @@ impl Core {
         (run, attempt): (RunId, Attempt),
         cancel: Cancel,
         abort: AbortHandle,
+        span: tracing::Span,
         is_reserved: bool,
     ) {
         let Some(cell) = self.cells.get_mut(&run) else { return };
         let limit = timeout(cell, &attempt);
         let deadline = limit.map(|limit| Instant::now() + limit);
         self.alarms.extend(deadline.map(|at| Reverse((at, number))));
-        super::telemetry::attempt_began(cell, run, &attempt);
+        let began = Instant::now();
+        span.in_scope(|| super::telemetry::attempt_began(cell, run, &attempt));
         cell.held.insert(attempt.clone(), Held::Running(number));
-        self.workers.insert(
-            number,
-            Worker { run, attempt, cancel, abort, limit, deadline, stop_at: None, is_reserved },
-        );
+        let worker =
+            Worker { run, attempt, cancel, abort, limit, deadline, stop_at: None, is_reserved, began, span };
+        self.workers.insert(number, worker);
     }
 
     /// A worker ended.
     pub(super) fn told(&mut self, number: u64, told: Told) {
-        let Some(Worker { run, attempt, .. }) = self.workers.remove(&number) else { return };
+        let Some(worker) = self.workers.remove(&number) else { return };
+        let timing = Some(worker.timing());
+        let Worker { run, attempt, .. } = worker;
         let cell = self.cells.get(&run);
         let is_current = cell.is_some_and(
             |cell| matches!(cell.held.get(&attempt), Some(Held::Running(current)) if *current == number),
         );
         match told {
-            Told::Transaction(reserved) => self.reserved(run, attempt, *reserved),
+            Told::Transaction(reserved) => self.reserved(run, attempt, timing, *reserved),
             // It timed out, and that was its answer.
             _ if !is_current => {}
-            Told::Answer(result) => self.answered(run, attempt, result),
-            Told::Child(Err(error)) => self.answered(run, attempt, Err(error)),
+            Told::Answer(result) => self.answered(run, attempt, timing, result),
+            Told::Child(Err(error)) => self.answered(run, attempt, timing, Err(error)),
             Told::Child(Ok(request)) => self.beget(run, attempt, request),
         }
     }
 
     /// An attempt answered.
-    pub(super) fn answered(&mut self, run: RunId, attempt: Attempt, result: StepResult) {
+    pub(super) fn answered(
+        &mut self,
+        run: RunId,
+        attempt: Attempt,
+        timing: Option<Timing>,
+        result: StepResult,
+    ) {
         let Some(cell) = self.cells.get_mut(&run) else { return };
         let mut result = checked(cell, &attempt, result);
         let batch = result.as_mut().ok().and_then(|done| done.batch.take());
         cell.held.insert(attempt.clone(), Held::Answered);
         let input = answer(attempt.clone(), result);
-        let batch = batch.filter(|_| matches!(input, Input::Succeeded { .. }));
-        self.put(run, Item::answer(attempt, input, batch));
+        let batch = batch.filter(|_| !matches!(input, Input::Failed { .. }));
+        self.put(run, Item::answer(attempt, input, batch).timed(timing));
     }
 
     /// A handler is alive: its time begins anew.
@@ -252,10 +281,10 @@ impl Core {
             let Some(worker) = self.workers.get_mut(&number) else { continue };
             if worker.stop_at.is_some_and(|at| at <= now) {
                 worker.abort.abort();
-                let Some(Worker { run, attempt, is_reserved, .. }) = self.workers.remove(&number) else {
-                    continue;
-                };
-                self.timed_out(run, attempt, number);
+                let Some(worker) = self.workers.remove(&number) else { continue };
+                let timing = worker.timing();
+                let Worker { run, attempt, is_reserved, .. } = worker;
+                self.timed_out(run, attempt, number, timing);
                 if is_reserved {
                     // Its transaction may have been on the way to its commit.
                     self.reload(run);
@@ -265,22 +294,22 @@ impl Core {
                     self.alarms.push(Reverse((deadline, number)));
                     continue;
                 }
-                let (run, attempt) = (worker.run, worker.attempt.clone());
+                let (run, attempt, timing) = (worker.run, worker.attempt.clone(), worker.timing());
                 self.stop_worker(number);
-                self.timed_out(run, attempt, number);
+                self.timed_out(run, attempt, number, timing);
             }
         }
     }
 
     /// An attempt took too long, and nobody knows whether it did something.
-    fn timed_out(&mut self, run: RunId, attempt: Attempt, number: u64) {
+    fn timed_out(&mut self, run: RunId, attempt: Attempt, number: u64, timing: Timing) {
         let Some(cell) = self.cells.get_mut(&run) else { return };
         let is_current =
             matches!(cell.held.get(&attempt), Some(Held::Running(current)) if *current == number);
         if is_current {
             cell.held.insert(attempt.clone(), Held::Answered);
             let input = Input::Failed { attempt: attempt.clone(), fault: Fault::TimedOut };
-            self.put(run, Item::answer(attempt, input, None));
+            self.put(run, Item::answer(attempt, input, None).timed(Some(timing)));
         }
     }
 }

@@ -82,6 +82,8 @@ pub(crate) struct Decided {
     pub(super) ready: Vec<Attempt>,
     /// Whether a step's own statements commit with it.
     pub(super) with_batch: bool,
+    /// When it was decided.
+    pub(super) began: tokio::time::Instant,
 }
 
 /// How a commit with a step's own statements ended.

@@ -8,6 +8,7 @@ use super::cell::{Cell, Held, Item, What};
 use super::core::Core;
 use super::decide::put_back;
 use super::flight::{BatchResult, Beaten, Begun, Decided, Landed, Polled};
+use super::telemetry::Move;
 use crate::engine::output::leads_to_end;
 use crate::engine::registry::handler_of;
 use crate::error::{Error, ErrorKind, Result};
@@ -105,7 +106,7 @@ impl Core {
 
     /// A commit is there: what it asked for can be done.
     pub(super) fn moved(&mut self, decided: Decided, head: Head) {
-        let Decided { run, taken, records, leased, revoked, due, .. } = decided;
+        let Decided { run, taken, records, leased, revoked, due, began, .. } = decided;
         due.into_iter().for_each(|at| self.expect(at));
         let Some(cell) = self.cells.get_mut(&run) else { return };
         let before = std::mem::replace(&mut cell.head, head).state.status();
@@ -115,6 +116,7 @@ impl Core {
         {
             cell.end = end;
         }
+        let mut timings = Vec::new();
         for item in taken {
             if let super::cell::Source::Attempt(attempt) = item.source {
                 cell.held.remove(&attempt);
@@ -123,9 +125,10 @@ impl Core {
                     // A place in a queue with limits is free.
                     self.keeper.look_at(Instant::now());
                 }
+                timings.extend(item.timing.map(|timing| (attempt, timing)));
             }
         }
-        super::telemetry::moved(cell, run, &records, before);
+        super::telemetry::moved(cell, run, &records, &Move { before, took: began.elapsed(), timings });
         let is_ended = cell.head.state.is_ended();
         let parent = cell.head.meta.parent.as_ref().map(|parent| parent.run);
         for attempt in revoked {
@@ -261,7 +264,7 @@ impl Core {
             }
             let Some((run, attempt)) = birth.parent else { continue };
             if !is_database {
-                self.answered(run, attempt, Err(StepError::fatal(error.to_string())));
+                self.answered(run, attempt, None, Err(StepError::fatal(error.to_string())));
             } else if let Some(cell) = self.cells.get_mut(&run) {
                 // If the child is there, the parent's task is not; else the comparison of leases gives it back.
                 cell.held.remove(&attempt);
@@ -292,8 +295,8 @@ impl Core {
         if asked > leased.len() {
             self.expect(self.now());
         }
-        let cell = Cell::new(head, birth.registered, Results::of(&records));
-        super::telemetry::began(&cell, run, &records, &birth.request);
+        let mut cell = Cell::new(head, birth.registered, Results::of(&records));
+        birth.span.in_scope(|| super::telemetry::began(&mut cell, run, &records, &birth.request));
         let is_ended = cell.head.state.is_ended();
         self.cells.insert(run, cell);
         for attempt in leased {
@@ -311,7 +314,7 @@ impl Core {
         let key = birth.key.clone().unwrap_or_default();
         let text = format!("{key} is taken: {run} is active under it");
         if let Some((parent, attempt)) = birth.parent {
-            self.answered(parent, attempt, Err(StepError::retry(text.clone())));
+            self.answered(parent, attempt, None, Err(StepError::retry(text.clone())));
         }
         Err(Error::new(ErrorKind::AlreadyRunning { run }, text).with_help("wait for its end, or cancel it"))
     }

@@ -250,7 +250,7 @@ impl Core {
                 birth.parent = Some((run, attempt));
                 self.begin(birth, None);
             }
-            Err(error) => self.answered(run, attempt, Err(StepError::retry(error.to_string()))),
+            Err(error) => self.answered(run, attempt, None, Err(StepError::retry(error.to_string()))),
         }
     }
 

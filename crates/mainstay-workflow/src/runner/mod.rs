@@ -19,6 +19,8 @@ mod flight;
 mod keeper;
 mod land;
 mod launch;
+mod meters;
+mod tally;
 mod telemetry;
 mod transaction;
 mod upkeep;

@@ -4,16 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mainstay_repo::Transaction;
+use tracing::Instrument as _;
 
 use super::Command;
-use super::cell::{Cell, Held, Item, Source, What};
+use super::cell::{Cell, Held, Item, Source};
 use super::command::Told;
 use super::core::Core;
 use super::decide::Around;
 use super::flight::{Decided, Reserved, is_stale, is_unsure};
+use super::telemetry::Timing;
 use crate::engine::registry::{Registered, handler_of};
 use crate::error::{Error, ErrorKind};
-use crate::handler::{Code, StepContext, StepError, TxHandler, answer, guarded};
+use crate::handler::{Code, StepContext, StepError, TxHandler, answer, attempted};
 use crate::id::{NodeId, RunId};
 use crate::plan::{Attempt, Refusal, transition};
 use crate::store::{Commit, Head, Store};
@@ -59,8 +61,10 @@ impl Core {
             attempt: attempt.clone(),
         };
         let commands = self.commands.clone();
+        let span = super::telemetry::span(cell, run, &attempt);
+        let inside = span.clone();
         let task = tokio::spawn(async move {
-            let reserved = errand.go(&*code, context).await;
+            let reserved = errand.go(&*code, context).instrument(inside).await;
             // A runner that is gone does not need the answer: it reads what is there.
             let _ =
                 commands.send(Command::Told { worker: number, told: Told::Transaction(Box::new(reserved)) });
@@ -68,13 +72,24 @@ impl Core {
         if let Some(cell) = self.cells.get_mut(&run) {
             cell.busy = true;
         }
-        self.employ(number, (run, attempt), cancel, task.abort_handle(), true);
+        self.employ(number, (run, attempt), cancel, task.abort_handle(), span, true);
     }
 
     /// An attempt in a transaction ended.
-    pub(super) fn reserved(&mut self, run: RunId, attempt: Attempt, reserved: Reserved) {
+    pub(super) fn reserved(
+        &mut self,
+        run: RunId,
+        attempt: Attempt,
+        timing: Option<Timing>,
+        reserved: Reserved,
+    ) {
         match reserved {
-            Reserved::Done { head, decided } => self.moved(*decided, *head),
+            Reserved::Done { head, mut decided } => {
+                if let Some(item) = decided.taken.last_mut() {
+                    item.timing = timing;
+                }
+                self.moved(*decided, *head);
+            }
             Reserved::Again(error) => {
                 if let Some(error) = error {
                     self.ail(&error);
@@ -83,8 +98,7 @@ impl Core {
                     // It runs again on the run as it is now, unless it timed out meanwhile.
                     if matches!(cell.held.get(&attempt), Some(Held::Running(_))) {
                         cell.held.insert(attempt.clone(), Held::Ready);
-                        cell.inbox
-                            .push_front(Item { what: What::Transaction, source: Source::Attempt(attempt) });
+                        cell.inbox.push_front(Item::transaction(attempt));
                     }
                 }
                 self.reload(run);
@@ -104,7 +118,7 @@ impl Core {
                 if let Some(cell) = self.cells.get_mut(&run) {
                     cell.busy = false;
                     if matches!(cell.held.get(&attempt), Some(Held::Running(_))) {
-                        self.answered(run, attempt, Err(error));
+                        self.answered(run, attempt, timing, Err(error));
                     }
                 }
                 self.mark(run);
@@ -167,7 +181,7 @@ impl Errand {
             Ok(tx) => tx,
             Err(error) => return Once::of(error),
         };
-        let result = guarded(code.run(context, &mut tx)).await;
+        let result = attempted(context.clone(), code.run(context, &mut tx)).await;
         let reserved = match result {
             Ok(done) if done.batch.is_some() => Err(Reserved::Failed(StepError::fatal(
                 "a handler with a transaction writes in it and returns no batch",
@@ -226,7 +240,7 @@ impl Errand {
             return Err(Reserved::Failed(StepError::fatal("the commit is gone")));
         };
         decided.leased = commit.leased();
-        decided.taken.push(Item { what: What::Transaction, source });
+        decided.taken.push(Item::transaction(self.attempt.clone()));
         match self.store.commit_in(tx, commit).await {
             Ok(head) => Ok((head, decided)),
             Err(error) if is_stale(&error) => Err(Reserved::Again(None)),

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use mainstay_core::Timestamp;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::codec::{OutputRow, Slot, take_outputs};
-use super::limits::{MAX_OUTPUT_BYTES, encode};
+use super::filter::document;
+use super::limits::{MAX_ATTRIBUTES_BYTES, MAX_OUTPUT_BYTES, encode};
 use super::types::{Head, Mail, Meta};
 use crate::definition::Workflow;
 use crate::error::{Error, Result};
@@ -63,6 +64,8 @@ pub struct Commit {
     pub(super) timer: Timer,
     pub(super) read: Vec<ReadMail>,
     pub(super) taken: Vec<u64>,
+    /// The run's attributes afterwards, when they changed.
+    pub(super) attributes: Option<Arc<Map<String, Value>>>,
     pub(super) finish: Option<Finish>,
     pub(super) lease: Option<NodeId>,
     pub(super) now: Timestamp,
@@ -105,6 +108,7 @@ impl Commit {
             timer: Timer::Keep,
             read: Vec::new(),
             taken: Vec::new(),
+            attributes: None,
             finish: None,
             lease: None,
             now,
@@ -176,6 +180,11 @@ impl Commit {
             return Err(Error::internal("a transition was made on another state than the one before"));
         }
         take_outputs(&mut records, &mut self.outputs)?;
+        if records.iter().any(|record| matches!(record.fact, Fact::Noted { .. })) {
+            encode("attributes", &**state.attributes(), MAX_ATTRIBUTES_BYTES)?;
+            document(&Value::Object(Map::clone(state.attributes())))?;
+            self.attributes = Some(Arc::clone(state.attributes()));
+        }
         self.letters(&records);
         // A paused run has no timer: its time-outs wait for the resume.
         let mut timers = records.iter().any(|record| matches!(record.fact, Fact::Paused | Fact::Resumed));

@@ -68,7 +68,9 @@ impl Store {
             check_name("identifier of a signal", sender, MAX_NAME_BYTES)?;
         }
         let mut most = i64::MAX;
-        if let Message::Signal { signal, payload } = &letter.message {
+        if let Message::Signal { signal, payload } | Message::Scheduled { signal, payload, .. } =
+            &letter.message
+        {
             check_name("name of a signal", signal.as_str(), MAX_NAME_BYTES)?;
             encode("payload of a signal", payload, MAX_SIGNAL_BYTES)?;
             most = MAX_MAILBOX.into();

@@ -38,7 +38,7 @@ const CONTEXT: Bulk = Bulk {
     postgres: "INSERT INTO wf_contexts (run_id, context) SELECT * FROM unnest($1::bigint[], $2::jsonb[])",
 };
 
-const TERM: Bulk = Bulk {
+pub(super) const TERM: Bulk = Bulk {
     name: "workflow.term",
     sqlite: "INSERT INTO wf_terms (run_id, term, namespace_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
     // PostgreSQL's own index does this.
@@ -264,7 +264,10 @@ impl Store {
             encode("input", input, MAX_INPUT_BYTES)?;
             context.insert("initial".to_owned(), input.clone());
         }
-        if !start.attributes.is_null() {
+        let noted = start.transition.state.attributes();
+        if !noted.is_empty() {
+            context.insert("attributes".to_owned(), JsonValue::Object(Map::clone(noted)));
+        } else if !start.attributes.is_null() {
             encode("attributes", &start.attributes, MAX_ATTRIBUTES_BYTES)?;
             context.insert("attributes".to_owned(), start.attributes.clone());
         }

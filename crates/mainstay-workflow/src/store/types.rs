@@ -156,6 +156,15 @@ pub enum Message {
         /// What it says.
         payload: Value,
     },
+    /// A signal that reaches the run at an instant, not before.
+    Scheduled {
+        /// When.
+        at: Timestamp,
+        /// Its name.
+        signal: SignalName,
+        /// What it says.
+        payload: Value,
+    },
     /// Stop and undo.
     Cancel {
         /// Why.
@@ -180,7 +189,9 @@ impl Message {
     /// The same for the plain core.
     pub fn into_input(self) -> Input {
         match self {
-            Self::Signal { signal, payload } => Input::Signal { signal, payload },
+            Self::Signal { signal, payload } | Self::Scheduled { signal, payload, .. } => {
+                Input::Signal { signal, payload }
+            }
             Self::Cancel { reason } => Input::Cancel { reason },
             Self::Pause => Input::Pause,
             Self::Resume => Input::Resume,
@@ -200,6 +211,23 @@ pub struct Mail {
     pub sent_at: Timestamp,
     /// Whether its sender named it, so that it is remembered.
     pub named: bool,
+}
+
+impl Mail {
+    /// Whether it may reach the run now.
+    #[must_use]
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        !matches!(self.message, Message::Scheduled { at, .. } if at > now)
+    }
+
+    /// When which signal is to arrive, of one that was sent to arrive later.
+    #[must_use]
+    pub fn scheduled(&self) -> Option<(Timestamp, SignalName)> {
+        match &self.message {
+            Message::Scheduled { at, signal, .. } => Some((*at, signal.clone())),
+            _ => None,
+        }
+    }
 }
 
 /// A message on its way.
@@ -247,7 +275,7 @@ pub struct Start {
     pub lane: Lane,
     /// The queues of tasks that have their own.
     pub queues: Vec<(Attempt, Arc<str>)>,
-    /// To search by, besides the input; null when there is nothing.
+    /// To search by, besides the input, unless the transition says it; null when there is nothing.
     pub attributes: Value,
     /// For each telemetry event; null when there is nothing.
     pub telemetry: Value,

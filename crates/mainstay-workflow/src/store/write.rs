@@ -10,6 +10,8 @@ use super::codec::{instant, part_number, status_text};
 use super::commit::{Commit, NewTask, Timer};
 use super::limits::{MAX_REASON_BYTES, cut};
 use super::rows::{Bulk, Rows};
+use super::start::TERM;
+use super::terms::terms;
 use super::types::Message;
 use crate::error::{Error, Result};
 
@@ -94,6 +96,16 @@ const TASK_FAIR: Sql = Sql::new(
         ready_at = excluded.ready_at, queue = excluded.queue, priority = excluded.priority, rank = excluded.rank, \
         node_id = NULL, revoked = excluded.revoked",
 );
+
+/// The attributes stand in the document that runs are searched by.
+const ATTRIBUTES: Bulk = Bulk {
+    name: "workflow.attributes",
+    sqlite: "INSERT INTO wf_contexts (run_id, context) VALUES ($1, json_object('attributes', json($2))) \
+        ON CONFLICT (run_id) DO UPDATE SET context = json_set(context, '$.attributes', json($2))",
+    postgres: "INSERT INTO wf_contexts (run_id, context) SELECT u.run_id, jsonb_build_object('attributes', u.attributes) \
+        FROM unnest($1::bigint[], $2::jsonb[]) AS u (run_id, attributes) \
+        ON CONFLICT (run_id) DO UPDATE SET context = jsonb_set(wf_contexts.context, '{attributes}', excluded.context -> 'attributes')",
+};
 
 const TIMER_SET: Bulk = Bulk {
     name: "workflow.timer_set",
@@ -205,6 +217,7 @@ pub(super) fn write(batch: &mut Batch, dialect: Dialect, namespace: i64, commits
     tasks(batch, dialect, namespace, commits);
     outputs.write(batch, dialect, &OUTPUT, &[], false);
     snapshots.write(batch, dialect, &SNAPSHOT, &[], false);
+    attributes(batch, dialect, namespace, commits)?;
     timers(batch, dialect, namespace, commits);
     statuses(batch, dialect, namespace, commits);
     mail(batch, dialect, namespace, commits);
@@ -260,6 +273,25 @@ fn tasks(batch: &mut Batch, dialect: Dialect, namespace: i64, commits: &[&Commit
 /// The state of a task that nobody holds.
 fn waiting(commit: &Commit, task: &NewTask) -> i64 {
     if task.ready_at > commit.now && !task.revoked { DELAYED } else { READY }
+}
+
+/// What steps added to attributes. What a run began with is written with its context.
+fn attributes(batch: &mut Batch, dialect: Dialect, namespace: i64, commits: &[&Commit]) -> Result<()> {
+    let (mut rows, mut index) = (Rows::new(), Rows::new());
+    for commit in commits.iter().filter(|commit| commit.base > 0) {
+        let Some(attributes) = &commit.attributes else { continue };
+        let run = commit.meta.run.get();
+        let document = serde_json::Value::Object(serde_json::Map::clone(attributes));
+        if dialect == Dialect::Sqlite {
+            // Terms of values that were replaced stay: they only name candidates.
+            let found = terms(&serde_json::json!({ "attributes": &document }));
+            found.into_iter().for_each(|term| index.push([run.into(), term.into()]));
+        }
+        rows.push([run.into(), mainstay_repo::Json::encode(&document)?.into()]);
+    }
+    rows.write(batch, dialect, &ATTRIBUTES, &[], false);
+    index.write(batch, dialect, &TERM, &[namespace.into()], false);
+    Ok(())
 }
 
 fn timers(batch: &mut Batch, dialect: Dialect, namespace: i64, commits: &[&Commit]) {

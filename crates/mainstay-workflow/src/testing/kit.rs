@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mainstay_core::{Clock, FixedClock, Timestamp};
@@ -18,7 +18,7 @@ use crate::engine::{StartRequest, WorkflowSource, setup};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Kind;
 use crate::handler::{
-    Beat, Cancel, Code, ContextParts, Handlers, States, StepContext, StepError, answer, guarded,
+    Beat, Cancel, Code, ContextParts, Handlers, States, StepContext, StepError, answer, attempted, guarded,
 };
 use crate::id::{RunId, RunIds};
 use crate::plan::{Attempt, Fault, Input, Outcome, Part, Record, Refusal, State, Status};
@@ -165,6 +165,20 @@ impl TestKit {
         self.input(run, Input::signal(signal, payload))
     }
 
+    /// Sends a signal that reaches the run after a while, as [`Engine::signal_after`](crate::Engine::signal_after) does.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] and [`ErrorKind::Refused`] when the run has ended.
+    pub fn signal_after(&mut self, run: RunId, after: Duration, signal: &str, payload: Value) -> Result<()> {
+        let at = self.clock.now().saturating_add(after);
+        let run = self.runs.get_mut(&run).ok_or_else(|| Error::unknown_run(run))?;
+        if let crate::plan::Stage::Ended { outcome, .. } = run.state.stage {
+            return Err(Refusal::Ended { outcome }.into());
+        }
+        run.scheduled.push((at, Input::signal(signal, payload)));
+        Ok(())
+    }
+
     /// Cancels a run.
     ///
     /// # Errors
@@ -277,7 +291,10 @@ impl TestKit {
         let due = tasks.chain(timers).filter(|(at, ..)| *at <= now).min();
         match due.map(|(_, id, attempt)| (id, attempt.cloned())) {
             None => return Ok(false),
-            Some((run, None)) => self.input(run, Input::Tick)?,
+            Some((run, None)) => {
+                let input = self.runs.get_mut(&run).map_or(Input::Tick, |run| run.due(now));
+                self.input(run, input)?;
+            }
             Some((run, Some(attempt))) => self.attempt(run, attempt).await?,
         }
         Ok(true)
@@ -310,7 +327,11 @@ impl TestKit {
         let code = handler_of(&run.registered.flow, attempt)
             .and_then(|(name, _)| self.registry.code(&run.registered, name.as_str()));
         match code {
-            Some(Code::Plain(code)) => guarded(code.run(self.context(id, run, attempt))).await,
+            Some(Code::Plain(code)) => {
+                let cx = self.context(id, run, attempt);
+                let run = code.run(cx.clone());
+                attempted(cx, run).await
+            }
             Some(Code::Tx(_)) => Err(StepError::fatal(
                 "an interactive transaction needs a database; test this step with an Engine, or return a Done::batch",
             )),
@@ -330,6 +351,8 @@ impl TestKit {
             states: Arc::clone(&self.states),
             cancelled: Cancel::new().1,
             beat: Arc::new(NoBeat),
+            attributes: Arc::clone(run.state.attributes()),
+            notes: Mutex::default(),
         })
     }
 

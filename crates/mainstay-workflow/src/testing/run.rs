@@ -21,6 +21,8 @@ pub(super) struct TestRun {
     pub(super) results: Results,
     /// What may run, and from when on.
     pub(super) tasks: Vec<(Timestamp, Attempt)>,
+    /// Signals that are to arrive later.
+    pub(super) scheduled: Vec<(Timestamp, Input)>,
 }
 
 /// What a transition asks of the world around the run.
@@ -42,6 +44,7 @@ impl TestRun {
             history: transition.records,
             results,
             tasks: Vec::new(),
+            scheduled: Vec::new(),
         };
         let asked = run.take(transition.effects).0;
         (run, asked)
@@ -98,13 +101,24 @@ impl TestRun {
         (asked, withdrawn)
     }
 
-    /// The earliest of its timers.
+    /// What happens when its earliest timer goes off: a signal arrives, or time has passed.
+    pub(super) fn due(&mut self, now: Timestamp) -> Input {
+        self.scheduled.sort_by_key(|(at, _)| *at);
+        match self.scheduled.first() {
+            Some((at, _)) if *at <= now => self.scheduled.remove(0).1,
+            _ => Input::Tick,
+        }
+    }
+
+    /// The earliest of its timers, and of the signals that are to arrive.
     pub(super) fn timer(&self) -> Option<Timestamp> {
         let effects = crate::plan::outstanding(&self.registered.flow, &self.state).into_iter();
         let timers = effects.filter_map(|effect| match effect {
             Effect::SetTimer { at, .. } => Some(at),
             _ => None,
         });
-        timers.min().filter(|_| !self.state.paused)
+        let timer = timers.min().filter(|_| !self.state.paused);
+        let arrivals = self.scheduled.iter().map(|(at, _)| *at).filter(|_| !self.state.is_ended());
+        timer.into_iter().chain(arrivals).min()
     }
 }

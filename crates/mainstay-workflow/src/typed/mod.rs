@@ -5,6 +5,7 @@ mod check;
 mod read;
 mod said;
 
+use mainstay_core::Timestamp;
 use mainstay_repo::Batch;
 pub use mainstay_repo::Transaction;
 use serde::Serialize;
@@ -279,6 +280,14 @@ impl Signal {
     /// As [`Engine::signal`].
     pub async fn send(self, engine: &Engine, run: RunId) -> Result<()> {
         engine.signal(run, self.name, self.payload).await
+    }
+
+    /// Sends it so that it reaches the run at an instant, not before.
+    ///
+    /// # Errors
+    /// As [`Engine::signal_at`].
+    pub async fn send_at(self, engine: &Engine, run: RunId, at: Timestamp) -> Result<()> {
+        engine.signal_at(run, at, self.name, self.payload).await
     }
 
     /// Sends it together with what the host writes in the same transaction.

@@ -239,3 +239,49 @@ async fn p18_a_start_needs_a_name_and_an_input_and_a_key_where_one_is_declared()
     assert_eq!(refused.kind(), &ErrorKind::BadKey);
     assert!(refused.to_string().contains("\"orderid\""), "{refused}");
 }
+
+#[tokio::test]
+async fn attributes_and_signals_that_are_to_arrive_later_work_in_memory() {
+    let once = Retry::attempts(2);
+    let flow = Definition::new("noted", 1)
+        .node(Node::task("tell", ["ok"]).retry(once).on("ok", ["ask"]))
+        .node(Node::wait("ask").signal("go", "gone").on("gone", ["end"]))
+        .done("end")
+        .build()
+        .unwrap();
+    let handlers = Handlers::new().handler("tell", async |cx| {
+        cx.set_attribute(&format!("attempt{}", cx.attempt()), true);
+        if cx.attempt() == 1 {
+            Err(StepError::retry("no luck"))
+        } else {
+            Ok(Done::event("ok").attribute("a", 2))
+        }
+    });
+    let mut kit = TestKit::builder().workflow(flow, handlers).build().unwrap();
+    let run = kit.start(StartRequest::new("noted", Value::Null).attributes(json!({"a": 1, "b": 1}))).unwrap();
+    assert_eq!(kit.run_to_end(run).await.unwrap(), Status::Waiting);
+    let attributes = Value::Object(kit.state(run).unwrap().attributes().as_ref().clone());
+    assert_eq!(
+        attributes,
+        json!({"a": 2, "attempt2": true, "b": 1}),
+        "what a failed attempt said is not kept"
+    );
+    let before = kit.now();
+    kit.signal_after(run, Duration::from_secs(3_600), "go", json!(1)).unwrap();
+    kit.run_until_idle().await.unwrap();
+    assert_eq!(kit.state(run).unwrap().status(), Status::Waiting, "its hour has not come");
+    assert_eq!(kit.run_to_end(run).await.unwrap(), Status::Completed);
+    assert_eq!(kit.now().saturating_since(before), Duration::from_secs(3_600));
+    assert!(kit.signal_after(run, Duration::ZERO, "go", Value::Null).is_err(), "it has ended");
+}
+
+#[tokio::test]
+async fn a_run_that_begins_paused_waits_to_be_resumed() {
+    let mut kit = kit();
+    let run = kit.start(good("1").paused()).unwrap();
+    kit.run_until_idle().await.unwrap();
+    assert_eq!((kit.attempts("check"), kit.state(run).unwrap().status()), (0, Status::Paused));
+    kit.resume(run).unwrap();
+    kit.run_until_idle().await.unwrap();
+    assert_eq!(kit.attempts("check"), 1);
+}

@@ -1,5 +1,6 @@
 //! The engine from end to end, on both databases.
 
+mod attributes;
 mod failures;
 mod keys;
 mod nodes;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use mainstay_workflow::{Definition, Done, ErrorKind, Handlers, Node, Outcome, RunId, StartRequest};
+use mainstay_workflow::{Definition, Done, Engine, ErrorKind, Handlers, Node, Outcome, RunId, StartRequest};
 use serde_json::{Value, json};
 
 use super::{chain, noop, on_each, soon};
@@ -69,6 +69,103 @@ async fn p06_o04_cancel_stops_what_runs_and_is_final() {
             Outcome::Cancelled,
             "the late answer changed nothing"
         );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signal_that_is_to_arrive_later_arrives_then_and_not_before() {
+    on_each(async |builder, repo| {
+        let flow = || {
+            Definition::new("later", 1)
+                .node(
+                    Node::wait("ask")
+                        .signal("now", "early")
+                        .signal("then", "late")
+                        .on("early", ["ask2"])
+                        .on("late", ["end"]),
+                )
+                .node(Node::wait("ask2").signal("then", "late").on("late", ["end"]))
+                .done("end")
+                .build()
+                .unwrap()
+        };
+        let first = builder.workflow(flow(), Handlers::new()).start().await.unwrap();
+        let [soonest, stopped, past] = [(); 3].map(|()| StartRequest::new("later", Value::Null));
+        let soonest = first.start(soonest).await.unwrap();
+        let begun = std::time::Instant::now();
+        let wait = Duration::from_millis(400);
+        first.signal_after(soonest, wait, "then", json!(1)).await.unwrap();
+        // A letter that comes meanwhile is read; the one that is to arrive later is not.
+        first.signal(soonest, "now", Value::Null).await.unwrap();
+        let view = first.control().show(soonest).await.unwrap();
+        assert_eq!(view.scheduled.iter().map(|(_, signal)| signal.as_str()).collect::<Vec<_>>(), ["then"]);
+        assert_eq!(soon(first.wait(soonest)).await.unwrap().outcome, Outcome::Completed);
+        assert!(begun.elapsed() >= wait, "not before: {:?}", begun.elapsed());
+        // It survives its node, and arrives on another one.
+        let stopped = first.start(stopped).await.unwrap();
+        first.signal_after(stopped, wait, "then", json!(2)).await.unwrap();
+        soon(first.stop()).await;
+        drop(first);
+        let second = Engine::builder(repo).workflow(flow(), Handlers::new()).start().await.unwrap();
+        assert_eq!(soon(second.wait(stopped)).await.unwrap().outcome, Outcome::Completed);
+        // What is to arrive in the past arrives at once; what is for an ended run is refused, or dropped with it.
+        let past = second.start(past).await.unwrap();
+        second.signal_after(past, Duration::from_secs(3_600), "then", Value::Null).await.unwrap();
+        let at = mainstay_core::Timestamp::from_unix_seconds(1).unwrap();
+        second.signal_at(past, at, "then", json!(3)).await.unwrap();
+        assert_eq!(soon(second.wait(past)).await.unwrap().outcome, Outcome::Completed);
+        let refused = second.signal_after(past, wait, "then", Value::Null).await.unwrap_err();
+        assert_eq!(refused.kind(), &ErrorKind::Ended);
+        soon(second.stop()).await;
+    })
+    .await;
+}
+
+/// From outside, without the code; and a sender's own identifier counts once however often it is sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_sends_a_signal_that_is_to_arrive_later() {
+    on_each(async |builder, _| {
+        let flow = Definition::new("later", 1)
+            .node(Node::wait("ask").signal("then", "late").on("late", ["end"]))
+            .done("end")
+            .build()
+            .unwrap();
+        let engine = builder.workflow(flow, Handlers::new()).start().await.unwrap();
+        let run = engine.start(StartRequest::new("later", Value::Null)).await.unwrap();
+        let control = engine.control();
+        let at =
+            mainstay_core::Clock::now(&mainstay_core::SystemClock).saturating_add(Duration::from_millis(200));
+        assert!(control.signal_at(run, at, "then", json!(1), Some("ann/1")).await.unwrap());
+        assert!(!control.signal_at(run, at, "then", json!(1), Some("ann/1")).await.unwrap(), "it is known");
+        let view = control.show(run).await.unwrap();
+        assert_eq!((view.scheduled.len(), view.unread), (1, 0));
+        assert_eq!(view.scheduled[0].0, at);
+        let ended = soon(engine.wait(run)).await.unwrap();
+        assert!(ended.at >= at, "{} < {at}", ended.at);
+        soon(engine.stop()).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_begins_paused_does_nothing_until_it_is_resumed() {
+    on_each(async |builder, _| {
+        let ran = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&ran);
+        let handlers = Handlers::new().handler("s0", move |_cx| {
+            count.fetch_add(1, Ordering::SeqCst);
+            async { Ok("ok".into()) }
+        });
+        let flow = chain("held", 1, |step| Node::task(step, ["ok"]));
+        let engine = builder.workflow(flow, handlers).start().await.unwrap();
+        let run = engine.start(StartRequest::new("held", Value::Null).paused()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        assert_eq!((ran.load(Ordering::SeqCst), engine.ended(run).await.unwrap()), (0, None));
+        engine.resume(run).await.unwrap();
+        assert_eq!(soon(engine.wait(run)).await.unwrap().outcome, Outcome::Completed);
+        assert_eq!(ran.load(Ordering::SeqCst), 1);
+        soon(engine.stop()).await;
     })
     .await;
 }
