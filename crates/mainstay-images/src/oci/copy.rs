@@ -4,6 +4,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::content::{BlobReader, Source, Target, Whole};
+use super::document::Descriptor;
 use super::error::{Error, Result};
 use super::graph::{Blob, Plan};
 use super::limits::Limits;
@@ -85,8 +86,7 @@ impl Copy<'_> {
         while let Some(octets) = reader.chunk().await? {
             seen = seen.saturating_add(length(&octets));
             if seen > descriptor.size {
-                let expected = descriptor.size;
-                return Err(Refusal::SizeMismatch { digest, expected, found: seen }.into());
+                return Err(wrong_size(tee, descriptor, seen).await);
             }
             if let Some(tee) = &mut tee {
                 tee.feed(octets.clone()).await?;
@@ -94,16 +94,25 @@ impl Copy<'_> {
             self.progress.on(Event::Advanced { digest, octets: length(&octets) });
             writer.write(octets).await?;
         }
-        // Of a layer that is cut off, the size tells more than the decoder.
         if seen != descriptor.size {
-            let expected = descriptor.size;
-            return Err(Error::from(Refusal::SizeMismatch { digest, expected, found: seen }));
+            return Err(wrong_size(tee, descriptor, seen).await);
         }
         if let Some(tee) = tee {
             tee.finish().await?;
         }
         writer.finish().await
     }
+}
+
+/// Of a layer that is cut off or goes on, the size tells more than what a decoder says at its end; what was wrong before comes
+/// first.
+async fn wrong_size(tee: Option<LayerTee>, descriptor: &Descriptor, found: u64) -> Error {
+    let refused = match tee {
+        Some(tee) => tee.refused_before_end().await,
+        None => None,
+    };
+    let (digest, expected) = (descriptor.digest.0, descriptor.size);
+    refused.unwrap_or_else(|| Refusal::SizeMismatch { digest, expected, found }.into())
 }
 
 fn length(octets: &Bytes) -> u64 {

@@ -149,6 +149,9 @@ pub(crate) struct Index {
 /// A manifest: a configuration and layers.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Manifest {
+    /// What kind of artefact it is, if it says so.
+    #[serde(rename = "artifactType", default)]
+    pub(crate) artifact_type: Option<String>,
     pub(crate) config: Descriptor,
     #[serde(default)]
     pub(crate) layers: Vec<Descriptor>,
@@ -203,6 +206,11 @@ impl Manifest {
             return Err(Refusal::TooManyLayers { found: manifest.layers.len() });
         }
         Ok(manifest)
+    }
+
+    /// Whether it is a chain that a store of this kind gave out without an image configuration.
+    pub(crate) fn is_chain(&self) -> bool {
+        self.artifact_type.as_deref() == Some(crate::NewImage::CHAIN_TYPE) && !self.layers.is_empty()
     }
 }
 

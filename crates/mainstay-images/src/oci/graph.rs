@@ -196,6 +196,8 @@ impl Walk<'_> {
         }
         let form = match diff_ids {
             Some(_) if !manifest.layers.is_empty() => Form::Image(manifest.layers),
+            // What an export made of a chain of other things than archives.
+            None if manifest.is_chain() => Form::Image(manifest.layers),
             _ => Form::Artifact,
         };
         self.keep(descriptor, octets, form, content)

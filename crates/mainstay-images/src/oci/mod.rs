@@ -6,13 +6,15 @@
 //!
 //! | looking for | room |
 //! |---|---|
-//! | import, export, pull, push | [`Oci`] |
+//! | import, export, pull, push, commit | [`Oci`] |
 //! | one read-only disk of all layers | [`flatten`] |
 //! | why something was refused; what is too much | [`refusal`], [`limits`] |
 //! | progress bars | [`progress`] |
 
+mod commit;
 mod content;
 mod copy;
+mod derived;
 pub mod document;
 pub mod error;
 pub mod flatten;
@@ -21,6 +23,7 @@ mod layer;
 pub mod layout;
 pub mod limits;
 pub mod media;
+mod plain;
 pub mod progress;
 pub mod reference;
 pub mod refusal;
@@ -29,7 +32,9 @@ mod store;
 mod tar;
 mod tee;
 mod transfer;
+mod tree;
 
+pub use commit::{Commit, LayerContent};
 pub use document::Platform;
 pub use error::{Error, ErrorKind, Result};
 pub use graph::Select;

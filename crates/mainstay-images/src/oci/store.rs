@@ -7,10 +7,12 @@ use bytes::{Bytes, BytesMut};
 
 use super::content::{self, BlobReader as _, Source, Target};
 use super::document::Descriptor;
-use super::error::{Error, ErrorKind, Result};
+use super::error::{Error, Result};
 use super::graph::{Form, Image, Plan};
 use super::layout::blocking;
+use super::limits::Limits;
 use super::media::{self, Kind};
+use super::plain;
 use super::progress::Progress;
 use crate::{
     BlobKind, BlobReader, BlobWriter, CommitSet, Digest, ErrorKind as StoreErrorKind, ImageKind, Images,
@@ -29,7 +31,7 @@ const OCTETS: &str = "application/octet-stream";
 /// The attachment that is the image's own manifest or index.
 pub(crate) const ROLE_MANIFEST: &str = "manifest";
 /// The attachment that is the image's configuration.
-const ROLE_CONFIG: &str = "config";
+pub(crate) const ROLE_CONFIG: &str = "config";
 
 /// An ingest that takes what a plan carries.
 #[derive(Debug)]
@@ -152,25 +154,37 @@ fn wrong_content(expected: Digest, error: crate::Error) -> Error {
 #[derive(Debug, Clone)]
 pub(crate) struct StoreSource {
     images: Images,
+    /// The documents of an image that has none in the store: they were worked out.
+    made: Vec<(Digest, Bytes)>,
 }
 
 impl StoreSource {
-    pub(crate) const fn new(images: Images) -> Self {
-        Self { images }
+    /// The source of an image, and the document with which it begins. An image that was derived without documents gets those
+    /// that follow from its layers, the same each time.
+    pub(crate) async fn of(
+        images: Images,
+        image: &crate::Image,
+        limits: &Limits,
+    ) -> Result<(Self, Descriptor)> {
+        if let Some(own) = own_document(&images, image).await? {
+            return Ok((Self { images, made: Vec::new() }, own));
+        }
+        let documents = plain::documents(&images, image, limits).await?;
+        let made = vec![
+            (documents.manifest.digest.0, documents.manifest_octets),
+            (documents.config.digest.0, documents.config_octets),
+        ];
+        Ok((Self { images, made }, documents.manifest))
     }
 
-    /// The document with which an image begins.
-    pub(crate) async fn root(&self, image: &crate::Image) -> Result<Descriptor> {
-        let attachments = self.images.attachments(image.id).await.map_err(Error::store)?;
-        let is_own = |own: &&crate::Attachment| own.digest == image.digest && own.role == ROLE_MANIFEST;
-        let Some(own) = attachments.iter().find(is_own) else {
-            let text = format!(
-                "sha256:{} was made here and has no manifest; only images that were imported or pulled can be given out",
-                image.digest
-            );
-            return Err(Error::new(ErrorKind::Invalid, text));
-        };
-        Ok(Descriptor::new(&image.media_type, own.digest, own.size_bytes))
+    /// The source of what has its documents in the store.
+    pub(crate) const fn stored(images: Images) -> Self {
+        Self { images, made: Vec::new() }
+    }
+
+    fn made(&self, descriptor: &Descriptor) -> Option<Bytes> {
+        let found = self.made.iter().find(|(digest, _)| *digest == descriptor.digest.0);
+        found.map(|(_, octets)| octets.clone())
     }
 
     async fn reader(&self, descriptor: &Descriptor) -> Result<Reading> {
@@ -179,9 +193,20 @@ impl StoreSource {
     }
 }
 
+/// The document with which an image begins, if it came with one.
+pub(crate) async fn own_document(images: &Images, image: &crate::Image) -> Result<Option<Descriptor>> {
+    let attachments = images.attachments(image.id).await.map_err(Error::store)?;
+    let is_own = |own: &&crate::Attachment| own.digest == image.digest && own.role == ROLE_MANIFEST;
+    let own = attachments.iter().find(is_own);
+    Ok(own.map(|own| Descriptor::new(&image.media_type, own.digest, own.size_bytes)))
+}
+
 #[async_trait]
 impl Source for StoreSource {
     async fn manifest(&self, descriptor: &Descriptor) -> Result<Bytes> {
+        if let Some(octets) = self.made(descriptor) {
+            return Ok(octets);
+        }
         let mut reading = self.reader(descriptor).await?;
         let mut whole = BytesMut::new();
         while let Some(octets) = reading.chunk().await? {
@@ -195,6 +220,9 @@ impl Source for StoreSource {
         descriptor: &'a Descriptor,
         _progress: &'a dyn Progress,
     ) -> Result<Box<dyn content::BlobReader + 'a>> {
+        if let Some(octets) = self.made(descriptor) {
+            return Ok(Box::new(content::Whole(Some(octets))));
+        }
         Ok(Box::new(self.reader(descriptor).await?))
     }
 

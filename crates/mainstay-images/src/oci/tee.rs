@@ -1,6 +1,8 @@
 //! Checks a layer while it is copied: a thread of its own decompresses what passes, so that nothing is read twice.
 
 use std::io::{self, BufRead, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Buf as _, Bytes};
 use tokio::sync::mpsc;
@@ -22,16 +24,19 @@ pub(crate) struct LayerTee {
     feed: Option<mpsc::Sender<Bytes>>,
     check: JoinHandle<Result<Checked>>,
     diff_id: Option<Digest>,
+    /// The check has asked for more than there was.
+    ended: Arc<AtomicBool>,
 }
 
 impl LayerTee {
     /// Starts a check; `size` is that of the stored form.
     pub(crate) fn start(form: LayerForm, size: u64, limits: Limits) -> Self {
         let (feed, queue) = mpsc::channel(QUEUE);
-        let pieces = Pieces { queue, current: Bytes::new() };
+        let ended = Arc::new(AtomicBool::new(false));
+        let pieces = Pieces { queue, current: Bytes::new(), ended: Arc::clone(&ended) };
         let check =
             tokio::task::spawn_blocking(move || layer::check(pieces, form.compression, size, &limits));
-        Self { feed: Some(feed), check, diff_id: form.diff_id }
+        Self { feed: Some(feed), check, diff_id: form.diff_id, ended }
     }
 
     /// Gives it the next octets; the refusal comes as soon as there is one.
@@ -55,6 +60,13 @@ impl LayerTee {
         }
     }
 
+    /// What is wrong with a layer of which not all came, beside that: a refusal of what came before its end. The thread is beside
+    /// the copy, so whoever reports that something is missing asks here first, or chance decides which of two reasons is told.
+    pub(crate) async fn refused_before_end(mut self) -> Option<Error> {
+        let refused = self.outcome().await.err()?;
+        (!self.ended.load(Ordering::SeqCst)).then_some(refused)
+    }
+
     async fn outcome(&mut self) -> Result<Checked> {
         self.feed = None;
         (&mut self.check).await.map_err(|_| ended())?
@@ -69,6 +81,7 @@ fn ended() -> Error {
 struct Pieces {
     queue: mpsc::Receiver<Bytes>,
     current: Bytes,
+    ended: Arc<AtomicBool>,
 }
 
 impl BufRead for Pieces {
@@ -76,7 +89,10 @@ impl BufRead for Pieces {
         while self.current.is_empty() {
             match self.queue.blocking_recv() {
                 Some(piece) => self.current = piece,
-                None => break,
+                None => {
+                    self.ended.store(true, Ordering::SeqCst);
+                    break;
+                }
             }
         }
         Ok(&self.current)
@@ -92,5 +108,47 @@ impl Read for Pieces {
         let read = self.fill_buf()?.read(buffer)?;
         self.consume(read);
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::media::Compression;
+    use crate::oci::refusal::ArchiveRefusal;
+
+    async fn told(pieces: &[&[u8]]) -> Option<Error> {
+        let form = LayerForm { compression: Compression::None, diff_id: None };
+        let mut tee = LayerTee::start(form, 4096, Limits::default());
+        for piece in pieces {
+            if let Err(error) = tee.feed(Bytes::copy_from_slice(piece)).await {
+                return Some(error);
+            }
+        }
+        tee.refused_before_end().await
+    }
+
+    #[tokio::test]
+    async fn of_a_layer_that_is_cut_off_only_what_came_is_judged() {
+        let mut header = tar::Header::new_gnu();
+        header.set_path("file").unwrap();
+        header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
+        header.set_size(1000);
+        header.set_cksum();
+        let whole: &[u8] = header.as_bytes();
+        // Cut off in the content, in a header, before any: that something is missing is the only fault.
+        for pieces in [&[whole, &[1; 400]][..], &[&whole[..100]], &[], &[&whole[..10], &whole[10..]]] {
+            assert!(told(pieces).await.is_none());
+        }
+        // What came is wrong in itself, however it is cut into pieces.
+        let mut wrong = whole.to_vec();
+        wrong[0] ^= 1;
+        for pieces in [&[&wrong[..]][..], &[&wrong[..200], &wrong[200..]], &[&wrong, &[0; 100]]] {
+            let error = told(pieces).await.unwrap();
+            assert_eq!(error.refusal(), Some(&Refusal::Archive { why: ArchiveRefusal::Checksum }));
+        }
     }
 }

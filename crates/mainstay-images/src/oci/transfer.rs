@@ -166,10 +166,12 @@ impl Oci {
     /// Writes an image, or the list of a whole layout, where nothing is yet: all of it, or nothing.
     ///
     /// A list that came from [`Import::all`] becomes the new layout's list, so that both layouts are the same. Any other image
-    /// is listed alone, under the name by which it was asked for.
+    /// is listed alone, under the name by which it was asked for. An image that [`Ingest::derive`](crate::Ingest::derive) made,
+    /// without documents, gets those that follow from its layers, the same each time: an image of its parent's configuration when
+    /// both have archives for layers, else an artefact of which an import makes the same chain.
     ///
     /// # Errors
-    /// [`ErrorKind::Exists`]; [`ErrorKind::Invalid`] for an image that was not imported or pulled; [`ErrorKind::Store`].
+    /// [`ErrorKind::Exists`]; [`ErrorKind::NotFound`]; [`ErrorKind::Store`].
     pub async fn export(&self, image: &ImageRef, path: impl AsRef<Path>, container: Container) -> Result<()> {
         let (source, root, lease) = self.outgoing(image).await?;
         let outcome = self.export_leased(image, &source, root, path.as_ref(), container).await;
@@ -220,8 +222,7 @@ impl Oci {
     /// another of its repositories that may have some.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for an image that was not imported or pulled, or a reference with a digest that is not the image's;
-    /// [`ErrorKind::Unauthorized`], [`ErrorKind::Unavailable`], [`ErrorKind::Registry`] of the registry; [`ErrorKind::Store`].
+    /// [`ErrorKind::Invalid`] for a reference with a digest that is not the image's; [`ErrorKind::Unauthorized`], [`ErrorKind::Unavailable`], [`ErrorKind::Registry`] of the registry; [`ErrorKind::Store`].
     pub async fn push(
         &self,
         image: &ImageRef,
@@ -295,9 +296,8 @@ impl Oci {
         let images = self.node.images();
         let found = images.image(image).await.map_err(not_found)?;
         let lease = self.lease(&found).await?;
-        let source = StoreSource::new(images.clone());
-        match source.root(&found).await {
-            Ok(root) => Ok((source, root, lease)),
+        match StoreSource::of(images.clone(), &found, &self.limits).await {
+            Ok((source, root)) => Ok((source, root, lease)),
             Err(error) => self.give_back(lease, Err(error)).await,
         }
     }
@@ -335,7 +335,7 @@ fn single(mut root: Descriptor, image: &ImageRef) -> Result<Bytes> {
     octets.map(Bytes::from).map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()))
 }
 
-fn not_found(error: crate::Error) -> Error {
+pub(super) fn not_found(error: crate::Error) -> Error {
     match error.kind() {
         crate::ErrorKind::NotFound => Error::new(ErrorKind::NotFound, error.to_string()).with(error),
         _ => Error::store(error),

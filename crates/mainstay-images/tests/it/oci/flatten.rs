@@ -6,7 +6,7 @@ use std::path::Path;
 use mainstay_images::ImageRef;
 use mainstay_images::oci::flatten::{Flatten, Ownership};
 use mainstay_images::oci::refusal::EntryRefusal;
-use mainstay_images::oci::{Container, ErrorKind, Import, Oci, Refusal};
+use mainstay_images::oci::{ErrorKind, Import, Oci, Refusal};
 use mainstay_testkit::TestDatabase;
 use tar::EntryType;
 
@@ -120,7 +120,7 @@ async fn what_cannot_be_flattened_is_refused_and_leaves_nothing() {
         oci.flatten(&images[0].digest.into(), at.join("app.erofs"), &Flatten::default()).await.unwrap_err();
     assert_eq!(error.kind(), &ErrorKind::Invalid);
     let chain = world.publish(&node, &["raw disk"]).await;
-    let raw = oci.export(&chain.digest.into(), at.join("out"), Container::Directory).await.unwrap_err();
+    let raw = oci.flatten(&chain.digest.into(), at.join("app.erofs"), &Flatten::default()).await.unwrap_err();
     assert_eq!(raw.kind(), &ErrorKind::Invalid);
 }
 

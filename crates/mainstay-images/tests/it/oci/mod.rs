@@ -1,5 +1,6 @@
 //! OCI images that `umoci`, `skopeo` and `docker-registry` make, serve and accept; and images that nobody should accept.
 
+mod commits;
 mod flatten;
 mod front;
 mod handmade;
