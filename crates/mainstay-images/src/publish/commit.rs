@@ -212,9 +212,11 @@ impl Ingest {
         let outcome = session.decide(batch).await.map_err(refused_chain)?;
         places.images.sort_unstable_by_key(|(place, _)| *place);
         let unused = session.settle(&outcome, &places, &waiting)?;
-        let spare = session.take_spare();
+        let spare = session.begin_anew();
         session.discard(unused).await?;
-        session.drop_intents(spare.clone(), spare.into_iter().map(layout::staged).collect()).await?;
+        let staged = spare.iter().copied().map(layout::staged).collect();
+        session.drop_intents(spare.clone(), staged).await?;
+        session.state().spare.retain(|inc| !spare.contains(inc));
         let first = |place: &StatementRef| outcome.get(*place).and_then(|written| written.rows().first());
         let no_row = || Error::internal("a stored row was not returned");
         Ok(Committed {
@@ -312,11 +314,13 @@ impl Session {
         Ok(unused)
     }
 
-    fn take_spare(&self) -> Vec<i64> {
+    /// Forgets what the commit used up. The numbers that were of no use are returned, and known until their intents are gone: a
+    /// caller may leave meanwhile.
+    fn begin_anew(&self) -> Vec<i64> {
         let mut state = self.state();
         state.claims.clear();
         state.pending.clear();
-        std::mem::take(&mut state.spare)
+        state.spare.clone()
     }
 
     /// Sizes and kinds of all blobs that the set names.

@@ -342,7 +342,10 @@ impl Ingest {
     /// # Errors
     /// Of the database and the medium; a collection then does what is left.
     pub async fn abort(self) -> Result<()> {
-        self.shared.clear().await
+        // A task of its own: a caller that leaves meanwhile must not leave intents behind that nobody knows.
+        let session = Arc::clone(&self.shared);
+        let cleared = tokio::spawn(async move { session.clear().await });
+        cleared.await.map_err(|_| Error::internal("the task that gives an ingest up was ended"))?
     }
 }
 

@@ -299,9 +299,11 @@ impl BlobWriter {
         }
     }
 
+    /// Gives the number back. Until that is done the session knows it as spare, so that a caller may leave meanwhile.
     async fn forget(&self) -> Result<()> {
+        self.session.drop_intents(vec![self.inc], vec![layout::staged(self.inc)]).await?;
         self.session.state().use_intent(self.inc);
-        self.session.drop_intents(vec![self.inc], vec![layout::staged(self.inc)]).await
+        Ok(())
     }
 }
 
