@@ -1,3 +1,5 @@
+//! What the documents of derived images say.
+
 use super::*;
 
 fn added(text: &str) -> Added {
