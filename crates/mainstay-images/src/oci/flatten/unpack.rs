@@ -47,7 +47,7 @@ pub(super) fn read_tree(layers: &[Stored], limits: &Limits) -> Result<Tree> {
             at += 1;
         }
         archive.drain()?;
-        let (found, _) = archive.into_inner().0.finish();
+        let (found, _) = archive.into_inner().into_inner().finish();
         if let Some(expected) = stored.diff_id.filter(|expected| *expected != found) {
             return Err(Refusal::DiffId { expected, found }.into());
         }

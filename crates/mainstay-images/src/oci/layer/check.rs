@@ -44,7 +44,7 @@ pub(crate) fn check<R: BufRead>(
         }
     }
     archive.drain()?;
-    let (diff_id, octets) = archive.into_inner().0.finish();
+    let (diff_id, octets) = archive.into_inner().into_inner().finish();
     Ok(Checked { diff_id, octets, entries })
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct Decoder<R: BufRead> {
 
 enum Inner<R: BufRead> {
     Plain(R),
-    Gzip(MultiGzDecoder<R>),
+    Gzip(Box<MultiGzDecoder<R>>),
     Zstd(zstd::Decoder<'static, R>),
 }
 
@@ -34,7 +34,7 @@ pub(crate) fn open<R: BufRead>(
     limits: &Limits,
 ) -> Result<TarReader<Streaming<Decoder<R>>>> {
     let decoder = Decoder::new(stored, compression, size, limits)?;
-    Ok(TarReader::new(Streaming(decoder), limits.layer_entries))
+    Ok(TarReader::new(Streaming::new(decoder), limits.layer_entries))
 }
 
 impl<R: BufRead> Decoder<R> {
@@ -48,7 +48,7 @@ impl<R: BufRead> Decoder<R> {
         };
         let inner = match compression {
             Compression::None => Inner::Plain(stored),
-            Compression::Gzip => Inner::Gzip(MultiGzDecoder::new(stored)),
+            Compression::Gzip => Inner::Gzip(Box::new(MultiGzDecoder::new(stored))),
             Compression::Zstd => {
                 let mut decoder = zstd::Decoder::with_buffer(stored).map_err(broken)?;
                 decoder.window_log_max(MAX_ZSTD_WINDOW_LOG).map_err(broken)?;

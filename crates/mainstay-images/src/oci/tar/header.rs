@@ -64,7 +64,10 @@ pub(crate) fn announced(header: &Header) -> Result<Announced, Refusal> {
     })
 }
 
-/// A number of a header.
-pub(crate) fn number<T>(field: std::io::Result<T>) -> Result<T, Refusal> {
+/// A number of a header; `octets` are its field. One that was left out is 0, as every reader of the field takes it.
+pub(crate) fn number<T: Default>(octets: &[u8], field: std::io::Result<T>) -> Result<T, Refusal> {
+    if octets.iter().all(|octet| matches!(octet, 0 | b' ')) {
+        return Ok(T::default());
+    }
     field.map_err(|_| Refusal::Archive { why: ArchiveRefusal::Number })
 }

@@ -1,7 +1,7 @@
 //! Walks a tar archive, entry by entry.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, BufRead as _, BufReader, Read, Seek, SeekFrom};
 
 use super::header::{self, Announced, BLOCK};
 use super::pax::Extended;
@@ -18,9 +18,24 @@ pub(crate) trait Skip: Read {
     fn skip(&mut self, octets: u64) -> io::Result<u64>;
 }
 
+/// Octets that a stream is asked for at once. Headers are small: a decoder that is asked for each takes half as long again.
+const AHEAD: usize = 64 * 1024;
+
 /// Passes over by reading.
 #[derive(Debug)]
-pub(crate) struct Streaming<R>(pub(crate) R);
+pub(crate) struct Streaming<R>(BufReader<R>);
+
+impl<R: Read> Streaming<R> {
+    /// From where the reader stands.
+    pub(crate) fn new(inner: R) -> Self {
+        Self(BufReader::with_capacity(AHEAD, inner))
+    }
+
+    /// The reader, which may have been read further than the archive was.
+    pub(crate) fn into_inner(self) -> R {
+        self.0.into_inner()
+    }
+}
 
 impl<R: Read> Read for Streaming<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -30,7 +45,19 @@ impl<R: Read> Read for Streaming<R> {
 
 impl<R: Read> Skip for Streaming<R> {
     fn skip(&mut self, octets: u64) -> io::Result<u64> {
-        io::copy(&mut (&mut self.0).take(octets), &mut io::sink())
+        let mut left = octets;
+        while left > 0 {
+            let here = match self.0.fill_buf() {
+                Ok([]) => break,
+                Ok(here) => here.len(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            let passed = usize::try_from(left).unwrap_or(usize::MAX).min(here);
+            self.0.consume(passed);
+            left -= u64::try_from(passed).unwrap_or(0);
+        }
+        Ok(octets - left)
     }
 }
 
@@ -132,7 +159,7 @@ impl<R: Skip> TarReader<R> {
                 return if pending { Err(broken(ArchiveRefusal::Extended)) } else { Ok(None) };
             };
             let header = header::decode(&block)?;
-            let size = header::number(header.entry_size())?;
+            let size = header::number(&header.as_old().size, header.entry_size())?;
             match header::announced(header)? {
                 Announced::Pax if !seen_pax => {
                     extended = Extended::parse(&self.extension(size)?)?;
@@ -189,15 +216,17 @@ impl<R: Skip> TarReader<R> {
             Announced::Fifo => EntryKind::Fifo,
             _ => EntryKind::File,
         };
-        let number = |own: Option<u64>, field| own.map_or_else(|| header::number(field), Ok);
+        let number =
+            |own: Option<u64>, octets: &[u8], field| own.map_or_else(|| header::number(octets, field), Ok);
+        let fields = header.as_old();
         let entry = Entry {
             path: extended.path.unwrap_or_else(|| header.path_bytes().into_owned()),
             kind,
             link: extended.link.or_else(|| header.link_name_bytes().map(Into::into)).unwrap_or_default(),
             size: extended.size.unwrap_or(size),
-            mode: header::number(header.mode())?,
-            uid: number(extended.uid, header.uid())?,
-            gid: number(extended.gid, header.gid())?,
+            mode: header::number(&fields.mode, header.mode())?,
+            uid: number(extended.uid, &fields.uid, header.uid())?,
+            gid: number(extended.gid, &fields.gid, header.gid())?,
             xattrs: extended.xattrs,
             offset: self.position,
         };

@@ -30,7 +30,7 @@ fn entry(kind: u8, path: &str, content: &[u8]) -> Blocks {
 }
 
 fn walk(blocks: &[u8]) -> Result<Vec<(String, Vec<u8>)>> {
-    let mut reader = TarReader::new(Streaming(Cursor::new(blocks)), 4);
+    let mut reader = TarReader::new(Streaming::new(Cursor::new(blocks)), 4);
     let mut found = Vec::new();
     while let Some(entry) = reader.next()? {
         let mut content = Vec::new();
@@ -48,6 +48,25 @@ fn check_refused(blocks: &[u8], expected: &Refusal) {
 
 fn pax(key: &str, value: &str) -> Blocks {
     entry(b'x', "pax", &record_of(key, value.as_bytes()))
+}
+
+#[test]
+fn a_number_that_was_left_out_is_none() {
+    // What Rust's `tar` and others write when nobody sets owner, mode or size.
+    let mut header = tar::Header::new_gnu();
+    header.set_path("d").unwrap();
+    header.set_entry_type(tar::EntryType::Directory);
+    header.set_cksum();
+    let mut reader = TarReader::new(Streaming::new(Cursor::new(header.as_bytes())), 4);
+    let found = reader.next().unwrap().unwrap();
+    assert_eq!((found.size, found.mode, found.uid, found.gid), (0, 0, 0, 0));
+    for spoilt in [b"       \0", b"x\0\0\0\0\0\0\0", b"      8\0"] {
+        header.as_old_mut().uid = *spoilt;
+        header.set_cksum();
+        let walked = walk(header.as_bytes());
+        let is_empty = spoilt[0] == b' ' && spoilt[6] == b' ';
+        assert_eq!(walked.is_ok(), is_empty, "{spoilt:?}: {walked:?}");
+    }
 }
 
 #[test]
