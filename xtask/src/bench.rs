@@ -14,12 +14,12 @@ pub(crate) fn run(root: &Path, args: &[&str]) -> Outcome<bool> {
     let metadata = Metadata::load(root, MANIFEST)?;
     let names = binaries(&metadata);
     let (flags, wanted): (Vec<&str>, Vec<&str>) = args.iter().partition(|arg| arg.starts_with("--"));
-    if let Some(flag) = flags.iter().find(|flag| !["--json", "--quick"].contains(*flag)) {
-        return Err(format!("bench knows --json and --quick, not {flag}"));
+    if let Some(flag) = flags.iter().find(|flag| !is_flag(flag)) {
+        return Err(format!("bench knows --json, --quick and --only=PART,PART, not {flag}"));
     }
     match wanted.as_slice() {
         [] => {
-            println!("cargo xtask bench <name> [--json], where <name> is one of:");
+            println!("cargo xtask bench <name> [--json] [--quick] [--only=PART,PART], where <name> is one of:");
             names.iter().for_each(|name| println!("  {name}"));
             Ok(true)
         }
@@ -31,6 +31,11 @@ pub(crate) fn run(root: &Path, args: &[&str]) -> Outcome<bool> {
         [name] => Err(format!("no benchmark is named {name}; there are: {}", names.join(", "))),
         _ => Err("one benchmark at a time: they would disturb each other".to_owned()),
     }
+}
+
+/// Which parts there are, a benchmark says itself.
+fn is_flag(flag: &str) -> bool {
+    ["--json", "--quick"].contains(&flag) || flag.starts_with("--only=")
 }
 
 fn binaries(metadata: &Metadata) -> Vec<&str> {
@@ -46,6 +51,11 @@ fn binaries(metadata: &Metadata) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn flags_are_known() {
+        assert!(is_flag("--json") && is_flag("--only=part") && !is_flag("--only") && !is_flag("--jsn"));
+    }
 
     #[test]
     fn only_binaries_are_benchmarks() {

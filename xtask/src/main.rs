@@ -28,7 +28,8 @@ usage: cargo xtask <command>
   golden           run the tests and rewrite the golden files from what they see
   soak             the long form of the crash tests
   bench            list the benchmarks
-  bench <name>     run one of them; --json prints machine-readable figures
+  bench <name>     run one of them; --json prints machine-readable figures, --quick
+                   takes a part of the time, --only=PART,PART some of those that have parts
 ";
 
 fn main() -> ExitCode {

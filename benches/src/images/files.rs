@@ -6,15 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use mainstay_benches::Row;
-use mainstay_images::files::DiskFiles;
 use mainstay_images::{
-    BlobKind, COMPONENT, CollectOptions, CommitSet, Digest, Hasher, Heartbeat, Images, ImagesOptions,
-    NewImage, Policy, WriterSpec,
+    BlobKind, CollectOptions, CommitSet, Digest, Hasher, Heartbeat, NewImage, Node, WriterSpec,
 };
-use mainstay_repo::{Repo, Sql, Statement, Target};
+use mainstay_repo::{Repo, Sql, Statement};
 use mainstay_testkit::TestDatabase;
 
 use crate::Scale;
+use crate::store::{middle, open, settle};
 
 /// Octets of a small blob.
 const SMALL: usize = 4096;
@@ -43,28 +42,35 @@ pub fn hash(json: bool) {
     row.print(json);
 }
 
-async fn open(database: &TestDatabase, directory: &tempfile::TempDir) -> (Repo, Images) {
-    let repo = database.repo().await;
-    repo.migrator().migrate(&COMPONENT, Target::Latest).await.expect("the tables");
-    let options = ImagesOptions {
-        grace: std::time::Duration::ZERO,
-        reserve_bytes: 0,
-        policy: Policy { min_free_bytes: 0, min_free_inodes: 0, ..Policy::DEFAULT },
-        ..ImagesOptions::default()
-    };
-    let images = Images::open(repo.clone(), Arc::new(DiskFiles::new(directory.path())), options)
-        .await
-        .expect("a store");
-    (repo, images)
-}
-
-/// Small blobs, each durable, in images of 20: beside what the disk gives for a file, its name and a directory.
+/// Small blobs, each durable, in images of 20: beside what the disk gives for a file, its name and a directory. Ours and the
+/// bare files take turns, because the disk's own rate changes.
 pub async fn publish(name: &str, database: &TestDatabase, scale: Scale, json: bool) {
     let directory = tempfile::tempdir().expect("a directory");
-    let (repo, images) = open(database, &directory).await;
+    let (repo, images) = open(database, directory.path()).await;
     let node = images.join_with("bench", Heartbeat::Host).await.expect("a holder");
-    let disk = on_disk(scale.published, 1);
-    let disk_many = on_disk(scale.published, PUBLISHERS);
+    let (mut ours, mut one, mut many) = <(Vec<f64>, Vec<f64>, Vec<f64>)>::default();
+    // All files stay until the end: ext4 is slow to make files where many were removed just before.
+    let mut kept = Vec::new();
+    for round in 0..scale.rounds {
+        settle();
+        let (rate, files) = on_disk(scale.published, 1);
+        one.push(rate);
+        kept.push(files);
+        settle();
+        ours.push(published(&node, scale.published, round).await);
+        settle();
+        let (rate, files) = on_disk(scale.published, PUBLISHERS);
+        many.push(rate);
+        kept.push(files);
+    }
+    let (ours, name) = (middle(ours), format!("publish_4KiB_{name}_{PUBLISHERS}"));
+    Row::rate(&name, ours, "bare files, one at a time", middle(one)).print(json);
+    Row::rate(&name, ours, format!("bare files, {PUBLISHERS} threads"), middle(many)).print(json);
+    repo.close().await;
+}
+
+/// So many blobs that no other round has, a second.
+async fn published(node: &Node, count: usize, round: usize) -> f64 {
     let next = Arc::new(AtomicUsize::new(0));
     let began = Instant::now();
     let tasks: Vec<_> = (0..PUBLISHERS)
@@ -73,7 +79,7 @@ pub async fn publish(name: &str, database: &TestDatabase, scale: Scale, json: bo
             tokio::spawn(async move {
                 loop {
                     let first = next.fetch_add(LAYERS, Ordering::Relaxed);
-                    if first >= scale.published {
+                    if first >= count {
                         return;
                     }
                     let ingest = node.ingest();
@@ -81,6 +87,7 @@ pub async fn publish(name: &str, database: &TestDatabase, scale: Scale, json: bo
                     for n in first..first + LAYERS {
                         let mut content = vec![0_u8; SMALL];
                         content[..8].copy_from_slice(&n.to_be_bytes());
+                        content[8..16].copy_from_slice(&round.to_be_bytes());
                         let spec =
                             WriterSpec::known(Digest::of(&content), SMALL as u64, BlobKind::Layer, "t/t");
                         layers.push(ingest.put(spec, Cursor::new(content)).await.expect("published").digest);
@@ -94,16 +101,11 @@ pub async fn publish(name: &str, database: &TestDatabase, scale: Scale, json: bo
     for task in tasks {
         task.await.expect("no panic");
     }
-    let ours = scale.published as f64 / began.elapsed().as_secs_f64();
-    Row::rate(format!("publish_4KiB_{name}_{PUBLISHERS}"), ours, "bare files, one at a time", disk)
-        .print(json);
-    Row::rate(format!("publish_4KiB_{name}_{PUBLISHERS}"), ours, "bare files, 64 threads", disk_many)
-        .print(json);
-    repo.close().await;
+    count as f64 / began.elapsed().as_secs_f64()
 }
 
-/// Files with content and name made durable, a second: no database, no hash.
-fn on_disk(count: usize, threads: usize) -> f64 {
+/// Files with content and name made durable, a second: no database, no hash. And where they are.
+fn on_disk(count: usize, threads: usize) -> (f64, tempfile::TempDir) {
     let directory = tempfile::tempdir().expect("a directory");
     for shard in 0..=u8::MAX {
         std::fs::create_dir(directory.path().join(format!("{shard:02x}"))).expect("a directory");
@@ -126,23 +128,43 @@ fn on_disk(count: usize, threads: usize) -> f64 {
             });
         }
     });
-    count as f64 / began.elapsed().as_secs_f64()
+    (count as f64 / began.elapsed().as_secs_f64(), directory)
 }
 
-/// A collection over many blobs of which one in a hundred is garbage; the plain one asks the disk for each.
+/// A collection over many blobs of which one in a hundred is garbage; the plain one asks the disk for each, as it must to find
+/// what is missing, and deletes nothing. Then one that looks at every blob again, with nothing left to remove.
 pub async fn collect(database: &TestDatabase, scale: Scale, json: bool) {
     let directory = tempfile::tempdir().expect("a directory");
-    let (repo, images) = open(database, &directory).await;
+    let (repo, images) = open(database, directory.path()).await;
     many(&repo, directory.path(), scale.blobs).await;
+    settle();
     let plain = stat_each(&repo, directory.path()).await;
+    let before = peak_memory();
     let began = Instant::now();
     let report = images.collect("bench", &CollectOptions::default()).await.expect("collected");
     let took = began.elapsed().as_secs_f64();
     assert_eq!(report.blobs_removed as usize, scale.blobs / 100);
     let name = format!("collect_{}_blobs", scale.blobs);
+    let target = COLLECT_TARGET * scale.blobs as f64 / 1e6;
     Row::less(&name, "s", took, "stat each, deletes nothing", plain).print(json);
-    Row::less(&name, "s", took, "target", COLLECT_TARGET * scale.blobs as f64 / 1e6).print(json);
+    Row::less(&name, "s", took, "target", target).print(json);
+    let began = Instant::now();
+    let full = CollectOptions { full: true, ..CollectOptions::default() };
+    let report = images.collect("bench", &full).await.expect("collected");
+    assert_eq!(report.blobs_removed, 0);
+    let name = format!("collect_{}_blobs_full", scale.blobs);
+    let took = began.elapsed().as_secs_f64();
+    Row::less(&name, "s", took, "stat each, deletes nothing", plain).print(json);
+    let name = format!("collect_{}_blobs_peak_memory", scale.blobs);
+    Row::less(name, "MB", peak_memory(), "the process before it", before).print(json);
     repo.close().await;
+}
+
+/// The most memory that the process ever had, in megabytes.
+fn peak_memory() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok()).unwrap_or(0.0) / 1e3
 }
 
 /// Rows and files of blobs; all but one in a hundred are attached to an image.

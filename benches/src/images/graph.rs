@@ -74,6 +74,8 @@ async fn fill(repo: &Repo, images: usize) -> Vec<(ImageId, String)> {
             ids.push((ImageId::new(row.get("id").expect("an id")), digest));
         }
     }
+    // Both designs are planned with what the database can know of them.
+    repo.write(Statement::new(Sql::new("ANALYZE"))).await.expect("statistics");
     ids
 }
 
