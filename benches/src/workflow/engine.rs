@@ -1,4 +1,4 @@
-//! The engine end to end: runs of five steps with handlers that do nothing, from start to end.
+//! The engine end to end: runs of five steps with handlers that do nothing, from start to end; and starts alone.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,27 +24,57 @@ pub(crate) struct Targets {
     pub(crate) idle_ms: f64,
 }
 
-pub(crate) async fn run(repo: &Repo, name: &str, targets: &Targets, time: Duration, json: bool) {
+/// What the engine came to, for the peers to be put beside.
+pub(crate) struct Figures {
+    pub(crate) noop_steps: f64,
+    pub(crate) tx_steps: f64,
+    pub(crate) starts: f64,
+    pub(crate) idle_ms: f64,
+}
+
+pub(crate) async fn run(repo: &Repo, name: &str, targets: &Targets, time: Duration, json: bool) -> Figures {
     repo.migrator().migrate(&COMPONENT, Target::Latest).await.expect("migrated");
-    repo.write(Statement::new("CREATE TABLE bench_accounts (id bigint PRIMARY KEY, balance bigint NOT NULL)")).await.expect("a table");
+    repo.write(Statement::new(
+        "CREATE TABLE bench_accounts (id bigint PRIMARY KEY, balance bigint NOT NULL)",
+    ))
+    .await
+    .expect("a table");
     let noop = engine(repo, "noop", false).await;
-    idle(&noop, name, targets.idle_ms, json).await;
+    let idle_ms = idle(&noop, name, targets.idle_ms, json).await;
     let rate = load(&noop, "noop", time).await;
+    let noop_steps = rate.steps;
     Row::rate(format!("engine_noop_steps_{name}"), rate.steps, "target", targets.noop).print(json);
     Row::rate(format!("engine_runs_{name}"), rate.runs, "target", targets.noop / 5.0).print(json);
-    Row::less(format!("engine_noop_cpu_{name}"), "us/step", rate.cpu_us, "two cores at target", 2e6 / targets.noop).print(json);
+    Row::less(
+        format!("engine_noop_cpu_{name}"),
+        "us/step",
+        rate.cpu_us,
+        "two cores at target",
+        2e6 / targets.noop,
+    )
+    .print(json);
     noop.stop().await;
     let tx = engine(repo, "tx", true).await;
     let rate = load(&tx, "tx", time).await;
     Row::rate(format!("engine_tx_steps_{name}"), rate.steps, "target", targets.tx).print(json);
-    Row::less(format!("engine_tx_cpu_{name}"), "us/step", rate.cpu_us, "two cores at target", 2e6 / targets.tx).print(json);
+    Row::less(
+        format!("engine_tx_cpu_{name}"),
+        "us/step",
+        rate.cpu_us,
+        "two cores at target",
+        2e6 / targets.tx,
+    )
+    .print(json);
     tx.stop().await;
+    let starts = super::starts::run(repo, name, targets.noop / 5.0, time, json).await;
+    Figures { noop_steps, tx_steps: rate.steps, starts, idle_ms }
 }
 
 async fn engine(repo: &Repo, name: &str, is_tx: bool) -> Engine {
     let (mut flow, mut handlers) = (Definition::new(name, 1), Handlers::new());
     for step in 0..STEPS {
-        let (key, next) = (format!("s{step}"), if step + 1 == STEPS { "end".to_owned() } else { format!("s{}", step + 1) });
+        let (key, next) =
+            (format!("s{step}"), if step + 1 == STEPS { "end".to_owned() } else { format!("s{}", step + 1) });
         let node = if is_tx { Node::tx(&key, ["ok"]) } else { Node::task(&key, ["ok"]) };
         flow = flow.node(node.on("ok", [next.as_str()]));
         handlers = if is_tx {
@@ -107,7 +137,7 @@ async fn load(engine: &Engine, name: &'static str, time: Duration) -> Rate {
 }
 
 /// One run after the other: how long five steps take when nothing else goes on.
-async fn idle(engine: &Engine, name: &str, target_ms: f64, json: bool) {
+async fn idle(engine: &Engine, name: &str, target_ms: f64, json: bool) -> f64 {
     let mut times = Vec::with_capacity(IDLE_RUNS);
     for _ in 0..IDLE_RUNS {
         let began = Instant::now();
@@ -118,4 +148,5 @@ async fn idle(engine: &Engine, name: &str, target_ms: f64, json: bool) {
     times.sort_by(f64::total_cmp);
     let median = times.get(times.len() / 2).copied().unwrap_or_default();
     Row::less(format!("engine_idle_run_of_5_{name}"), "ms", median, "target", target_ms).print(json);
+    median
 }

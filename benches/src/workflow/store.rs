@@ -7,7 +7,9 @@ use mainstay_benches::Row;
 use mainstay_core::{Clock as _, SystemClock};
 use mainstay_repo::{Repo, Target};
 use mainstay_workflow::plan::Transition;
-use mainstay_workflow::store::{COMPONENT, Claim, Commit, Committed, Head, Lane, Start, Started, Store, Takeover, TaskKey};
+use mainstay_workflow::store::{
+    COMPONENT, Claim, Commit, Committed, Head, Lane, Start, Started, Store, Takeover, TaskKey,
+};
 use mainstay_workflow::{Attempt, Definition, Input, Node, NodeId, Part, Workflow, start, transition};
 use serde_json::Value;
 
@@ -27,8 +29,13 @@ fn flow() -> Workflow {
 /// The processor's seconds of this process so far.
 fn processor() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<f64> =
-        stat.rsplit(')').next().unwrap_or_default().split_whitespace().map(|word| word.parse().unwrap_or(0.0)).collect();
+    let fields: Vec<f64> = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .map(|word| word.parse().unwrap_or(0.0))
+        .collect();
     (fields[11] + fields[12]) / 100.0
 }
 
@@ -65,7 +72,8 @@ impl Bench {
             lease: lease.then_some(self.node),
             now,
         };
-        let started = self.store.start(&self.flow, (0..GROUP as u64).map(begin).collect()).await.expect("started");
+        let started =
+            self.store.start(&self.flow, (0..GROUP as u64).map(begin).collect()).await.expect("started");
         started
             .into_iter()
             .map(|started| match started {
@@ -140,7 +148,8 @@ pub async fn run(repo: &Repo, database: &str, target: f64, time: Duration, json:
         let kind = if lease { "fused" } else { "claimed" };
         let micros = (processor() - used) * 1e6 / steps as f64;
         let rate = |name: &str, rate: f64| {
-            Row::rate(format!("workflow_store_{database}_{kind}_{name}"), rate, "target for steps", target).print(json);
+            Row::rate(format!("workflow_store_{database}_{kind}_{name}"), rate, "target for steps", target)
+                .print(json);
         };
         rate("steps", per(steps, begun.elapsed()));
         rate("starts", per(runs, starting));
