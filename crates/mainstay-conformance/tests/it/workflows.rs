@@ -60,10 +60,28 @@ fn ended(lines: &[String]) -> usize {
     lines.iter().filter(|line| line.starts_with("ended ")).count()
 }
 
-/// Lets last workers end everything, and looks.
-async fn settle(url: &str, told: &Told) {
+/// Lets last workers end everything, and looks. `cargo xtask soak` shows what it prints.
+async fn settle(url: &str, told: &Told, kills: u32) {
     until_settled(url, told).await;
-    check(url, told).await;
+    let seen = check(url, told).await;
+    println!(
+        "{kills} kills: {} runs ended, {} acknowledged starts and {} acknowledged signals are there; {} tx steps took effect once each, \
+         {} plain steps ran {} times",
+        seen.runs,
+        told.started.len(),
+        told.signalled.len(),
+        seen.effects,
+        seen.plain_steps,
+        seen.plain_attempts
+    );
+}
+
+/// What a test found, all as it should be.
+struct Seen {
+    runs: usize,
+    effects: usize,
+    plain_steps: usize,
+    plain_attempts: i64,
 }
 
 fn numbers(rows: &[Row]) -> Vec<RunId> {
@@ -127,7 +145,7 @@ async fn picture(repo: &Repo, left: &[Row]) -> String {
     text
 }
 
-async fn check(url: &str, told: &Told) {
+async fn check(url: &str, told: &Told) -> Seen {
     let repo = soon(Repo::connect(url)).await.unwrap();
     let runs = Statement::new("SELECT id, workflow, status FROM wf_runs");
     let mut expected: BTreeMap<(String, &str), ()> = BTreeMap::new();
@@ -166,6 +184,12 @@ async fn check(url: &str, told: &Told) {
     let left = soon(repo.read(left)).await.unwrap();
     assert!(left.is_empty(), "tasks of ended runs: {left:?}");
     soon(repo.close()).await;
+    Seen {
+        runs: known.len(),
+        effects: found.len(),
+        plain_steps: tried.len(),
+        plain_attempts: attempts.iter().map(|row| of(row).2).sum(),
+    }
 }
 
 /// A signal that was acknowledged counts once.
@@ -193,7 +217,7 @@ async fn kill_workers(url: &str, kills: u32, mut random: Random) {
         pause(Duration::from_micros(random.below(60_000)));
         told.hear(&victim.kill());
     }
-    settle(url, &told).await;
+    settle(url, &told, kills).await;
     assert!(told.started.len() > usize::try_from(kills).unwrap(), "the workers worked");
 }
 
@@ -220,7 +244,8 @@ async fn crash_of_one_of_two_workflow_nodes() {
     prepare(url).await;
     let mut told = Told::default();
     let mut nodes = [worker(url, 10, 2), worker(url, 10, 2)];
-    for _ in 0..kills(6, 800) {
+    let kills = kills(6, 800);
+    for _ in 0..kills {
         let which = usize::try_from(random.below(2)).unwrap();
         let before = ended_of(&nodes[which]);
         nodes[which].wait_until("ended runs", |lines| ended(lines) > before);
@@ -231,7 +256,7 @@ async fn crash_of_one_of_two_workflow_nodes() {
     for node in nodes {
         told.hear(&node.kill());
     }
-    settle(url, &told).await;
+    settle(url, &told, kills + 2).await;
 }
 
 fn ended_of(node: &Victim) -> usize {
@@ -251,7 +276,8 @@ async fn crash_of_postgres_under_workflow_workers() {
     let mut random = Random::from_environment("crash_of_postgres_under_workflow_workers");
     prepare(url).await;
     let node = worker(url, 10, 2);
-    for _ in 0..kills(3, 200) {
+    let kills = kills(3, 200);
+    for _ in 0..kills {
         let before = ended_of(&node);
         node.wait_until("ended runs", |lines| ended(lines) >= before + 10);
         pause(Duration::from_micros(random.below(50_000)));
@@ -262,7 +288,7 @@ async fn crash_of_postgres_under_workflow_workers() {
     node.wait_until("ended runs after the last restart", |lines| ended(lines) >= before + 20);
     let mut told = Told::default();
     told.hear(&node.kill());
-    settle(url, &told).await;
+    settle(url, &told, kills).await;
 }
 
 /// A node that stands still for longer than its lease: another one takes over, and what the first one answers late is refused.
@@ -293,7 +319,7 @@ async fn crash_of_a_lease_of_a_node_that_stands_still() {
     told.hear(&slow.kill());
     told.hear(&other.kill());
     soon(repo.close()).await;
-    settle(url, &told).await;
+    settle(url, &told, 2).await;
 }
 
 /// How many attempts were counted as lost.
