@@ -19,7 +19,9 @@ pub(crate) fn run(root: &Path, args: &[&str]) -> Outcome<bool> {
     }
     match wanted.as_slice() {
         [] => {
-            println!("cargo xtask bench <name> [--json] [--quick] [--only=PART,PART], where <name> is one of:");
+            println!(
+                "cargo xtask bench <name> [--json] [--quick] [--only=PART,PART], where <name> is one of:"
+            );
             names.iter().for_each(|name| println!("  {name}"));
             Ok(true)
         }
