@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned as _;
-use syn::{Error, FnArg, Ident, ItemFn, Result, ReturnType, Token, Type};
+use syn::{Error, FnArg, Ident, ItemFn, LitStr, Result, ReturnType, Token, Type};
 
 use crate::time::{Policy, Time};
 
@@ -14,6 +14,7 @@ pub(crate) struct Options {
     tx: bool,
     retry: Option<Policy>,
     timeout: Option<Time>,
+    queue: Option<LitStr>,
 }
 
 impl Parse for Options {
@@ -31,10 +32,14 @@ impl Parse for Options {
                     input.parse::<Token![=]>()?;
                     options.timeout = Some(at_least_one(input.parse()?, "the time-out of an attempt")?);
                 }
+                "queue" => {
+                    input.parse::<Token![=]>()?;
+                    options.queue = Some(input.parse()?);
+                }
                 _ => {
                     return Err(Error::new(
                         word.span(),
-                        "the options are `tx`, `retry = …` and `timeout = …`",
+                        "the options are `tx`, `retry = …`, `timeout = …` and `queue = \"…\"`",
                     ));
                 }
             }
@@ -69,6 +74,7 @@ pub(crate) fn expand(options: &Options, item: &ItemFn) -> Result<TokenStream> {
     };
     let retry = optional(options.retry.as_ref().map(Policy::expression));
     let timeout = optional(options.timeout.map(|Time { ms, .. }| quote! { #ms }));
+    let queue = optional(options.queue.as_ref().map(|name| quote! { #name }));
     let (tx, text) = (options.tx, name.to_string());
     let output =
         quote_spanned! {returned.span()=> <#returned as ::mainstay_workflow::typed::Returned>::Value };
@@ -101,6 +107,7 @@ pub(crate) fn expand(options: &Options, item: &ItemFn) -> Result<TokenStream> {
             const INTERACTIVE: bool = #interactive;
             const RETRY: ::core::option::Option<::mainstay_workflow::Retry> = #retry;
             const TIMEOUT_MS: ::core::option::Option<u64> = #timeout;
+            const QUEUE: ::core::option::Option<&'static str> = #queue;
         }
 
         #run

@@ -35,6 +35,8 @@ impl Parse for Time {
 pub(crate) struct Policy {
     pub(crate) attempts: u32,
     pub(crate) pauses: Option<Pauses>,
+    jitter: Option<u8>,
+    losses: Option<u32>,
 }
 
 /// The pauses between attempts.
@@ -50,7 +52,9 @@ impl Parse for Policy {
         if input.peek(Ident) {
             let word: Ident = input.parse()?;
             if word == "never" {
-                return Ok(Self { attempts: 1, pauses: None });
+                let mut policy = Self { attempts: 1, pauses: None, jitter: None, losses: None };
+                policy.rest(input)?;
+                return Ok(policy);
             }
             return Err(Error::new(word.span(), "write `never` or the number of attempts"));
         }
@@ -59,8 +63,14 @@ impl Parse for Policy {
         if attempts == 0 || !number.suffix().is_empty() {
             return Err(Error::new(number.span(), "the number of attempts is a whole number of at least 1"));
         }
-        let pauses = if input.peek(Ident) { Some(input.parse()?) } else { None };
-        Ok(Self { attempts, pauses })
+        let is_pause = |word: &Ident| word != "jitter" && word != "losses";
+        let pauses = match input.fork().parse::<Ident>() {
+            Ok(word) if is_pause(&word) => Some(input.parse()?),
+            _ => None,
+        };
+        let mut policy = Self { attempts, pauses, jitter: None, losses: None };
+        policy.rest(input)?;
+        Ok(policy)
     }
 }
 
@@ -87,6 +97,31 @@ impl Parse for Pauses {
 }
 
 impl Policy {
+    /// Reads `jitter 20` and `losses 3`, in any order.
+    fn rest(&mut self, input: ParseStream<'_>) -> Result<()> {
+        const WORDS: &str = "after the pauses come `jitter` with a percentage and `losses` with a number";
+        while input.peek(Ident) {
+            let word: Ident = input.parse()?;
+            let number: LitInt = input.parse().map_err(|error| Error::new(error.span(), WORDS))?;
+            let value = number.base10_parse::<u32>()?;
+            match word.to_string().as_str() {
+                "jitter" => match u8::try_from(value) {
+                    Ok(percent @ 0..=100) => self.jitter = Some(percent),
+                    _ => return Err(Error::new(number.span(), "the jitter is a percentage: 0 to 100")),
+                },
+                "losses" if value > 0 => self.losses = Some(value),
+                "losses" => {
+                    return Err(Error::new(
+                        number.span(),
+                        "at least one attempt may be lost with its node: write a number of at least 1",
+                    ));
+                }
+                _ => return Err(Error::new(word.span(), WORDS)),
+            }
+        }
+        Ok(())
+    }
+
     /// The policy as an expression that is constant.
     pub(crate) fn expression(&self) -> TokenStream {
         let attempts = self.attempts;
@@ -94,10 +129,12 @@ impl Policy {
             let growth = Ident::new(growth, Span::call_site());
             quote! { backoff: ::mainstay_workflow::graph::Backoff::#growth, base_ms: #base_ms, max_ms: #max_ms, }
         });
+        let jitter = self.jitter.map(|percent| quote! { jitter_percent: #percent, });
+        let losses = self.losses.map(|most| quote! { max_losses: #most, });
+        let is_whole = pauses.is_some() && jitter.is_some() && losses.is_some();
+        let rest = (!is_whole).then(|| quote! { ..::mainstay_workflow::Retry::DEFAULT });
         quote! {
-            ::mainstay_workflow::Retry {
-                max_attempts: #attempts, #pauses ..::mainstay_workflow::Retry::DEFAULT
-            }
+            ::mainstay_workflow::Retry { max_attempts: #attempts, #pauses #jitter #losses #rest }
         }
     }
 }

@@ -32,6 +32,9 @@ pub(super) fn check(graph: &Graph, found: &mut Vec<Problem>) {
     let keys: BTreeSet<&StepKey> = graph.nodes.iter().map(|node| &node.key).collect();
     for node in &graph.nodes {
         name("step", node.key.as_str(), found);
+        if let Some(queue) = &node.queue {
+            name("queue", queue, found);
+        }
         kind(node, found);
         policies(node, found);
         events(node, found);

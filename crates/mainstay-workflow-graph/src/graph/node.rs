@@ -1,6 +1,7 @@
 //! One step of a graph: what it does, when it runs, where it leads.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,9 @@ pub struct Node {
     /// What undoes it when the run fails or is cancelled later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compensate: Option<HandlerName>,
+    /// The queue that its attempts stand in; the default one when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<Arc<str>>,
     /// The steps whose output it reads.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub reads: BTreeMap<StepKey, Presence>,
@@ -181,6 +185,7 @@ impl Node {
             retry: Retry::default(),
             timeout_ms: None,
             compensate: None,
+            queue: None,
             reads: BTreeMap::new(),
         }
     }
@@ -344,6 +349,12 @@ impl Node {
     #[must_use]
     pub fn compensate(self, handler: &str) -> Self {
         Self { compensate: Some(handler.into()), ..self }
+    }
+
+    /// Puts its attempts, items and compensation into a queue, whose limits can be changed while runs go on.
+    #[must_use]
+    pub fn queue(self, name: &str) -> Self {
+        Self { queue: Some(name.into()), ..self }
     }
 
     /// Leads to these steps when all attempts failed, by this event.

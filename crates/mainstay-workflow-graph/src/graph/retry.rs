@@ -74,6 +74,18 @@ impl Retry {
         Self { backoff, base_ms: millis(base), max_ms: millis(max), jitter_percent: 0, ..self }
     }
 
+    /// How much of a pause may be taken off at random, in percent, so that runs that failed together do not come back together; at most 100.
+    #[must_use]
+    pub fn jitter(self, percent: u8) -> Self {
+        Self { jitter_percent: percent.min(100), ..self }
+    }
+
+    /// How many attempts may be lost with their node before the step fails; see [`MAX_LOSSES`](Self::MAX_LOSSES).
+    #[must_use]
+    pub fn losses(self, max_losses: u32) -> Self {
+        Self { max_losses, ..self }
+    }
+
     /// The pause after the `failures`th failure (from 1). `noise` is any number; the same one gives the same pause.
     #[must_use]
     pub fn pause(&self, failures: u32, noise: u64) -> Duration {

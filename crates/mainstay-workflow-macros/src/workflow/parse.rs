@@ -185,7 +185,17 @@ impl Parse for Argument {
 }
 
 fn blank(key: Ident, kind: Kind) -> Step {
-    Step { key, kind, join: None, retry: None, timeout: None, undo: None, failed: None, routes: Vec::new() }
+    Step {
+        key,
+        kind,
+        join: None,
+        retry: None,
+        timeout: None,
+        queue: None,
+        undo: None,
+        failed: None,
+        routes: Vec::new(),
+    }
 }
 
 /// What stands in the braces of a step.
@@ -210,13 +220,17 @@ impl Step {
     fn setting(&mut self, keyword: &Ident, input: ParseStream<'_>) -> Result<()> {
         match (keyword.to_string().as_str(), &mut self.kind) {
             ("join", _) => self.join = Some((join(input)?, keyword.span())),
-            ("retry" | "timeout" | "undo" | "failed", Kind::Wait { .. } | Kind::Timer(_) | Kind::Done) => {
+            (
+                "retry" | "timeout" | "queue" | "undo" | "failed",
+                Kind::Wait { .. } | Kind::Timer(_) | Kind::Done,
+            ) => {
                 return Err(Error::new(keyword.span(), self.expected()));
             }
             ("retry", _) => self.retry = Some((input.parse()?, keyword.span())),
             ("timeout", _) => {
                 self.timeout = Some(at_least_one(input.parse()?, "the time-out of an attempt")?)
             }
+            ("queue", _) => self.queue = Some(input.parse()?),
             ("undo", _) => self.undo = Some(input.parse()?),
             ("failed", _) => {
                 let event: Ident = input.parse()?;
@@ -258,10 +272,10 @@ impl Step {
                 "a wait has `signal name(Payload) => Event -> step;`, `after 3d => Event -> step;` and `join`"
             }
             Kind::Map { .. } => {
-                "a map has routes (`Mapped -> step;`), `limit`, `need`, `retry`, `timeout`, `undo`, `failed` and `join`"
+                "a map has routes (`Mapped -> step;`), `limit`, `need`, `retry`, `timeout`, `queue`, `undo`, `failed` and `join`"
             }
             Kind::Task(_) | Kind::Child { .. } => {
-                "a step has routes (`Event -> step;`), `retry`, `timeout`, `undo`, `failed` and `join`"
+                "a step has routes (`Event -> step;`), `retry`, `timeout`, `queue`, `undo`, `failed` and `join`"
             }
             Kind::Timer(_) => "a timer has a route (`Event -> step;`) and `join`",
             Kind::Done => "the end of a path has nothing but `join`",

@@ -40,6 +40,7 @@ pub(crate) struct Step {
     pub(crate) join: Option<(Join, Span)>,
     pub(crate) retry: Option<(Policy, Span)>,
     pub(crate) timeout: Option<Time>,
+    pub(crate) queue: Option<LitStr>,
     pub(crate) undo: Option<Call>,
     pub(crate) failed: Option<Ident>,
     pub(crate) routes: Vec<Route>,

@@ -9,6 +9,7 @@ use crate::action::Action;
 use crate::definition::Workflow;
 use crate::engine::StartRequest;
 use crate::engine::birth::{Prepared, prepare};
+use crate::engine::queues::Queues;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Kind, StepKey};
 use crate::id::RunId;
@@ -34,6 +35,7 @@ impl Control {
         let flow = read(&definition)?;
         let seed = u64::try_from(self.store.next_run_id(now).get()).unwrap_or_default();
         let Prepared { token, key, transition } = prepare(&flow, &request, seed, now)?;
+        let queues = Queues::kept(&definition.queues).of_effects(&flow, &transition.effects);
         let start = Start {
             definition: definition.id,
             business_key: key,
@@ -44,7 +46,7 @@ impl Control {
                 fairness: request.fairness.as_deref().map(Into::into),
                 ..Lane::default()
             },
-            queues: Vec::new(),
+            queues,
             attributes: request.attributes,
             telemetry: request.telemetry,
             parent: None,
@@ -98,6 +100,7 @@ impl Control {
         // A history that says nothing of attributes is older than that it could.
         let is_told = history.iter().any(|record| matches!(record.fact, Fact::Noted { .. }));
         let before = context.context.get("attributes").filter(|_| !is_told).cloned();
+        let queues = Queues::kept(&definition.queues).of_effects(&flow, &transition.effects);
         let detail = json!({"of": run.to_string(), "from": from});
         let act = NewAct::new(action, &meta.workflow, detail);
         let start = Start {
@@ -106,7 +109,7 @@ impl Control {
             token: meta.token,
             transition,
             lane: meta.lane,
-            queues: Vec::new(),
+            queues,
             attributes: before.unwrap_or_default(),
             telemetry: meta.telemetry,
             parent: None,

@@ -94,11 +94,12 @@ impl EngineBuilder {
         self
     }
 
-    /// Puts the steps with these handlers into a queue of their own, whose limits can be changed while the engine runs.
+    /// Puts the steps with these handlers into a queue of their own, whose limits can be changed while the engine runs. This goes before what
+    /// the graph says with [`Node::queue`](crate::Node::queue).
     #[must_use]
     pub fn queue<'a>(mut self, queue: &str, handlers: impl IntoIterator<Item = &'a str>) -> Self {
         let queue: Arc<str> = queue.into();
-        self.config.queues.extend(handlers.into_iter().map(|name| (name.to_owned(), Arc::clone(&queue))));
+        handlers.into_iter().for_each(|handler| self.config.queues.set(handler, &queue));
         self
     }
 
@@ -159,14 +160,18 @@ impl EngineBuilder {
         let mut definitions = Vec::new();
         for registered in self.registry.all() {
             let id = store.define(&registered.flow, now).await?;
+            if self.works {
+                store.set_queues(id, &self.config.queues.of_workflow(&registered.flow)).await?;
+            }
             // Nobody else sets it: the registry is not shared yet.
             if registered.definition.set(id).is_err() {
                 return Err(Error::new(ErrorKind::Internal, "a workflow was registered with two engines"));
             }
             definitions.push((id, Arc::clone(registered)));
         }
-        let registry = Arc::new(self.registry);
         let mut config = self.config;
+        self.registry.all().for_each(|registered| config.queues.read(&registered.flow));
+        let registry = Arc::new(self.registry);
         let shared = self.repo.has(Capability::ManyWriters);
         config.flights = if shared { 4 } else { 2 };
         let runner = if self.works {

@@ -4,15 +4,13 @@ pub(crate) mod birth;
 mod builder;
 mod handle;
 pub(crate) mod output;
+pub(crate) mod queues;
 pub(crate) mod registry;
 mod request;
 pub(crate) mod schedule;
 mod source;
 
-use std::sync::Arc;
-
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::Effect;
 
 pub use builder::EngineBuilder;
 pub use handle::Engine;
@@ -50,12 +48,7 @@ pub(crate) fn start_of(
         fairness: request.fairness.as_deref().map(Into::into),
         ..Lane::default()
     };
-    let queues = birth.transition.effects.iter().filter_map(|effect| match effect {
-        Effect::Run { attempt, handler, .. } => {
-            Some((attempt.clone(), Arc::clone(config.queue_of(Some(handler.as_str()))?)))
-        }
-        _ => None,
-    });
+    let queues = config.queues.of_effects(&birth.registered.flow, &birth.transition.effects);
     let parent = birth.parent.clone();
     Some(Start {
         definition: *birth.registered.definition.get()?,
@@ -63,7 +56,7 @@ pub(crate) fn start_of(
         token: birth.token.clone(),
         transition: birth.transition.clone(),
         lane,
-        queues: queues.collect(),
+        queues,
         attributes: request.attributes.clone(),
         telemetry: request.telemetry.clone(),
         consumes: parent.clone().map(|(run, attempt)| TaskKey { run, attempt }),

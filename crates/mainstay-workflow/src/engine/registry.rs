@@ -161,6 +161,11 @@ impl Registry {
     }
 }
 
+/// The handlers that a step names.
+pub(crate) fn handlers_of(node: &Node) -> impl Iterator<Item = &HandlerName> {
+    named(node).into_iter().map(|(handler, _)| handler)
+}
+
 /// The handlers that a step names, and whether each may want a transaction.
 fn named(node: &Node) -> Vec<(&HandlerName, bool)> {
     let mut named = Vec::new();

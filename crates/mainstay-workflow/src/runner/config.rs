@@ -1,8 +1,8 @@
 //! How much a node does at a time, and how long it waits for what.
 
-use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
+
+use crate::engine::queues::Queues;
 
 /// A node's limits. The defaults fit a process with a few cores.
 #[derive(Debug, Clone)]
@@ -27,8 +27,8 @@ pub(crate) struct Config {
     pub(crate) ttl: Duration,
     /// How long a handler may take to stop once it is told to; then it is dropped.
     pub(crate) grace: Duration,
-    /// The queue of a handler.
-    pub(crate) queues: HashMap<String, Arc<str>>,
+    /// The queues of handlers.
+    pub(crate) queues: Queues,
     /// How long an ended run is kept; for ever when there is none.
     pub(crate) retention: Option<Duration>,
 }
@@ -46,13 +46,8 @@ impl Config {
             beat: Duration::from_secs(3),
             ttl: Duration::from_secs(10),
             grace: Duration::from_secs(5),
-            queues: HashMap::new(),
+            queues: Queues::default(),
             retention: None,
         }
-    }
-
-    /// The queue of a handler; none for the default one.
-    pub(crate) fn queue_of(&self, handler: Option<&str>) -> Option<&Arc<str>> {
-        self.queues.get(handler?)
     }
 }

@@ -185,10 +185,8 @@ impl Decided {
         for effect in &next.effects {
             match effect {
                 Effect::Run { attempt, ready_at, .. } | Effect::StartChild { attempt, ready_at, .. } => {
-                    if let Effect::Run { handler, .. } = effect
-                        && let Some(queue) = around.config.queue_of(Some(handler.as_str()))
-                    {
-                        commit.queue_of(attempt.clone(), Arc::clone(queue));
+                    if let Some(queue) = around.config.queues.of(flow, attempt) {
+                        commit.queue_of(attempt.clone(), queue);
                     }
                     if *ready_at > around.now {
                         self.due.push(*ready_at);

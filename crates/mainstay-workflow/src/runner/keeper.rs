@@ -201,7 +201,7 @@ impl Core {
         let room = self.config.backlog.saturating_sub(self.load()).max(LEAST_CLAIM);
         let limit = u32::try_from(room).unwrap_or(u32::MAX);
         let mut queues: Vec<(String, u32)> = vec![(Lane::DEFAULT_QUEUE.to_owned(), limit)];
-        let own: HashSet<&str> = self.config.queues.values().map(|queue| &**queue).collect();
+        let own: HashSet<&str> = self.config.queues.names().map(|queue| &**queue).collect();
         queues.extend(own.into_iter().map(|queue| (queue.to_owned(), limit)));
         let definitions: Vec<_> = self.definitions.keys().copied().collect();
         let (store, node, wall) = (self.store.clone(), self.node, self.now());

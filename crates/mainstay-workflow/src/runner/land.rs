@@ -10,7 +10,6 @@ use super::decide::put_back;
 use super::flight::{BatchResult, Beaten, Begun, Decided, Landed, Polled};
 use super::telemetry::Move;
 use crate::engine::output::leads_to_end;
-use crate::engine::registry::handler_of;
 use crate::error::{Error, ErrorKind, Result};
 use crate::handler::{Results, StepError};
 use crate::id::RunId;
@@ -120,8 +119,7 @@ impl Core {
         for item in taken {
             if let super::cell::Source::Attempt(attempt) = item.source {
                 cell.held.remove(&attempt);
-                let handler = handler_of(&cell.registered.flow, &attempt).map(|(name, _)| name.as_str());
-                if self.config.queue_of(handler).is_some() {
+                if self.config.queues.of(&cell.registered.flow, &attempt).is_some() {
                     // A place in a queue with limits is free.
                     self.keeper.look_at(Instant::now());
                 }

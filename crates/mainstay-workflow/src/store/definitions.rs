@@ -1,7 +1,9 @@
 //! What runs are pinned to: the canonical text of each content of each version, and its fingerprint.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use mainstay_core::Timestamp;
-use mainstay_repo::{Row, Sql, Statement};
+use mainstay_repo::{Batch, Row, Sql, Statement};
 
 use super::Store;
 use super::codec::{corrupt, decode, status};
@@ -26,10 +28,11 @@ pub struct StoredDefinition {
     pub graph: Graph,
     /// When it was first seen.
     pub created_at: Timestamp,
+    /// The queues that its host gave to handlers, as they were when an engine began to work on it last.
+    pub queues: BTreeMap<String, String>,
 }
 
-const COLUMNS: &str =
-    "SELECT id, name, version, fingerprint, graph, created_at FROM wf_definitions WHERE namespace_id = $1";
+const COLUMNS: &str = "SELECT id, name, version, fingerprint, graph, created_at, queues FROM wf_definitions WHERE namespace_id = $1";
 
 /// The index of workflow and status is read as far as is counted, for each workflow and each status.
 const COUNTS: Sql = Sql::new(
@@ -42,6 +45,11 @@ const COUNTS: Sql = Sql::new(
 
 /// The most runs of one workflow and one status that are counted.
 pub const MAX_COUNTED: u32 = 10_000;
+
+const TAG: &str = "INSERT INTO wf_tags (namespace_id, tag, definition_id, workflow) \
+    SELECT namespace_id, $5, id, name FROM wf_definitions \
+    WHERE namespace_id = $1 AND version = $2 AND name = $3 AND fingerprint = $4 ON CONFLICT DO NOTHING";
+const TAGGED: &str = "SELECT workflow, definition_id FROM wf_tags WHERE namespace_id = $1 AND tag = $2";
 
 impl Store {
     /// Keeps a workflow's content; does nothing when it is there.
@@ -74,11 +82,59 @@ impl Store {
             .bind(fingerprint.as_str())
             .bind(flow.graph().canonical())
             .bind(now);
-            self.repo.write(insert).await?;
+            let mut batch = Batch::new("workflow.define");
+            batch.push(insert);
+            for tag in &flow.graph().tags {
+                let key = [name, fingerprint.as_str(), tag.as_str()];
+                let statement =
+                    Statement::new(TAG).named("workflow.tag_new").bind(self.namespace).bind(version);
+                batch.push(key.into_iter().fold(statement, Statement::bind));
+            }
+            self.repo.batch(batch).await?;
             found = self.repo.read_optional(find()).await?;
         }
         let row = found.ok_or_else(|| Error::internal("a definition that was just kept is not there"))?;
         Ok(DefinitionId(row.get("id")?))
+    }
+
+    /// Keeps the queues that a host gave to a workflow's handlers; does nothing when they are known.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub(crate) async fn set_queues(&self, id: DefinitionId, queues: &BTreeMap<String, String>) -> Result<()> {
+        let text = if queues.is_empty() { None } else { Some(super::write::json(queues)?) };
+        let statement = Statement::new(
+            "UPDATE wf_definitions SET queues = $3 WHERE namespace_id = $1 AND id = $2 AND queues IS DISTINCT FROM $3",
+        );
+        let statement = statement.named("workflow.definition_queues").bind(self.namespace).bind(id.0);
+        self.repo.write(statement.bind(text)).await?;
+        Ok(())
+    }
+
+    /// The definitions whose workflow has all these tags, by the workflow's name.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub(super) async fn tagged(&self, tags: &BTreeSet<String>) -> Result<BTreeMap<String, BTreeSet<i64>>> {
+        let mut found: Option<BTreeMap<String, BTreeSet<i64>>> = None;
+        for tag in tags {
+            let statement = Statement::new(TAGGED).named("workflow.tagged").bind(self.namespace);
+            let mut these: BTreeMap<String, BTreeSet<i64>> = BTreeMap::new();
+            for row in self.repo.read(statement.bind(tag.as_str())).await? {
+                these.entry(row.get("workflow")?).or_default().insert(row.get("definition_id")?);
+            }
+            found = Some(match found {
+                None => these,
+                Some(mut before) => {
+                    before.retain(|name, ids| {
+                        ids.retain(|id| these.get(name).is_some_and(|these| these.contains(id)));
+                        !ids.is_empty()
+                    });
+                    before
+                }
+            });
+        }
+        Ok(found.unwrap_or_default())
     }
 
     /// What a run is pinned to.
@@ -163,5 +219,9 @@ fn read(row: &Row) -> Result<StoredDefinition> {
         fingerprint,
         graph,
         created_at: row.get("created_at")?,
+        queues: match row.get::<Option<String>>("queues")? {
+            Some(text) => decode("queues of a definition", &text)?,
+            None => BTreeMap::new(),
+        },
     })
 }

@@ -31,6 +31,7 @@ pub struct Filter {
     pub(super) workflow: Option<String>,
     pub(super) version: Option<u32>,
     pub(super) family: Option<String>,
+    pub(super) tags: BTreeSet<String>,
     pub(super) parent: Option<RunId>,
     pub(super) since: Option<Timestamp>,
     pub(super) until: Option<Timestamp>,
@@ -95,6 +96,13 @@ impl Filter {
     #[must_use]
     pub fn workflow_family(self, prefix: &str) -> Self {
         Self { family: Some(prefix.to_owned()), ..self }
+    }
+
+    /// Runs of workflows that have this tag in the version that the run is pinned to. Together with others, those that have all of them.
+    #[must_use]
+    pub fn tag(mut self, tag: &str) -> Self {
+        self.tags.insert(tag.to_owned());
+        self
     }
 
     /// Children of a run.
@@ -162,6 +170,7 @@ impl Filter {
                 "workflow" => filter.workflow(value),
                 "workflow_version" => filter.workflow_version(value.parse().map_err(|_| wrong("a version"))?),
                 "workflow_family" => filter.workflow_family(value),
+                "tag" => filter.tag(value),
                 "parent" => filter.parent(value.parse().map_err(|_| wrong("a run's identifier"))?),
                 "since" => filter.since(value.parse().map_err(|_| wrong("an instant"))?),
                 "until" => filter.until(value.parse().map_err(|_| wrong("an instant"))?),
@@ -187,7 +196,7 @@ fn no_status(word: &str) -> Error {
 fn unknown(name: &str) -> Error {
     let name: String = name.chars().take(64).collect();
     Error::new(ErrorKind::UnknownFilter { name: name.clone() }, format!("there is no condition {name:?} on runs")).with_help(
-        "there are id, status, status_in, workflow, workflow_version, workflow_family, parent, since, until and context.….",
+        "there are id, status, status_in, workflow, workflow_version, workflow_family, tag, parent, since, until and context.….",
     )
 }
 

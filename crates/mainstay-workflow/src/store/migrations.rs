@@ -5,7 +5,7 @@ use mainstay_repo::{Component, Migration, Script};
 /// The tables of workflows. Migrate it before a [`Store`](crate::store::Store) is opened.
 ///
 /// On PostgreSQL the tables lie in the schema that the repo's URL names.
-pub const COMPONENT: Component = Component { name: "workflow", migrations: &[CREATE, ACTS] };
+pub const COMPONENT: Component = Component { name: "workflow", migrations: &[CREATE, ACTS, TAGS] };
 
 const CREATE: Migration = Migration {
     version: 1,
@@ -30,5 +30,18 @@ const ACTS: Migration = Migration {
     postgres: Script::reversible(
         include_str!("migrations/2_up_postgres.sql"),
         include_str!("migrations/2_down.sql"),
+    ),
+};
+
+const TAGS: Migration = Migration {
+    version: 3,
+    name: "find runs by tags, keep queues with definitions",
+    sqlite: Script::reversible(
+        include_str!("migrations/3_up_sqlite.sql"),
+        include_str!("migrations/3_down.sql"),
+    ),
+    postgres: Script::reversible(
+        include_str!("migrations/3_up_postgres.sql"),
+        include_str!("migrations/3_down.sql"),
     ),
 };

@@ -5,7 +5,8 @@
 //! | `wf_runs` | a run: what it is, and its status in one word | at its start, when the status changes |
 //! | `wf_history` | what one commit appended; its key is the fence | each commit, never changed |
 //! | `wf_outputs` | the result of a step, an item or the run | once |
-//! | `wf_contexts` | the input and attributes, to search by; `wf_terms` is SQLite's index of it | at the start |
+//! | `wf_contexts` | the input and attributes, to search by; `wf_terms` is SQLite's index of it | at the start, when a step adds attributes |
+//! | `wf_definitions`, `wf_tags` | the content that runs are pinned to; the words to find them by | when an engine first has it |
 //! | `wf_snapshots` | a state as a whole | every so many records |
 //! | `wf_tasks` | an attempt that is out | comes and goes with commits |
 //! | `wf_timers` | when a run is to be looked at | when it changes |

@@ -1,5 +1,7 @@
 //! Runs as people and programs look for them: one, or a page of many.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use mainstay_core::{Cursor, Page, PageSize, Timestamp};
 use mainstay_repo::json::JsonField;
 use mainstay_repo::{Dialect, Row, Sql, Statement, Value as Column};
@@ -93,6 +95,12 @@ impl Building {
     }
 }
 
+/// The definitions that have the tags that are asked for, by workflow.
+type Tagged = BTreeMap<String, BTreeSet<i64>>;
+
+/// A search by tags looks each workflow up that has them, if these are no more.
+const MAX_TAGGED: usize = 32;
+
 /// How a search goes at the table. SQLite keeps no statistics unless it is told to, so it is told the index.
 struct Access {
     /// The index for SQLite.
@@ -102,14 +110,16 @@ struct Access {
 }
 
 impl Access {
-    fn of(filter: &Filter) -> Self {
+    fn of(filter: &Filter, tagged: &Tagged) -> Self {
         let by = |index, by_status| Self { index: Some(index), by_status };
         match &filter.id {
             Some(id) if id.parse::<RunId>().is_ok() => Self { index: None, by_status: false },
             Some(_) => by("wf_runs_key_idx", false),
             None if filter.parent.is_some() => by("wf_runs_parent_idx", false),
             None if !filter.context.is_empty() => Self { index: None, by_status: false },
-            None if filter.workflow.is_some() => by("wf_runs_workflow_idx", true),
+            None if filter.workflow.is_some() || (!filter.tags.is_empty() && tagged.len() <= MAX_TAGGED) => {
+                by("wf_runs_workflow_idx", true)
+            }
             None if filter.statuses.is_some() => by("wf_runs_status_idx", true),
             None => Self { index: None, by_status: false },
         }
@@ -134,7 +144,11 @@ impl Store {
         if filter.statuses.as_ref().is_some_and(std::collections::BTreeSet::is_empty) {
             return Ok(Page { items: Vec::new(), next: None });
         }
-        let statement = self.search(filter, order, size, after)?;
+        let tagged = self.tagged(&filter.tags).await?;
+        if !filter.tags.is_empty() && tagged.is_empty() {
+            return Ok(Page { items: Vec::new(), next: None });
+        }
+        let statement = self.search(filter, &tagged, order, size, after)?;
         let runs = self.repo.read(statement).await?.iter().map(summary).collect::<Result<Vec<_>>>()?;
         Ok(Page::from_surplus(runs, size, |run| Cursor::new(run.run.to_string())))
     }
@@ -142,20 +156,32 @@ impl Store {
     fn search(
         &self,
         filter: &Filter,
+        tagged: &Tagged,
         order: Order,
         size: PageSize,
         after: Option<RunId>,
     ) -> Result<Statement> {
         let mut text =
             Building { sqlite: String::new(), postgres: String::new(), params: vec![self.namespace.into()] };
-        self.conditions(&mut text, filter, order, after)?;
+        let access = Access::of(filter, tagged);
+        self.conditions(&mut text, filter, &access, order, after)?;
+        if !tagged.is_empty() {
+            let ids: Vec<String> = tagged.values().flatten().map(i64::to_string).collect();
+            text.both(&format!(" AND r.definition_id IN ({})", ids.join(", ")));
+        }
+        // Each workflow by itself, where only its tags are asked for.
+        let names: Vec<String> = match &filter.workflow {
+            None if access.by_status && !tagged.is_empty() => {
+                tagged.keys().map(|name| format!(" AND r.workflow = {}", text.place(name.as_str()))).collect()
+            }
+            _ => vec![String::new()],
+        };
         let direction = if order == Order::Newest { "DESC" } else { "ASC" };
         let limit = text.place(size.get() + 1);
-        let access = Access::of(filter);
         let whole = |from: &str, conditions: &str| {
-            let one = |status: &str| {
+            let one = |place: &str| {
                 format!(
-                    "SELECT {COLUMNS} FROM {from} WHERE r.namespace_id = $1{status}{conditions} ORDER BY r.id {direction} LIMIT {limit}"
+                    "SELECT {COLUMNS} FROM {from} WHERE r.namespace_id = $1{place}{conditions} ORDER BY r.id {direction} LIMIT {limit}"
                 )
             };
             if !access.by_status {
@@ -165,11 +191,11 @@ impl Store {
             let statuses = STATUSES
                 .iter()
                 .filter(|(status, _)| filter.statuses.as_ref().is_none_or(|wanted| wanted.contains(status)));
-            let branches: Vec<String> = statuses
-                .map(|(_, word)| {
-                    format!("SELECT * FROM ({}) AS b", one(&format!(" AND r.status = '{word}'")))
-                })
-                .collect();
+            let places = statuses.flat_map(|(_, word)| {
+                names.iter().map(move |name| format!("{name} AND r.status = '{word}'"))
+            });
+            let branches: Vec<String> =
+                places.map(|place| format!("SELECT * FROM ({}) AS b", one(&place))).collect();
             format!("{} ORDER BY id {direction} LIMIT {limit}", branches.join(" UNION ALL "))
         };
         let hint = access.index.map_or_else(String::new, |index| format!(" INDEXED BY {index}"));
@@ -184,6 +210,7 @@ impl Store {
         &self,
         text: &mut Building,
         filter: &Filter,
+        access: &Access,
         order: Order,
         after: Option<RunId>,
     ) -> Result<()> {
@@ -192,7 +219,7 @@ impl Store {
             Some((key, Err(_))) => text.and("r.business_key = ?", key),
             None => {}
         }
-        if let Some(statuses) = filter.statuses.as_ref().filter(|_| !Access::of(filter).by_status) {
+        if let Some(statuses) = filter.statuses.as_ref().filter(|_| !access.by_status) {
             let words: Vec<String> =
                 statuses.iter().map(|status| format!("'{}'", status_text(*status))).collect();
             text.both(&format!(" AND r.status IN ({})", words.join(", ")));

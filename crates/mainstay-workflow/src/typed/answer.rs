@@ -32,7 +32,7 @@ fn with_policies<S: Step>(mut node: Node) -> Node {
     if let Some(retry) = S::RETRY {
         node = node.retry(retry);
     }
-    Node { timeout_ms: S::TIMEOUT_MS, ..node }
+    Node { timeout_ms: S::TIMEOUT_MS, queue: S::QUEUE.map(Into::into), ..node }
 }
 
 /// Code that a macro wrote: with a transaction or without.

@@ -101,6 +101,8 @@ pub trait Step {
     const RETRY: Option<Retry>;
     /// How long an attempt may take, unless the workflow says otherwise.
     const TIMEOUT_MS: Option<u64>;
+    /// The queue that its attempts stand in, unless the workflow says otherwise.
+    const QUEUE: Option<&'static str>;
 }
 
 /// What a step can end with: derive it on an enum.

@@ -55,7 +55,7 @@ enum Lane {
 mod steps {
     use super::*;
 
-    #[step(retry = 3 linear 1s..1min, timeout = 30s)]
+    #[step(retry = 3 linear 1s..1min, timeout = 30s, queue = "bank")]
     pub(super) async fn charge(_cx: &StepContext, order: &Order) -> Result<Charged, StepError> {
         Ok(if order.parcels.is_empty() {
             Charged::Declined
@@ -179,6 +179,7 @@ fn by_hand() -> Definition {
                 .on_failure("Broken", ["cool"])
                 .retry(exponential)
                 .timeout(Duration::from_secs(10))
+                .queue("bank")
                 .compensate("charge/undo"),
         )
         .node(Node::task("pack", ["Done"]).on("Done", ["booking"]))
@@ -253,12 +254,26 @@ fn the_policies_of_a_step_are_those_of_its_function_unless_the_workflow_says_oth
         step steps::charge(input) { Paid -> end; Declined -> end; }
         done end;
     }
+    workflow! {
+        struct Said = "plain" version 1;
+        input Order;
+        step steps::charge(input) {
+            Paid -> end; Declined -> end; retry 4 constant 2s jitter 7 losses 3; timeout 1min; queue "smtp";
+        }
+        done end;
+    }
     let typed = Plain::version().workflow.unwrap();
     let retry = Retry { backoff: Backoff::Linear, base_ms: 1_000, max_ms: 60_000, ..Retry::attempts(3) };
     let node = Node::task("charge", ["Paid", "Declined"]).on("Paid", ["end"]).on("Declined", ["end"]);
-    let by_hand =
-        Definition::new("plain", 1).node(node.retry(retry).timeout(Duration::from_secs(30))).done("end");
+    let by_hand = Definition::new("plain", 1)
+        .node(node.clone().retry(retry).timeout(Duration::from_secs(30)).queue("bank"))
+        .done("end");
     assert_eq!(typed.graph().canonical(), by_hand.build().unwrap().graph().canonical());
+    let pause = Duration::from_secs(2);
+    let retry = Retry::attempts(4).with_backoff(Backoff::Constant, pause, pause).jitter(7).losses(3);
+    let node = node.retry(retry).timeout(Duration::from_secs(60)).queue("smtp");
+    let by_hand = Definition::new("plain", 1).node(node).done("end").build().unwrap();
+    assert_eq!(Said::version().workflow.unwrap().graph().canonical(), by_hand.graph().canonical());
 }
 
 #[test]

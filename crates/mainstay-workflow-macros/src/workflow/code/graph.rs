@@ -71,6 +71,7 @@ fn node(flow: &Flow, step: &Step) -> TokenStream {
         let time = duration(time);
         quote! { .timeout(#time) }
     });
+    let queue = step.queue.as_ref().map(|name| quote! { .queue(#name) });
     let undo = step.undo.as_ref().map(|_| {
         let name = format!("{key}/undo");
         quote! { .compensate(#name) }
@@ -90,7 +91,7 @@ fn node(flow: &Flow, step: &Step) -> TokenStream {
             }
         }
     });
-    quote! { #kind #(#routes)* #join #retry #timeout #undo #failed #(#reads)* }
+    quote! { #kind #(#routes)* #join #retry #timeout #queue #undo #failed #(#reads)* }
 }
 
 fn kind(step: &Step, key: &str) -> TokenStream {

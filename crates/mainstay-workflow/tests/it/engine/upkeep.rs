@@ -117,3 +117,56 @@ async fn ended_runs_are_kept_as_long_as_told() {
     })
     .await;
 }
+
+/// Queues hold for runs that an operator starts or does again without their code: those of the graph, and those that the host gave.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn first_tasks_stand_in_the_queue_of_their_step_whoever_starts_the_run() {
+    on_each(async |builder, _| {
+        let ran = Arc::new(AtomicUsize::new(0));
+        let count = |ran: &Arc<AtomicUsize>| {
+            let ran = Arc::clone(ran);
+            Handlers::new().handler("s0", move |_cx| {
+                ran.fetch_add(1, Ordering::SeqCst);
+                async { Ok("ok".into()) }
+            })
+        };
+        let named = chain("named", 1, |step| Node::task(step, ["ok"]).queue("bank"));
+        let given = chain("given", 1, |step| Node::task(step, ["ok"]).handler("send"));
+        let sent = Arc::clone(&ran);
+        let send = Handlers::new().handler("send", move |_cx| {
+            sent.fetch_add(1, Ordering::SeqCst);
+            async { Ok("ok".into()) }
+        });
+        let builder = builder.workflow(named, count(&ran)).workflow(given, send).queue("smtp", ["send"]);
+        let engine = builder.start().await.unwrap();
+        let control = engine.control();
+        let mut ended = Vec::new();
+        for workflow in ["named", "given"] {
+            let run = engine.start(StartRequest::new(workflow, Value::Null)).await.unwrap();
+            assert_eq!(soon(engine.wait(run)).await.unwrap().outcome, Outcome::Completed);
+            ended.push(run);
+        }
+        let closed = QueueLimits { paused: true, ..QueueLimits::default() };
+        for queue in ["bank", "smtp"] {
+            control.queue_set(queue, closed).await.unwrap();
+        }
+        let mut runs = Vec::new();
+        for workflow in ["named", "given"] {
+            runs.push(engine.start(StartRequest::new(workflow, Value::Null)).await.unwrap());
+            runs.push(control.start(StartRequest::new(workflow, Value::Null)).await.unwrap());
+        }
+        for run in ended {
+            runs.push(control.fork(run, &"s0".into()).await.unwrap());
+        }
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        assert_eq!(ran.load(Ordering::SeqCst), 2, "both queues are closed");
+        for queue in ["bank", "smtp"] {
+            assert!(control.queue_remove(queue).await.unwrap());
+        }
+        for run in runs {
+            assert_eq!(soon(engine.wait(run)).await.unwrap().outcome, Outcome::Completed);
+        }
+        soon(engine.stop()).await;
+    })
+    .await;
+}

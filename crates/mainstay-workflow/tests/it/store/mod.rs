@@ -14,4 +14,5 @@ mod schedules;
 mod search;
 mod starts;
 mod support;
+mod tags;
 mod work;

@@ -66,6 +66,9 @@ async fn everything(database: &TestDatabase) -> (World, BTreeMap<String, Stateme
     world.store.load_with_history(&[run]).await.unwrap();
     world.store.history(run, PageSize::DEFAULT, None).await.unwrap();
     world.store.position(run).await.unwrap();
+    let noted = json!({"seen": true}).as_object().unwrap().clone();
+    let head = world.commit(world.commit_of(&head, Input::Noted { attributes: noted, result: None })).await;
+    world.store.list(&Filter::new().tag("sales"), Order::Newest, PageSize::DEFAULT, None).await.unwrap();
     let head = world.commit(world.commit_of(&head, Input::Pause)).await;
     world.read_mail(run).await;
     world.store.settle(&[task.key], &[]).await.unwrap();
@@ -171,6 +174,7 @@ async fn searches_use_the_index_that_is_meant_for_them() {
                 "wf_runs_workflow_idx",
                 "wf_runs_workflow_idx",
             ),
+            (Filter::new().tag("sales"), "wf_runs_workflow_idx", "wf_runs_workflow_idx"),
             (Filter::new().parent(world.begin().await.meta.run), "wf_runs_parent_idx", "wf_runs_parent_idx"),
         ];
         for (filter, sqlite, postgres) in cases {

@@ -27,6 +27,7 @@ pub struct World {
 /// Two steps in parallel that meet, then a wait with a time-out.
 pub fn flow() -> Workflow {
     Definition::new("order", 1)
+        .tag("sales")
         .node(Node::task("check", ["good", "bad"]).on("good", ["charge", "pack"]).on("bad", ["end"]))
         .node(Node::task("charge", ["paid"]).on("paid", ["meet"]))
         .node(Node::task("pack", ["packed"]).on("packed", ["meet"]))

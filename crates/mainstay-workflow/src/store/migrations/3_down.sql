@@ -1,0 +1,2 @@
+ALTER TABLE wf_definitions DROP COLUMN queues;
+DROP TABLE wf_tags;
