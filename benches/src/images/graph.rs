@@ -207,14 +207,10 @@ pub async fn renew(name: &str, database: &TestDatabase, scale: Scale, json: bool
             .print(json);
     } else {
         let ours = hot(&repo, "images_holders").await;
-        Row::rate(
-            "lease_renew_postgres_hot_percent",
-            ours,
-            "row a lease, index",
-            hot(&repo, "plain_leases").await,
-        )
-        .print(json);
-        Row::rate("lease_renew_postgres_hot_percent", ours, "target", 95.0).print(json);
+        let name = "lease_renew_postgres_hot";
+        let plain = hot(&repo, "plain_leases").await;
+        Row { unit: "%", ..Row::rate(name, ours, "row a lease, index", plain) }.print(json);
+        Row { unit: "%", ..Row::rate(name, ours, "target", 95.0) }.print(json);
     }
     repo.close().await;
 }
