@@ -156,7 +156,10 @@ fn check_applied(component: &Component, dialect: Dialect, applied: &[Applied]) -
                     row.version, row.name, component.name, row.applied_at, row.checksum
                 ),
             )
-            .with_help("put the old text back and add a new migration for the change"));
+            .with_help(
+                "run the program (of the version) that migrated this database, or restore a backup that fits this one; whoever \
+                 builds the program puts the old text back and adds a new migration for the change",
+            ));
         }
     }
     Ok(())

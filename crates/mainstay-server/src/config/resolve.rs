@@ -101,12 +101,13 @@ impl Reader {
             (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
             (None, None) => None,
             (Some(_), None) => {
-                self.problem("tls_key", "a certificate needs its private key".to_owned(), "give both files");
+                let message = "a certificate needs its private key".to_owned();
+                self.problem("tls_certificate", message, "set tls_key to the file of the key as well");
                 None
             }
             (None, Some(_)) => {
                 let message = "a private key needs its certificate".to_owned();
-                self.problem("tls_certificate", message, "give both files");
+                self.problem("tls_key", message, "set tls_certificate to the file of the chain as well");
                 None
             }
         }

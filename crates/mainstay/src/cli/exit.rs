@@ -12,7 +12,7 @@ use mainstay_sso::ErrorKind as SsoKind;
 pub(crate) enum Exit {
     /// A rule said no, or what was asked for is not there; asking again does not help.
     Refused = 1,
-    /// The arguments or the configuration are wrong.
+    /// The arguments or the configuration are wrong; also a file that they name and that cannot be read.
     Usage = 2,
     /// Something cannot be reached at the moment; asking again may help.
     Unavailable = 3,
@@ -41,6 +41,7 @@ impl From<Exit> for ExitCode {
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) exit: Exit,
+    /// What and why; empty when the result that was printed says it.
     pub(crate) message: String,
     pub(crate) help: Option<String>,
 }

@@ -56,6 +56,9 @@ impl Output {
     /// Prints why a command failed.
     pub(crate) fn failure(self, failure: &Failure) {
         let Failure { exit, message, help } = failure;
+        if message.is_empty() {
+            return;
+        }
         if self.json {
             let body = ErrorBody { exit: exit.name(), message, help: help.as_deref() };
             say(&json("mainstay.error/1", &body));
