@@ -53,4 +53,4 @@ pub use names::{acs_template, create_connection, metadata_url};
 pub use problem::{Problem, ProblemKind, TYPE_BASE as PROBLEM_TYPE_BASE};
 pub use single_node::PeerFound;
 pub use start::{COMPONENTS, Ended, Server, StartError, Started, open, prepare_data, sign_in};
-pub use workflow::{access::DEFAULT_NAMESPACE, document, timeline};
+pub use workflow::{access::DEFAULT_NAMESPACE, document, settings, timeline};

@@ -34,6 +34,12 @@ pub const CONNECTIONS: usize = 1_024;
 pub const READY_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a browser may take from the sign-in page to the posted response.
 pub const LOGIN_COOKIE: Duration = Duration::from_secs(600);
+/// How many portions of ended runs one request removes; the next request goes on.
+pub const PRUNE_PORTIONS: u32 = 10;
+/// How many acts a page of the console lists.
+pub const ACTS_LISTED: u32 = 50;
+/// How many tasks in a node's hands are named.
+pub const TASKS_NAMED: u32 = 20;
 /// How often expired sessions, intents and replay keys are removed.
 pub const PRUNE_EVERY: Duration = Duration::from_secs(60);
 /// How many steps of pruning follow each other before the next pause.

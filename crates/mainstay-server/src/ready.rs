@@ -101,7 +101,8 @@ async fn tables(app: &App) -> Result<(), Problem> {
             )));
         }
     }
-    app.sso().probe().await.map_err(|error| unreadable(&error))
+    app.sso().probe().await.map_err(|error| unreadable(&error))?;
+    mainstay_workflow::store::probe(app.repo()).await.map_err(|error| unreadable(&error))
 }
 
 fn unreadable(error: &mainstay_repo::Error) -> Problem {

@@ -4,7 +4,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 
 use crate::app::App;
 use crate::http::{guard, layers};
@@ -25,15 +25,13 @@ pub(crate) fn router(app: App) -> Router {
         .route("/runs/{run}", get(console::runs::run))
         .route("/runs/{run}/live", get(console::runs::live))
         .route("/runs/{run}/history", get(console::runs::history))
-        .merge(
-            Router::new()
-                .route("/runs/{run}/signal", post(console::runs::signal))
-                .route("/runs/{run}/cancel", post(console::runs::cancel))
-                .route("/runs/{run}/again", post(console::runs::again))
-                .route("/runs/{run}/pause", post(console::runs::pause))
-                .route("/runs/{run}/resume", post(console::runs::resume))
-                .layer(DefaultBodyLimit::max(limits::RUN_BODY_BYTES)),
-        )
+        .route("/workflows", get(console::runs::workflows))
+        .route("/workflows/{workflow}", get(console::runs::workflow))
+        .route("/queues", get(console::runs::queues))
+        .route("/schedules", get(console::runs::schedules))
+        .route("/nodes", get(console::runs::nodes))
+        .route("/acts", get(console::runs::acts))
+        .route("/operate", post(console::runs::operate).layer(DefaultBodyLimit::max(limits::RUN_BODY_BYTES)))
         .route(
             "/setup/{token}",
             get(console::setup).post(console::set_up).layer(from_fn_with_state(state(), setup_rate)),
@@ -55,6 +53,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/api/v1/me", get(api::me::me))
         .route("/api/v1/openapi.json", get(api::openapi::document))
         .route("/healthz", get(ops::healthz))
+        // The name that clusters ask for who know readyz.
+        .route("/livez", get(ops::healthz))
         .route("/readyz", get(ops::readyz))
         .route(single_node::PATH, get(single_node::nodez))
         .route("/metrics", get(ops::metrics))
@@ -90,23 +90,28 @@ fn images() -> Router<App> {
 
 /// Runs for programs. A browser's cookie comes along with what another site sends, so their origin is checked as well.
 fn runs(app: App) -> Router<App> {
-    use api::runs;
+    use api::{operate, runs, settings};
 
     Router::new()
         .route("/api/v1/workflows", get(runs::workflows))
         .route("/api/v1/workflows/{workflow}", get(runs::workflow))
         .route("/api/v1/workflows/{workflow}/graph", get(runs::workflow_graph))
-        .route("/api/v1/workflows/{workflow}/runs", post(runs::start))
+        .route("/api/v1/workflows/{workflow}/{action}", post(operate::workflow))
         .route("/api/v1/runs", get(runs::list))
-        .route("/api/v1/runs/{run}", get(runs::show))
+        .route("/api/v1/runs/prune", post(operate::prune))
+        .route("/api/v1/runs/{run}", get(runs::show).delete(operate::delete_run))
         .route("/api/v1/runs/{run}/history", get(runs::history))
         .route("/api/v1/runs/{run}/graph", get(runs::graph))
-        .route("/api/v1/runs/{run}/signals", post(runs::signal))
-        .route("/api/v1/runs/{run}/cancel", post(runs::cancel))
-        .route("/api/v1/runs/{run}/retry", post(runs::retry))
-        .route("/api/v1/runs/{run}/fork", post(runs::fork))
-        .route("/api/v1/runs/{run}/pause", post(runs::pause))
-        .route("/api/v1/runs/{run}/resume", post(runs::resume))
+        .route("/api/v1/runs/{run}/{action}", post(operate::run))
+        .route("/api/v1/namespace/{action}", post(operate::namespace))
+        .route("/api/v1/queues", get(settings::queues))
+        .route("/api/v1/queues/{queue}", put(operate::set_queue).delete(operate::remove_queue))
+        .route("/api/v1/schedules", get(settings::schedules))
+        .route("/api/v1/schedules/{schedule}", put(operate::set_schedule).delete(operate::remove_schedule))
+        .route("/api/v1/schedules/{schedule}/{action}", post(operate::schedule))
+        .route("/api/v1/nodes", get(settings::nodes))
+        .route("/api/v1/pauses", get(settings::pauses))
+        .route("/api/v1/acts", get(settings::acts))
         .layer(DefaultBodyLimit::max(limits::RUN_BODY_BYTES))
         .route_layer(from_fn_with_state(app, guard::same_origin))
 }

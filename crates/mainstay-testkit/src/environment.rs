@@ -20,6 +20,12 @@ pub fn refreshes_golden() -> bool {
     variable("MAINSTAY_GOLDEN").is_some_and(|value| value == "refresh")
 }
 
+/// `MAINSTAY_PICTURES`: a directory in which tests with a browser leave pictures of pages, for somebody to look at.
+#[must_use]
+pub fn pictures() -> Option<PathBuf> {
+    variable("MAINSTAY_PICTURES").map(PathBuf::from)
+}
+
 /// `MAINSTAY_SOAK`: crash tests run for long.
 #[must_use]
 pub fn soaks() -> bool {

@@ -1,6 +1,7 @@
 //! What the description of the interface says of workflows, runs and images.
 
 mod images;
+mod settings;
 
 use http::Method;
 use serde_json::{Map, Value, json};
@@ -59,7 +60,7 @@ const FILTERS: &[(&str, &str, &str)] = &[
 ];
 
 fn operations() -> Vec<Operation> {
-    reads().into_iter().chain(changes()).chain(images::operations()).collect()
+    reads().into_iter().chain(changes()).chain(settings::operations()).chain(images::operations()).collect()
 }
 
 /// An operation that only looks.
@@ -182,9 +183,12 @@ pub(super) fn paths() -> Map<String, Value> {
 fn describe(operation: &Operation) -> Value {
     let schema = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
     let is_change = operation.method != Method::GET;
-    let mut parameters: Vec<Value> = ["workflow", "run", "image"]
-        .into_iter()
-        .filter(|name| operation.path.contains(&format!("{{{name}}}")))
+    // What stands between braces is chosen by the caller.
+    let mut parameters: Vec<Value> = operation
+        .path
+        .split('{')
+        .skip(1)
+        .filter_map(|rest| rest.split('}').next())
         .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
         .collect();
     parameters.extend(operation.query.iter().map(|(name, kind, means)| {
@@ -250,6 +254,7 @@ fn problems(is_change: bool, has_body: bool) -> Vec<ProblemKind> {
 pub(super) fn schemas() -> Map<String, Value> {
     let mut schemas = answers();
     schemas.extend(bodies());
+    schemas.extend(settings::schemas());
     schemas.extend(images::schemas());
     schemas
 }
@@ -380,9 +385,12 @@ fn answers() -> Map<String, Value> {
     all.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()
 }
 
-/// Bodies refuse fields that they do not know.
+/// A body refuses fields that it does not know.
+fn body(properties: &Value, required: &[&str]) -> Value {
+    json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
+}
+
 fn bodies() -> Map<String, Value> {
-    let body = |properties: Value, required: &[&str]| json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false });
     let new_run = json!({
         "input": { "description": "What the run is given." },
         "version": { "type": ["integer", "null"], "description": "Exactly this version." },
@@ -398,10 +406,10 @@ fn bodies() -> Map<String, Value> {
         "sender": { "type": ["string", "null"], "description": "A second signal with the same one changes nothing." },
     });
     let all = [
-        ("NewRun", body(new_run, &[])),
-        ("NewSignal", body(signal, &["signal"])),
-        ("From", body(json!({ "from": text() }), &["from"])),
-        ("Reason", body(json!({ "reason": text() }), &["reason"])),
+        ("NewRun", body(&new_run, &[])),
+        ("NewSignal", body(&signal, &["signal"])),
+        ("From", body(&json!({ "from": text() }), &["from"])),
+        ("Reason", body(&json!({ "reason": text() }), &["reason"])),
     ];
     all.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()
 }

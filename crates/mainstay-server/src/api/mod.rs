@@ -4,4 +4,6 @@ mod described;
 pub(crate) mod images;
 pub(crate) mod me;
 pub(crate) mod openapi;
+pub(crate) mod operate;
 pub(crate) mod runs;
+pub(crate) mod settings;

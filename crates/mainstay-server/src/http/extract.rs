@@ -6,11 +6,11 @@ use serde::de::DeserializeOwned;
 
 use crate::problem::{Problem, ProblemKind};
 
-/// A part of the path.
+/// A part of the path, or several.
 #[derive(Debug)]
-pub(crate) struct Path(pub(crate) String);
+pub(crate) struct Path<T = String>(pub(crate) T);
 
-impl<S: Send + Sync> FromRequestParts<S> for Path {
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {

@@ -88,7 +88,7 @@ async fn unless_it_panics(handler: impl Future<Output = Response>) -> Response {
 
 /// Whether programs rather than people read what the path answers.
 fn is_machine(path: &str) -> bool {
-    ["/api/", "/healthz", "/readyz", "/nodez", "/metrics", "/assets/"]
+    ["/api/", "/healthz", "/livez", "/readyz", "/nodez", "/metrics", "/assets/"]
         .iter()
         .any(|start| path.starts_with(start))
 }

@@ -1,9 +1,10 @@
-//! Who may look at runs and who may move them.
+//! Who asks: a session's role over all organizations, as the caller that workflows and images check and write down.
 //!
-//! Runs belong to no organization: whoever administrates all of them may look, and with the role `write` move runs. Somebody who
-//! is confined to one organization sees none.
+//! Runs and images belong to no organization, so somebody who is confined to one is no caller. What a caller may do is decided by
+//! `mainstay-workflow` and `mainstay-images`, not here.
 
 use http::HeaderMap;
+use mainstay_core::{Access, Actor, Caller};
 use mainstay_sso::{Role, SessionToken};
 use mainstay_workflow::Control;
 
@@ -20,10 +21,8 @@ pub(crate) const FORM_TOKEN_HEADER: &str = "x-mainstay-form-token";
 #[derive(Debug)]
 pub(crate) struct Operator {
     token: SessionToken,
-    /// Their name, for the history and the log.
-    pub(crate) name: String,
-    /// Whether they may also move runs.
-    pub(crate) writes: bool,
+    /// Their name and what they may do, for the crates that own what they ask for.
+    pub(crate) caller: Caller,
 }
 
 impl Operator {
@@ -35,16 +34,17 @@ impl Operator {
         let Some(current) = session::current(app, headers).await? else { return Ok(None) };
         let scope = current.session.scope();
         let granted = scope.as_ref().filter(|scope| scope.organization.is_none()).map(|scope| scope.role);
-        let Some((scope, granted)) = scope.as_ref().zip(granted).filter(|(_, granted)| *granted >= role)
-        else {
+        let found = scope.as_ref().zip(granted).filter(|(_, granted)| *granted >= role);
+        let named =
+            found.and_then(|(scope, granted)| Some((Actor::new(scope.actor.as_str()).ok()?, granted)));
+        let Some((actor, granted)) = named else {
             let detail = format!(
                 "Workflows and images are for administrators of all organizations with the role {role}. An operator grants it: \
                  mainstay sso administrator grant --global --role {role}."
             );
             return Err(Problem::new(ProblemKind::Forbidden, detail));
         };
-        let name = scope.actor.to_string();
-        Ok(Some(Self { token: current.token, name, writes: granted >= Role::Write }))
+        Ok(Some(Self { token: current.token, caller: Caller::new(actor, access(granted)) }))
     }
 
     /// The same for a program: nobody is a problem.
@@ -74,15 +74,27 @@ impl Operator {
         self.check_form(given)
     }
 
-    /// A reason with its author, for the history.
-    pub(crate) fn signed(&self, reason: &str) -> String {
-        let reason = reason.trim();
-        if reason.is_empty() { format!("by {}", self.name) } else { format!("{reason} (by {})", self.name) }
+    /// Whether a page shows what takes this access. It is decided again where it is done.
+    pub(crate) fn may(&self, access: Access) -> bool {
+        self.caller.require(access).is_ok()
+    }
+
+    /// The runs of a namespace, as far as this caller may.
+    pub(crate) async fn control(&self, app: &App, namespace: Option<&str>) -> Result<Control, Problem> {
+        Ok(Control::open(app.repo(), named(namespace)).await?.acting(self.caller.clone()))
     }
 }
 
-/// The runs of a namespace.
-pub(crate) async fn control(app: &App, namespace: Option<&str>) -> Result<Control, Problem> {
-    let name = namespace.filter(|name| !name.is_empty()).unwrap_or(DEFAULT_NAMESPACE);
-    Ok(Control::open(app.repo(), name).await?)
+/// A namespace as it was asked for; that of hosts that name none when nothing was said.
+pub(crate) fn named(namespace: Option<&str>) -> &str {
+    namespace.filter(|name| !name.is_empty()).unwrap_or(DEFAULT_NAMESPACE)
+}
+
+/// Sign-in's word for what workflows and images know.
+const fn access(role: Role) -> Access {
+    match role {
+        Role::Read => Access::Read,
+        Role::Write => Access::Write,
+        Role::Admin => Access::Admin,
+    }
 }

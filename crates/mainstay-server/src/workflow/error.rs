@@ -13,7 +13,8 @@ impl From<Error> for Problem {
                 ProblemKind::NotFound
             }
             ErrorKind::UnknownFilter { .. } | ErrorKind::InvalidInput => ProblemKind::Malformed,
-            ErrorKind::BadKey => ProblemKind::Unacceptable,
+            ErrorKind::BadKey | ErrorKind::UnknownSignal => ProblemKind::Unacceptable,
+            ErrorKind::Forbidden => ProblemKind::Forbidden,
             ErrorKind::TooLarge { .. } => ProblemKind::TooLarge,
             ErrorKind::AlreadyRunning { .. }
             | ErrorKind::Refused(_)

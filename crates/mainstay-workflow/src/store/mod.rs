@@ -42,7 +42,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use mainstay_core::Timestamp;
-use mainstay_repo::{Batch, Dialect, Repo, Row, Statement, Transaction};
+use mainstay_repo::{Batch, Dialect, Repo, Row, Sql, Statement, Transaction};
 
 pub use self::acts::Act;
 pub(crate) use self::acts::NewAct;
@@ -231,6 +231,26 @@ impl Store {
     pub fn commit_into(&self, batch: &mut Batch, commit: &Commit) -> Result<()> {
         write::write(batch, self.dialect(), self.namespace, &[commit])
     }
+}
+
+/// Whether the tables are there and can be read, all of them; costs as much as reading nothing from each.
+///
+/// # Errors
+/// Those of the database.
+pub async fn probe(repo: &Repo) -> mainstay_repo::Result<()> {
+    macro_rules! probe {
+        ($more:literal) => {
+            concat!(
+                "SELECT 1 AS one FROM (SELECT 1 FROM wf_namespaces, wf_definitions, wf_runs, wf_history, wf_outputs, wf_contexts, ",
+                $more,
+                "wf_snapshots, wf_tasks, wf_timers, wf_mail, wf_nodes, wf_queues, wf_fairness, wf_pauses, wf_schedules, wf_acts \
+                 WHERE 1 = 0) AS probed"
+            )
+        };
+    }
+    const PROBE: Sql = Sql::per_dialect(probe!("wf_terms, "), probe!(""));
+    let statement = Statement::new(PROBE).named("workflow.probe");
+    repo.clone().for_component("workflow").read_optional::<Row>(statement).await.map(drop)
 }
 
 /// Whether a condition of the batch was not met.

@@ -101,7 +101,11 @@ impl Context {
     pub(crate) async fn control(&self, config: &Config, namespace: &str) -> Outcome<Control> {
         let repo = self.existing(config).await?;
         repo.migrator().require_latest(&mainstay_workflow::store::COMPONENT).await?;
-        Ok(Control::open(&repo, namespace).await?)
+        let actor =
+            mainstay_core::Actor::new(self.actor()).or_else(|_| mainstay_core::Actor::new("cli:unknown"));
+        let actor = actor.map_err(|error| Failure::new(Exit::Usage, error))?;
+        // Whoever may run this command on this machine may do everything, under their name.
+        Ok(Control::open(&repo, namespace).await?.acting(mainstay_core::Caller::system(actor)))
     }
 
     /// Who runs this command, for histories.

@@ -2,6 +2,7 @@
 
 use mainstay_repo::{Component, PlannedStep, Repo, Target};
 use mainstay_server::{COMPONENTS, StartError, claim};
+use mainstay_workflow::store::{LIVE_WITHIN, live_nodes};
 use serde::Serialize;
 
 use super::args::{Down, MigrateCommand, Plan, Settings, Up};
@@ -145,6 +146,9 @@ async fn down(args: &Down, context: &Context) -> Outcome {
         )
         .with_help(format!("say --confirm {} to do it", args.component)));
     }
+    if body.steps.iter().any(|step| step.component == mainstay_workflow::COMPONENT.name) {
+        no_live_workers(&repo).await?;
+    }
     let claim = claim(&config, &repo).await.map_err(|error| match error {
         StartError::Served(file) => {
             Failure::new(Exit::Refused, format!("a server runs on {}", file.display()))
@@ -157,6 +161,25 @@ async fn down(args: &Down, context: &Context) -> Outcome {
     undone?;
     context.output.result("mainstay.migrate.down/1", &body, || steps_text("Took", &body, false));
     Ok(())
+}
+
+/// Refuses while processes work on workflows. They are no servers of ours, and would go on without their tables.
+async fn no_live_workers(repo: &Repo) -> Outcome {
+    let live = live_nodes(repo).await?;
+    let [_, ..] = live.as_slice() else { return Ok(()) };
+    let shown: Vec<String> = live
+        .iter()
+        .map(|node| {
+            let seconds = node.silent_for.as_secs();
+            format!("  {} in the namespace {}, heard of {seconds} s ago", node.name, node.namespace)
+        })
+        .collect();
+    let text = format!("applications work on workflows in this database:\n{}", shown.join("\n"));
+    let help = format!(
+        "end them first: they would go on without their tables; one that was killed counts for {} s more",
+        LIVE_WITHIN.as_secs()
+    );
+    Err(Failure::new(Exit::Refused, text).with_help(help))
 }
 
 async fn undo(repo: &Repo, components: &[&Component], to: u32) -> Outcome {

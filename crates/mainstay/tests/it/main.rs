@@ -22,4 +22,6 @@ mod single_node;
 mod support;
 mod tls;
 mod workflow_browser;
+mod workflow_console;
+mod workflow_settings;
 mod workflows;

@@ -55,6 +55,15 @@ fn tables_that_vanish(database: &TestDatabase) {
     not_ready(&server, &["missing", "mainstay migrate status"]);
     write("ALTER TABLE elsewhere RENAME TO sso_sessions");
     assert_eq!(ready(&server).status, 200);
+    for there_and_back in [
+        ["ALTER TABLE wf_tasks RENAME TO elsewhere", "ALTER TABLE elsewhere RENAME TO wf_tasks"],
+        ["ALTER TABLE wf_acts RENAME TO elsewhere", "ALTER TABLE elsewhere RENAME TO wf_acts"],
+    ] {
+        write(there_and_back[0]);
+        not_ready(&server, &["missing", "mainstay migrate status"]);
+        write(there_and_back[1]);
+        assert_eq!(ready(&server).status, 200);
+    }
     write("ALTER TABLE mainstay_migrations RENAME TO elsewhere");
     not_ready(&server, &["version 0", "mainstay migrate up"]);
     write("ALTER TABLE elsewhere RENAME TO mainstay_migrations");

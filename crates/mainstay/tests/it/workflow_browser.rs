@@ -81,13 +81,16 @@ fn steers(
     browser.click("#actions details summary");
     fill(browser, "#payload", "{\"by\": \"ada\"}");
     browser.click("#actions details form button");
-    browser.wait_until("location.search.includes('done=signal') && window.same === undefined");
+    browser.wait_until("location.search.includes('done=run.signal') && window.same === undefined");
     // From here on nothing is loaded again: the script shows what the host does.
     browser.evaluate("window.same = true");
     browser.wait_until(&format!("{STATE} === 'completed'"));
     assert_eq!(browser.evaluate("window.same"), true, "the page was not loaded again");
     assert_eq!(browser.evaluate(&step("ship", "ended")), true);
-    assert_eq!(browser.evaluate("document.querySelector('#actions form[action$=again]') !== null"), true);
+    assert_eq!(
+        browser.evaluate("document.querySelector('#actions input[value=\"run.fork\"]') !== null"),
+        true
+    );
     host.wait_for(run, Status::Completed);
 
     browser.click("#timeline a");
@@ -99,19 +102,58 @@ fn steers(
     host.wait_for(next, Status::Waiting);
     let url = browser.evaluate("location.origin").as_str().unwrap().to_owned();
     browser.open(&format!("{url}/runs/{next}"));
-    browser.wait_until("document.querySelector('#actions form[action$=cancel]') !== null");
+    browser.wait_until("document.querySelector('#actions input[value=\"run.cancel\"]') !== null");
     browser.click("#actions details:last-of-type summary");
     fill(browser, "#reason", "a test");
-    fill(browser, "#confirm", "yes");
-    browser.click("#actions form[action$=cancel] button");
-    let refused =
-        "document.querySelector('#confirm:invalid') !== null && location.pathname.startsWith('/runs/run_')";
+    fill(browser, "#confirm-cancel", "yes");
+    browser.click("#actions form:has([value='run.cancel']) button");
+    let refused = "document.querySelector('#confirm-cancel:invalid') !== null && location.pathname.startsWith('/runs/run_')";
     browser.wait_until(refused);
     fits(browser);
-    fill(browser, "#confirm", "cancel");
-    browser.click("#actions form[action$=cancel] button");
-    browser.wait_until(&format!("location.search.includes('done=cancel') && {STATE} === 'cancelled'"));
+    fill(browser, "#confirm-cancel", "cancel");
+    browser.click("#actions form:has([value='run.cancel']) button");
+    browser.wait_until(&format!("location.search.includes('done=run.cancel') && {STATE} === 'cancelled'"));
     assert!(browser.text().contains("a test (by setup:Ada)"), "{}", browser.text());
+    every_page_fits(browser, &url);
     assert_eq!(browser.complaints(), Vec::<String>::new());
     host.wait_for(next, Status::Cancelled);
+}
+
+/// The other pages, with every form open, in light and dark, on a telephone and on a desk.
+fn every_page_fits(browser: &mut Chromium, url: &str) {
+    let kept = [
+        ("queue.set", "/queues", "#queue-new", "mail"),
+        ("schedule.set", "/schedules", "#schedule", "a-schedule-whose-name-is-longer-than-most"),
+    ];
+    for (action, path, field, name) in kept {
+        browser.open(&format!("{url}{path}"));
+        browser.wait_until(&format!(
+            "location.pathname === {path:?} && document.querySelector({field:?}) !== null"
+        ));
+        fill(browser, field, name);
+        if action == "schedule.set" {
+            fill(browser, "#cron", "30 2 * * MON-FRI Europe/Berlin");
+            fill(browser, "#key", "n");
+        } else {
+            fill(browser, "#concurrency-new", "3");
+        }
+        browser.click(&format!("form:has([value='{action}']):last-of-type button"));
+        browser.wait_until(&format!("location.search.includes('done={action}')"));
+    }
+    for path in ["/workflows", "/workflows/order", "/queues", "/schedules", "/nodes", "/acts"] {
+        browser.open(&format!("{url}{path}"));
+        browser.wait_until(&format!(
+            "location.pathname === {path:?} && document.querySelector('.foot') !== null"
+        ));
+        browser.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; }); 1");
+        fits(browser);
+        if let Some(directory) = environment::pictures() {
+            for (width, theme) in [(1180, "light"), (1180, "dark"), (360, "light")] {
+                browser.look(width, 900, theme);
+                let picture = STANDARD.decode(browser.screenshot()).unwrap();
+                let name = format!("{}-{width}-{theme}.png", path.trim_start_matches('/').replace('/', "-"));
+                std::fs::write(directory.join(name), picture).unwrap();
+            }
+        }
+    }
 }

@@ -246,7 +246,7 @@ fn again(on: &On<'_>, host: &Host, cancelled: &str) {
     let text = on.text(&["history", &forked]);
     assert!(text.contains("ship ended by sent"), "{text}");
     assert_eq!(on.json(&["schedule", "list"])["schedules"], json!([]));
-    on.refuses(&["schedule", "remove", "nightly"], 1, "schedule list");
+    on.refuses(&["schedule", "remove", "nightly"], 1, "schedule ls");
 }
 
 fn holds_back(on: &On<'_>, host: &Host) {

@@ -1,72 +1,95 @@
 //! What may be done about a run, each with what it will do.
 
-use mainstay_workflow::Status;
+use mainstay_workflow::graph::Kind;
+use mainstay_workflow::{Action, Status};
 use maud::{Markup, html};
 
 use super::run::RunPage;
-
-/// What has to be typed to cancel a run.
-pub(super) const CANCEL: &str = "cancel";
-
-/// What has to be typed to do a run again.
-pub(super) const AGAIN: &str = "again";
 
 /// The forms that make sense at the moment; nothing for those who may only look.
 pub(super) fn actions(page: &RunPage) -> Markup {
     let summary = &page.view.summary;
     let is_open = summary.ended_at.is_none() && summary.managed;
     html! {
-        @if page.writes && is_open {
+        @if page.frame.writes && is_open {
             section class="panel section" {
                 div class="head" { h2 { "Actions" } }
                 div class="body stack" {
-                    (signal(page))
+                    @if hears(page) { (signal(page)) }
                     @if summary.status == Status::Paused {
-                        (plain(page, "resume", "Resume", "Lets the run go on where it stands."))
+                        (plain(page, Action::Resume, "Resume", "Lets the run go on where it stands."))
                     } @else {
-                        (plain(page, "pause", "Pause", "Lets nothing new begin. What runs ends, signals are kept, nothing is undone."))
+                        (plain(page, Action::Pause, "Pause", "Lets nothing new begin. What runs ends, signals are kept, nothing is undone."))
                     }
                     (cancel(page))
                 }
             }
-        } @else if page.writes && summary.managed {
+        } @else if page.frame.writes && summary.ended_at.is_some() {
             section class="panel section" {
                 div class="head" { h2 { "Actions" } }
-                div class="body stack" { (again(page)) }
+                div class="body stack" {
+                    @if summary.managed { (again(page)) }
+                    @if page.frame.admin { (remove(page)) }
+                }
             }
         }
     }
 }
 
-fn hidden(page: &RunPage) -> Markup {
+fn hidden(page: &RunPage, action: Action) -> Markup {
     html! {
-        input type="hidden" name="form_token" value=(page.form_token);
-        input type="hidden" name="namespace" value=(page.namespace.as_deref().unwrap_or_default());
+        (page.frame.hidden(action))
+        input type="hidden" name="run" value=(page.view.summary.run);
     }
 }
 
-fn path(page: &RunPage, action: &str) -> String {
-    format!("/runs/{}/{action}", page.view.summary.run)
-}
-
-fn plain(page: &RunPage, action: &str, title: &str, says: &str) -> Markup {
+fn plain(page: &RunPage, action: Action, title: &str, says: &str) -> Markup {
     html! {
-        form class="act" method="post" action=(path(page, action)) {
-            (hidden(page))
+        form class="act" method="post" action="/operate" {
+            (hidden(page, action))
             p { (says) }
             button class="button quiet" { (title) }
         }
     }
 }
 
+fn remove(page: &RunPage) -> Markup {
+    html! {
+        details {
+            summary { "Remove the run…" }
+            form class="stack" method="post" action="/operate" {
+                (hidden(page, Action::Delete))
+                p { "The run is removed with its history and its results. Nothing brings it back." }
+                (page.frame.confirm(Action::Delete, "", "confirm-remove"))
+                button class="button danger" { "Remove the run" }
+            }
+        }
+    }
+}
+
+/// Whether some step waits for signals at all.
+fn hears(page: &RunPage) -> bool {
+    let nodes = page.view.workflow.as_ref().map_or(&[][..], |flow| flow.graph().nodes.as_slice());
+    nodes.iter().any(|node| matches!(node.kind, Kind::Wait { .. }))
+}
+
 fn signal(page: &RunPage) -> Markup {
     let names = page.view.awaited.iter().flat_map(|wait| &wait.signals);
     let names: Vec<String> = names.map(ToString::to_string).collect();
+    let nodes = page.view.workflow.as_ref().map_or(&[][..], |flow| flow.graph().nodes.as_slice());
+    let mut known: Vec<&str> = Vec::new();
+    for node in nodes {
+        if let Kind::Wait { signals, .. } = &node.kind {
+            known.extend(signals.iter().map(|arrival| arrival.signal.as_str()));
+        }
+    }
+    known.sort_unstable();
+    known.dedup();
     html! {
         details {
             summary { "Send a signal…" }
-            form class="stack" method="post" action=(path(page, "signal")) {
-                (hidden(page))
+            form class="stack" method="post" action="/operate" {
+                (hidden(page, Action::Signal))
                 p {
                     @if names.is_empty() {
                         "No step waits for a signal at the moment. The run keeps it until one does."
@@ -76,9 +99,11 @@ fn signal(page: &RunPage) -> Markup {
                 }
                 div {
                     label for="signal" { "Signal" }
-                    input id="signal" type="text" name="signal" required maxlength="200" list="signals"
-                        value=[names.first().filter(|_| names.len() == 1)];
-                    datalist id="signals" { @for name in &names { option value=(name) {} } }
+                    select id="signal" name="signal" {
+                        @for name in known {
+                            option value=(name) selected[names.first().is_some_and(|first| first == name)] { (name) }
+                        }
+                    }
                 }
                 div {
                     label for="payload" { "What it says, as JSON" }
@@ -96,8 +121,8 @@ fn again(page: &RunPage) -> Markup {
     html! {
         details {
             summary { "Do it again…" }
-            form class="stack" method="post" action=(path(page, "again")) {
-                (hidden(page))
+            form class="stack" method="post" action="/operate" {
+                (hidden(page, Action::Fork))
                 p {
                     "A new run with the same input and business key begins. What does not come after the step stays done; the "
                     "rest is done once more, with whatever it does to the world."
@@ -111,10 +136,7 @@ fn again(page: &RunPage) -> Markup {
                         }
                     }
                 }
-                div {
-                    label for="confirm" { "Type " code { (AGAIN) } " to confirm" }
-                    input id="confirm" type="text" name="confirm" required pattern=(AGAIN) autocomplete="off";
-                }
+                (page.frame.confirm(Action::Fork, "", "confirm-again"))
                 button class="button" { "Begin the new run" }
             }
         }
@@ -125,8 +147,8 @@ fn cancel(page: &RunPage) -> Markup {
     html! {
         details {
             summary { "Cancel the run…" }
-            form class="stack" method="post" action=(path(page, "cancel")) {
-                (hidden(page))
+            form class="stack" method="post" action="/operate" {
+                (hidden(page, Action::Cancel))
                 p {
                     "Steps that run are asked to stop. What was done is undone, in reverse order, by the compensations of the "
                     "workflow. A cancelled run does not come back."
@@ -135,10 +157,7 @@ fn cancel(page: &RunPage) -> Markup {
                     label for="reason" { "Why, for the history" }
                     input id="reason" type="text" name="reason" required maxlength="500";
                 }
-                div {
-                    label for="confirm" { "Type " code { (CANCEL) } " to confirm" }
-                    input id="confirm" type="text" name="confirm" required pattern=(CANCEL) autocomplete="off";
-                }
+                (page.frame.confirm(Action::Cancel, "", "confirm-cancel"))
                 button class="button danger" { "Cancel the run" }
             }
         }

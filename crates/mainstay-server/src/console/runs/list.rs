@@ -7,6 +7,8 @@ use mainstay_workflow::WorkflowSummary;
 use mainstay_workflow::store::RunSummary;
 use maud::{Markup, html};
 
+use super::flows::{counts, runs_link};
+use super::frame::{Frame, Tab, tabs};
 use super::words::{self, STATUSES, encoded, namespace_query, tag, time};
 use crate::console::layout::{Page, Width, corner};
 use crate::http::extract::Pair;
@@ -20,8 +22,7 @@ pub(super) struct ListView<'a> {
     /// Why the query is none.
     pub(super) wrong: Option<String>,
     pub(super) workflows: Vec<WorkflowSummary>,
-    pub(super) form_token: String,
-    pub(super) dev: bool,
+    pub(super) frame: Frame,
 }
 
 impl ListView<'_> {
@@ -30,21 +31,16 @@ impl ListView<'_> {
     }
 
     fn namespace(&self) -> Option<&str> {
-        Some(self.given("namespace")).filter(|name| !name.is_empty())
+        self.frame.namespace.as_deref()
     }
 
     /// The same query with another page.
     fn next(&self, after: &str) -> String {
-        let kept = self.pairs.iter().filter(|(name, value)| name != "after" && !value.is_empty());
+        let kept =
+            self.pairs.iter().filter(|(name, value)| name != "after" && name != "done" && !value.is_empty());
         let kept: Vec<String> =
             kept.map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
         format!("/runs?{}", [kept, vec![format!("after={}", encoded(after))]].concat().join("&"))
-    }
-
-    fn link(&self, workflow: &str, status: &str) -> String {
-        let namespace =
-            self.namespace().map(|name| format!("&namespace={}", encoded(name))).unwrap_or_default();
-        format!("/runs?workflow={}&status={}{namespace}", encoded(workflow), encoded(status))
     }
 }
 
@@ -56,13 +52,15 @@ pub(super) fn page(view: &ListView<'_>) -> Response {
             @if let Some(name) = view.namespace() { ", in the namespace " code { (name) } }
             "."
         }
+        (tabs(Tab::Runs, view.namespace()))
+        (view.frame.notice())
         @if !view.workflows.is_empty() { (workflows(view)) }
         (search(view))
         (runs(view))
     };
     let status = if view.wrong.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
-    let corner = Some(corner(&view.form_token, true));
-    Page { title: "Runs", width: Width::Wide, dev: view.dev, corner, body }.respond(status)
+    let corner = Some(corner(&view.frame.form_token, true));
+    Page { title: "Runs", width: Width::Wide, dev: view.frame.dev, corner, body }.respond(status)
 }
 
 fn workflows(view: &ListView<'_>) -> Markup {
@@ -90,20 +88,12 @@ fn workflow_row(view: &ListView<'_>, workflow: &WorkflowSummary) -> Markup {
     html! {
         tr role="row" {
             td role="cell" {
-                a href=(view.link(&workflow.name, "")) { (workflow.name) }
+                a href=(runs_link(view.namespace(), &workflow.name, "")) { (workflow.name) }
                 @if workflow.paused { " " span class="tag warn" { "paused" } }
             }
             td role="cell" data-label="Versions" { (versions.join(", ")) }
             td role="cell" data-label="Runs" {
-                span class="tags" {
-                    @for status in STATUSES {
-                        @if let Some(count) = workflow.runs.get(&status).filter(|count| **count > 0) {
-                            a class="count" href=(view.link(&workflow.name, words::status(status))) {
-                                (count) " " (words::status(status))
-                            }
-                        }
-                    }
-                }
+                (counts(view.namespace(), workflow))
             }
         }
     }

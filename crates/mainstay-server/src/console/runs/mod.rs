@@ -1,8 +1,15 @@
 //! The pages about runs: which there are, what one of them does at the moment, and what may be done about it.
 
 mod actions;
+mod acts;
+mod flows;
+mod form;
+mod frame;
 mod list;
+mod nodes;
+mod queues;
 mod run;
+mod schedules;
 mod words;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -11,12 +18,12 @@ use axum::extract::State;
 use axum::extract::rejection::FormRejection;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use mainstay_core::{Cursor, PageSize};
+use mainstay_core::{Access, Cursor, PageSize};
 use mainstay_sso::Role;
-use mainstay_workflow::{Control, RunId};
 use serde::Deserialize;
-use serde_json::Value;
 
+use self::form::Fields;
+use self::frame::Frame;
 use self::list::ListView;
 use self::run::RunPage;
 use crate::api::runs::run_id;
@@ -25,8 +32,9 @@ use crate::http::extract::{Pair, Path, Query};
 use crate::http::layers::CONTENT_SECURITY_POLICY;
 use crate::limits;
 use crate::problem::{Problem, ProblemKind};
-use crate::workflow::access::{DEFAULT_NAMESPACE, Operator, control};
+use crate::workflow::access::{DEFAULT_NAMESPACE, Operator};
 use crate::workflow::search::Search;
+use crate::workflow::settings::{self, QueueDocument};
 
 /// Where a page is sent that needs somebody.
 fn to_sign_in() -> Response {
@@ -42,7 +50,7 @@ pub(crate) async fn list(
     let Some(operator) = Operator::of(&app, &headers, Role::Read).await? else { return Ok(to_sign_in()) };
     let given =
         |name: &str| pairs.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str());
-    let control = control(&app, Some(given("namespace"))).await?;
+    let control = operator.control(&app, Some(given("namespace"))).await?;
     let search = Search::read(&pairs).map(|search| search.listing(limits::RUNS_LISTED));
     let page = match &search {
         Ok(search) => search.ask(&control).await,
@@ -57,8 +65,9 @@ pub(crate) async fn list(
         Err(problem) => return Err(problem),
     };
     let workflows = control.workflows().await?;
-    let form_token = operator.form_token();
-    Ok(list::page(&ListView { pairs: &pairs, page, wrong, workflows, form_token, dev: app.is_dev() }))
+    let done = Some(given("done")).filter(|done| !done.is_empty()).map(str::to_owned);
+    let frame = frame(&app, &operator, Some(given("namespace").to_owned()), done);
+    Ok(list::page(&ListView { pairs: &pairs, page, wrong, workflows, frame }))
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -66,8 +75,20 @@ pub(crate) async fn list(
 pub(crate) struct Seen {
     namespace: Option<String>,
     after: Option<String>,
+    version: Option<u32>,
     /// What was just done.
     done: Option<String>,
+}
+
+fn frame(app: &App, operator: &Operator, namespace: Option<String>, done: Option<String>) -> Frame {
+    Frame {
+        namespace: namespace.filter(|name| !name.is_empty() && name != DEFAULT_NAMESPACE),
+        form_token: operator.form_token(),
+        writes: operator.may(Access::Write),
+        admin: operator.may(Access::Admin),
+        dev: app.is_dev(),
+        done,
+    }
 }
 
 /// `GET /runs/{run}`.
@@ -79,7 +100,7 @@ pub(crate) async fn run(
 ) -> Result<Response, Problem> {
     let Some(operator) = Operator::of(&app, &headers, Role::Read).await? else { return Ok(to_sign_in()) };
     let page = look(&app, &operator, &run, seen).await?;
-    let mut response = page.respond(app.is_dev());
+    let mut response = page.respond();
     // The page's script asks for its live parts.
     let policy = format!("{CONTENT_SECURITY_POLICY}; connect-src 'self'");
     if let Ok(policy) = HeaderValue::from_str(&policy) {
@@ -108,18 +129,12 @@ pub(crate) async fn live(
 }
 
 async fn look(app: &App, operator: &Operator, run: &str, seen: Seen) -> Result<RunPage, Problem> {
-    let control = control(app, seen.namespace.as_deref()).await?;
+    let control = operator.control(app, seen.namespace.as_deref()).await?;
     let run = run_id(run)?;
     let view = control.show(run).await?;
     let history = control.history(run, PageSize::clamped(PageSize::MAX), None).await?;
-    Ok(RunPage {
-        view,
-        history,
-        namespace: seen.namespace.filter(|name| name != DEFAULT_NAMESPACE),
-        form_token: operator.form_token(),
-        writes: operator.writes,
-        done: seen.done,
-    })
+    let acts = control.acts(Some(run), PageSize::clamped(limits::ACTS_LISTED), None).await?;
+    Ok(RunPage { view, history, acts: acts.items, frame: frame(app, operator, seen.namespace, seen.done) })
 }
 
 /// `GET /runs/{run}/history`.
@@ -130,7 +145,7 @@ pub(crate) async fn history(
     Query(seen): Query<Seen>,
 ) -> Result<Response, Problem> {
     let Some(operator) = Operator::of(&app, &headers, Role::Read).await? else { return Ok(to_sign_in()) };
-    let control = control(&app, seen.namespace.as_deref()).await?;
+    let control = operator.control(&app, seen.namespace.as_deref()).await?;
     let run = run_id(&run)?;
     let after = seen.after.filter(|after| !after.is_empty()).map(Cursor::new);
     let page = control.history(run, PageSize::clamped(limits::HISTORY_LISTED), after.as_ref()).await?;
@@ -138,135 +153,94 @@ pub(crate) async fn history(
     Ok(run::history_page(run, &page, seen.namespace.as_deref(), &form_token, app.is_dev()))
 }
 
-/// The fields of the forms of a run's page; each form has its own ones of them.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Act {
-    form_token: String,
-    namespace: String,
-    signal: String,
-    payload: String,
-    reason: String,
-    confirm: String,
-    from: String,
-}
-
-/// What every change passes: who, the form's token, the run.
-async fn act(
-    app: &App,
-    headers: &HeaderMap,
-    run: &str,
-    form: Result<Form<Act>, FormRejection>,
-) -> Result<(Operator, Control, RunId, Act), Problem> {
-    let operator = Operator::of_program(app, headers, Role::Write).await?;
-    let Form(form) =
-        form.map_err(|_| Problem::new(ProblemKind::StaleForm, "Open the page again and repeat."))?;
-    operator.check_form(&form.form_token)?;
-    let control = control(app, Some(&form.namespace)).await?;
-    Ok((operator, control, run_id(run)?, form))
-}
-
-/// Refuses what destroys something unless its word was typed.
-fn confirmed(form: &Act, word: &str) -> Result<(), Problem> {
-    if form.confirm.trim() == word {
-        return Ok(());
-    }
-    Err(Problem::new(ProblemKind::Malformed, format!("Nothing was done: type {word} to confirm it.")))
-}
-
-fn back(run: RunId, form: &Act, done: &str) -> Response {
-    let namespace = words::namespace_query(Some(&form.namespace));
-    let sign = if namespace.is_empty() { '?' } else { '&' };
-    Redirect::to(&format!("/runs/{run}{namespace}{sign}done={done}")).into_response()
-}
-
-/// `POST /runs/{run}/signal`.
-pub(crate) async fn signal(
+/// `GET /workflows`.
+pub(crate) async fn workflows(
     State(app): State<App>,
     headers: HeaderMap,
-    Path(run): Path,
-    form: Result<Form<Act>, FormRejection>,
+    Query(seen): Query<Seen>,
 ) -> Result<Response, Problem> {
-    let (operator, control, run, form) = act(&app, &headers, &run, form).await?;
-    let payload = match form.payload.trim() {
-        "" => Value::Null,
-        text => serde_json::from_str(text).map_err(|error| {
-            let detail = format!("The payload is no JSON: {error}. Go back, mend it and send it again.");
-            Problem::new(ProblemKind::Malformed, detail)
-        })?,
-    };
-    control.signal(run, form.signal.trim(), payload, None).await?;
-    tracing::info!(%run, signal = form.signal, actor = operator.name, "a signal was sent");
-    Ok(back(run, &form, "signal"))
+    let Some(operator) = Operator::of(&app, &headers, Role::Read).await? else { return Ok(to_sign_in()) };
+    let control = operator.control(&app, seen.namespace.as_deref()).await?;
+    let (workflows, pauses) = (control.workflows().await?, control.pauses().await?);
+    Ok(flows::page(&frame(&app, &operator, seen.namespace, seen.done), &workflows, &pauses))
 }
 
-/// `POST /runs/{run}/cancel`.
-pub(crate) async fn cancel(
+/// `GET /workflows/{workflow}`.
+pub(crate) async fn workflow(
     State(app): State<App>,
     headers: HeaderMap,
-    Path(run): Path,
-    form: Result<Form<Act>, FormRejection>,
+    Path(name): Path,
+    Query(seen): Query<Seen>,
 ) -> Result<Response, Problem> {
-    let (operator, control, run, form) = act(&app, &headers, &run, form).await?;
-    confirmed(&form, actions::CANCEL)?;
-    control.cancel(run, &operator.signed(&form.reason)).await?;
-    tracing::info!(%run, actor = operator.name, "a run is to be cancelled");
-    Ok(back(run, &form, "cancel"))
+    let Some(operator) = Operator::of(&app, &headers, Role::Read).await? else { return Ok(to_sign_in()) };
+    let control = operator.control(&app, seen.namespace.as_deref()).await?;
+    let flow = control.workflow(&name, seen.version).await?;
+    let workflows = control.workflows().await?;
+    let summary = workflows.iter().find(|workflow| workflow.name == name);
+    Ok(flows::one(&frame(&app, &operator, seen.namespace, seen.done), &flow, summary))
 }
 
-/// `POST /runs/{run}/again`: a new run, from a step or from where this one failed.
-pub(crate) async fn again(
+/// `GET /queues`.
+pub(crate) async fn queues(
     State(app): State<App>,
     headers: HeaderMap,
-    Path(run): Path,
-    form: Result<Form<Act>, FormRejection>,
+    Query(seen): Query<Seen>,
 ) -> Result<Response, Problem> {
-    let (operator, control, of, form) = act(&app, &headers, &run, form).await?;
-    confirmed(&form, actions::AGAIN)?;
-    let run = match form.from.as_str() {
-        "" => control.retry(of).await?,
-        step => control.fork(of, &step.into()).await?,
-    };
-    tracing::info!(%run, %of, from = form.from, actor = operator.name, "a run is done again");
-    Ok(back(run, &form, "again"))
+    let Some(operator) = Operator::of(&app, &headers, Role::Read).await? else { return Ok(to_sign_in()) };
+    let control = operator.control(&app, seen.namespace.as_deref()).await?;
+    let queues: Vec<QueueDocument> = control.queues().await?.iter().map(QueueDocument::new).collect();
+    Ok(queues::page(&frame(&app, &operator, seen.namespace, seen.done), &queues))
 }
 
-/// `POST /runs/{run}/pause`.
-pub(crate) async fn pause(
+/// `GET /schedules`.
+pub(crate) async fn schedules(
     State(app): State<App>,
     headers: HeaderMap,
-    Path(run): Path,
-    form: Result<Form<Act>, FormRejection>,
+    Query(seen): Query<Seen>,
 ) -> Result<Response, Problem> {
-    let (operator, control, run, form) = act(&app, &headers, &run, form).await?;
-    control.pause(run).await?;
-    tracing::info!(%run, actor = operator.name, "a run is to be paused");
-    Ok(back(run, &form, "pause"))
+    let Some(operator) = Operator::of(&app, &headers, Role::Read).await? else { return Ok(to_sign_in()) };
+    let control = operator.control(&app, seen.namespace.as_deref()).await?;
+    let (schedules, workflows) = (control.schedules().await?, control.workflows().await?);
+    Ok(schedules::page(&frame(&app, &operator, seen.namespace, seen.done), &schedules, &workflows))
 }
 
-/// `POST /runs/{run}/resume`.
-pub(crate) async fn resume(
+/// `GET /nodes`.
+pub(crate) async fn nodes(
     State(app): State<App>,
     headers: HeaderMap,
-    Path(run): Path,
-    form: Result<Form<Act>, FormRejection>,
+    Query(seen): Query<Seen>,
 ) -> Result<Response, Problem> {
-    let (operator, control, run, form) = act(&app, &headers, &run, form).await?;
-    control.resume(run).await?;
-    tracing::info!(%run, actor = operator.name, "a run is to be resumed");
-    Ok(back(run, &form, "resume"))
+    let Some(operator) = Operator::of(&app, &headers, Role::Read).await? else { return Ok(to_sign_in()) };
+    let control = operator.control(&app, seen.namespace.as_deref()).await?;
+    let nodes = settings::nodes(&control).await?;
+    Ok(nodes::page(&frame(&app, &operator, seen.namespace, seen.done), &nodes))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// `GET /acts`.
+pub(crate) async fn acts(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Query(seen): Query<Seen>,
+) -> Result<Response, Problem> {
+    let Some(operator) = Operator::of(&app, &headers, Role::Read).await? else { return Ok(to_sign_in()) };
+    let control = operator.control(&app, seen.namespace.as_deref()).await?;
+    let after = seen.after.filter(|after| !after.is_empty()).map(Cursor::new);
+    let acts = control.acts(None, PageSize::clamped(limits::ACTS_LISTED), after.as_ref()).await?;
+    Ok(acts::page(&frame(&app, &operator, seen.namespace, seen.done), &acts))
+}
 
-    #[test]
-    fn what_destroys_wants_its_word() {
-        let typed = |confirm: &str| Act { confirm: confirm.to_owned(), ..Act::default() };
-        assert!(confirmed(&typed(" cancel "), "cancel").is_ok());
-        for wrong in ["", "yes", "Cancel"] {
-            assert_eq!(confirmed(&typed(wrong), "cancel").unwrap_err().kind(), ProblemKind::Malformed);
-        }
-    }
+/// `POST /operate`: every change that a form asks for.
+pub(crate) async fn operate(
+    State(app): State<App>,
+    headers: HeaderMap,
+    fields: Result<Form<Fields>, FormRejection>,
+) -> Result<Response, Problem> {
+    let operator = Operator::of_program(&app, &headers, Role::Read).await?;
+    let Form(fields) =
+        fields.map_err(|_| Problem::new(ProblemKind::StaleForm, "Open the page again and repeat."))?;
+    operator.check_form(&fields.form_token)?;
+    let command = fields.command()?;
+    let control = operator.control(&app, Some(&fields.namespace)).await?;
+    let action = command.action();
+    Ok(fields.back(action, command.carry_out(&control).await?))
 }

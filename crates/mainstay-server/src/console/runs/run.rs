@@ -3,11 +3,13 @@
 use axum::response::Response;
 use http::StatusCode;
 use mainstay_core::{Clock as _, Page as Listed, SystemClock, Timestamp};
+use mainstay_workflow::store::Act;
 use mainstay_workflow::{Record, RunId, RunView, render};
 use maud::{Markup, PreEscaped, html};
 
-use super::actions;
+use super::frame::Frame;
 use super::words::{self, namespace_query, tag, time, took};
+use super::{actions, acts};
 use crate::console::assets;
 use crate::console::layout::{Page, Width, corner};
 use crate::workflow::document::HistoryLine;
@@ -22,30 +24,28 @@ pub(super) struct RunPage {
     pub(super) view: RunView,
     /// As much of the history as the line of time shows, from its beginning.
     pub(super) history: Listed<Record>,
-    /// Another namespace than that of hosts that name none.
-    pub(super) namespace: Option<String>,
-    pub(super) form_token: String,
-    pub(super) writes: bool,
-    pub(super) done: Option<String>,
+    /// What was asked of it lately, the latest first.
+    pub(super) acts: Vec<Act>,
+    pub(super) frame: Frame,
 }
 
 impl RunPage {
-    pub(super) fn respond(&self, dev: bool) -> Response {
+    pub(super) fn respond(&self) -> Response {
         let summary = &self.view.summary;
         let title = summary.key.clone().unwrap_or_else(|| summary.run.to_string());
-        let namespace = namespace_query(self.namespace.as_deref());
+        let namespace = namespace_query(self.frame.namespace.as_deref());
         let live = format!("/runs/{}/live{namespace}", summary.run);
         let body = html! {
             p class="path" { a href=(format!("/runs{namespace}")) { "Runs" } " / " span class="mono" { (summary.run) } }
             h1 { (title) }
-            @if let Some(notice) = self.done.as_deref().and_then(done) { p class="notice good" role="status" { (notice) } }
+            (self.frame.notice())
             div data-live=[summary.ended_at.is_none().then_some(live)] { (self.parts()) }
             p class="notice" id="live-note" hidden { "This page no longer follows the run. " a href="" { "Load it again" } }
             (self.context())
             script src=(assets::live_url()) defer {}
         };
-        let corner = Some(corner(&self.form_token, true));
-        Page { title: &title, width: Width::Wide, dev, corner, body }.respond(StatusCode::OK)
+        let corner = Some(corner(&self.frame.form_token, true));
+        Page { title: &title, width: Width::Wide, dev: self.frame.dev, corner, body }.respond(StatusCode::OK)
     }
 
     /// The parts that change while the run goes on. The page's script exchanges each by its id.
@@ -56,6 +56,7 @@ impl RunPage {
             div id="actions" { (actions::actions(self)) }
             div id="timeline" { (self.timeline()) }
             div id="children" { (self.children()) }
+            div id="acts" { (acts::of_run(&self.frame, &self.acts)) }
         }
     }
 
@@ -98,7 +99,7 @@ impl RunPage {
     }
 
     fn link(&self, run: RunId) -> String {
-        format!("/runs/{run}{}", namespace_query(self.namespace.as_deref()))
+        format!("/runs/{run}{}", namespace_query(self.frame.namespace.as_deref()))
     }
 
     fn graph(&self) -> Markup {
@@ -119,8 +120,11 @@ impl RunPage {
     fn timeline(&self) -> Markup {
         let bars = timeline::bars(&self.history.items);
         let more = self.history.next.is_some();
-        let history =
-            format!("/runs/{}/history{}", self.view.summary.run, namespace_query(self.namespace.as_deref()));
+        let history = format!(
+            "/runs/{}/history{}",
+            self.view.summary.run,
+            namespace_query(self.frame.namespace.as_deref())
+        );
         html! {
             section class="panel section" {
                 div class="head" { h2 { "Attempts" } a href=(history) { "History" } }
@@ -237,18 +241,6 @@ fn line(bar: &Bar, first: Timestamp, last: Timestamp) -> Markup {
             rect class=(class) x=(from) y="0" width=(wide) height="10" {}
         }
     }
-}
-
-/// What was just done, for the page that follows.
-fn done(what: &str) -> Option<&'static str> {
-    Some(match what {
-        "signal" => "The signal is in the run’s mail.",
-        "cancel" => "The run is told to stop; what it did is undone.",
-        "again" => "This is the new run.",
-        "pause" => "The run is told to pause.",
-        "resume" => "The run is told to go on.",
-        _ => return None,
-    })
 }
 
 /// A page of the history.

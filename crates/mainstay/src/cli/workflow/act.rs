@@ -61,7 +61,7 @@ pub(super) async fn signal(args: &Signal, context: &Context) -> Outcome {
 
 pub(super) async fn cancel(args: &Cancel, context: &Context) -> Outcome {
     let (control, run) = one(&args.one, context).await?;
-    control.cancel(run, &format!("{} (by {})", args.reason, context.actor())).await?;
+    control.cancel(run, &args.reason).await?;
     let body = RunBody { run: run.to_string() };
     context.output.result("mainstay.workflow.cancel/1", &body, || {
         format!("{run} is told to stop; mainstay workflow show {run} says how far it is")

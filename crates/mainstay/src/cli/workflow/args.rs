@@ -1,6 +1,7 @@
 //! The arguments of `mainstay workflow …`.
 
 use clap::{Args, Subcommand, ValueEnum};
+use mainstay_workflow::CatchUp;
 
 use crate::cli::args::Settings;
 
@@ -46,7 +47,12 @@ pub(crate) enum WorkflowCommand {
     Import(Import),
     /// The nodes of host applications that work on the namespace
     Nodes(Where),
+    /// Print who did what from outside of the applications, the latest first
+    Acts(Acts),
 }
+
+/// The words for a status.
+const STATUSES: [&str; 7] = ["running", "waiting", "paused", "stopping", "completed", "failed", "cancelled"];
 
 /// Which runs.
 #[derive(Debug, Args)]
@@ -83,8 +89,8 @@ pub(crate) struct List {
     pub(crate) place: Where,
     #[command(flatten)]
     pub(crate) paging: Paging,
-    /// Only with this status, or one of these: running, waiting, paused, stopping, completed, failed, cancelled
-    #[arg(long, value_name = "STATUS", value_delimiter = ',')]
+    /// Only with this status, or one of these
+    #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = STATUSES)]
     pub(crate) status: Vec<String>,
     /// Only of this workflow
     #[arg(long, value_name = "NAME")]
@@ -191,9 +197,81 @@ pub(crate) struct Import {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ScheduleCommand {
     /// List schedules
-    List(Where),
+    #[command(visible_alias = "list")]
+    Ls(Where),
+    /// Keep a schedule, in place of the one of its name; its times count from now
+    Add(Box<ScheduleAdd>),
+    /// Hold a schedule back; times that pass meanwhile are passed over
+    Pause(ScheduleOne),
+    /// Let a schedule go on, from the next of its times
+    Resume(ScheduleOne),
+    /// Start what a schedule starts, now; its times stay as they are
+    Trigger(ScheduleOne),
     /// Remove a schedule; runs that it began go on
-    Remove(ScheduleOne),
+    #[command(visible_alias = "remove")]
+    Rm(ScheduleOne),
+}
+
+/// What becomes of times at which no node was there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Missed {
+    /// One start for all of them
+    Latest,
+    /// None, if they are more than a minute ago
+    Skip,
+    /// One start for each
+    All,
+}
+
+impl From<Missed> for CatchUp {
+    fn from(missed: Missed) -> Self {
+        match missed {
+            Missed::Latest => Self::Latest,
+            Missed::Skip => Self::Skip,
+            Missed::All => Self::All,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScheduleAdd {
+    #[command(flatten)]
+    pub(crate) one: ScheduleOne,
+    /// When: minute, hour, day of the month, month, day of the week, and a time zone unless it is UTC
+    #[arg(long, value_name = "CRON")]
+    pub(crate) cron: String,
+    /// The workflow that it starts
+    #[arg(long, value_name = "NAME")]
+    pub(crate) workflow: String,
+    /// Exactly this version [default: the highest at the time]
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) version: Option<u32>,
+    /// What each run is given: JSON, @FILE, or - for standard input
+    #[arg(long, value_name = "JSON", default_value = "null")]
+    pub(crate) input: String,
+    /// The value of the business key: while a run with it is active, a time is passed over
+    #[arg(long, value_name = "VALUE")]
+    pub(crate) key: Option<String>,
+    /// Smaller numbers go first
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
+    pub(crate) priority: i16,
+    /// Among whom the turns of a queue are shared out evenly, such as a tenant
+    #[arg(long, value_name = "KEY")]
+    pub(crate) fairness: Option<String>,
+    /// What becomes of times at which no node was there
+    #[arg(long, value_enum, default_value = "latest")]
+    pub(crate) catch_up: Missed,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Acts {
+    #[command(flatten)]
+    pub(crate) place: Where,
+    #[command(flatten)]
+    pub(crate) paging: Paging,
+    /// Only about this run: run_… or its business key
+    #[arg(long, value_name = "RUN")]
+    pub(crate) run: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -285,7 +363,7 @@ pub(crate) struct QueueOne {
 pub(crate) struct QueueSet {
     #[command(flatten)]
     pub(crate) one: QueueOne,
-    /// How many of its steps run at a time, on all nodes together
+    /// How many of its steps run at a time, on all nodes together; at least 1
     #[arg(long, value_name = "N")]
     pub(crate) concurrency: Option<u32>,
     /// How many of its steps begin in how many seconds, such as 100/60

@@ -43,11 +43,11 @@ impl ImportBody {
 pub(super) async fn run(args: &Import, context: &Context) -> Outcome {
     let source = RepoOptions::new(&args.from)?;
     let control = open(&args.place, context).await?;
-    // The namespace may be a new one.
-    let store = Store::open(control.store().repo(), &args.place.namespace).await?;
     let source = source.connect().await?;
-    let now = mainstay_core::Clock::now(&mainstay_core::SystemClock);
-    let body = ImportBody::new(store.import(&source, args.after.as_deref(), now).await?);
+    // The namespace may be a new one.
+    Store::open(control.store().repo(), &args.place.namespace).await?;
+    let control = open(&args.place, context).await?;
+    let body = ImportBody::new(control.import(&source, args.after.as_deref()).await?);
     context.output.result("mainstay.workflow.import/1", &body, || text(&body));
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `mainstay workflow …`: runs of any host application, without its code, beside it on the same database.
 
 mod act;
+mod acts;
 pub(crate) mod args;
 mod graph;
 mod history;
@@ -28,6 +29,7 @@ pub(super) async fn run(command: WorkflowCommand, context: &Context) -> Outcome 
     match command {
         WorkflowCommand::List(args) => list::runs(&args, context).await,
         WorkflowCommand::Workflows(place) => list::workflows(&place, context).await,
+        WorkflowCommand::Acts(args) => acts::run(&args, context).await,
         WorkflowCommand::Nodes(place) => list::nodes(&place, context).await,
         WorkflowCommand::Show(one) => show::run(&one, context).await,
         WorkflowCommand::Start(args) => act::start(&args, context).await,
@@ -42,8 +44,12 @@ pub(super) async fn run(command: WorkflowCommand, context: &Context) -> Outcome 
         WorkflowCommand::History(args) => history::run(&args, context).await,
         WorkflowCommand::Import(args) => import::run(&args, context).await,
         WorkflowCommand::Schedule { command } => match command {
-            ScheduleCommand::List(place) => schedule::list(&place, context).await,
-            ScheduleCommand::Remove(args) => schedule::remove(&args, context).await,
+            ScheduleCommand::Ls(place) => schedule::list(&place, context).await,
+            ScheduleCommand::Add(args) => schedule::add(&args, context).await,
+            ScheduleCommand::Pause(args) => schedule::pause(&args, context).await,
+            ScheduleCommand::Resume(args) => schedule::resume(&args, context).await,
+            ScheduleCommand::Trigger(args) => schedule::trigger(&args, context).await,
+            ScheduleCommand::Rm(args) => schedule::remove(&args, context).await,
         },
         WorkflowCommand::Queue { command } => match command {
             QueueCommand::List(place) => queue::list(&place, context).await,

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use mainstay_server::settings::QueueDocument;
 use mainstay_workflow::Control;
-use mainstay_workflow::store::{Queue, QueueLimits, Rate};
+use mainstay_workflow::store::{QueueLimits, Rate};
 use serde::Serialize;
 
 use super::args::{QueueOne, QueueSet, Where};
@@ -14,50 +15,19 @@ use crate::cli::output::table;
 
 #[derive(Serialize)]
 struct QueuesBody {
-    queues: Vec<QueueLine>,
+    queues: Vec<QueueDocument>,
 }
 
-#[derive(Serialize)]
-struct QueueLine {
-    queue: String,
-    /// How many run at a time; null for any number.
-    concurrency: Option<u32>,
-    /// How many begin in `rate_seconds`; null for as many as can.
-    rate: Option<u32>,
-    rate_seconds: Option<f64>,
-    paused: bool,
-    /// How many of its tasks can be claimed.
-    ready: u64,
-    /// How many are in workers' hands.
-    leased: u64,
-}
-
-impl QueueLine {
-    fn new(queue: Queue) -> Self {
-        let Queue { name, limits, ready, leased } = queue;
-        Self {
-            queue: name,
-            concurrency: limits.concurrency,
-            rate: limits.rate.map(|rate| rate.count),
-            rate_seconds: limits.rate.map(|rate| rate.per.as_secs_f64()),
-            paused: limits.paused,
-            ready,
-            leased,
-        }
-    }
-
-    fn row(&self) -> Vec<String> {
-        let any = || "any".to_owned();
-        let rate = self.rate.zip(self.rate_seconds).map(|(count, seconds)| format!("{count} in {seconds} s"));
-        vec![
-            self.queue.clone(),
-            if self.paused { "paused" } else { "open" }.to_owned(),
-            self.concurrency.map_or_else(any, |number| number.to_string()),
-            rate.unwrap_or_else(any),
-            self.ready.to_string(),
-            self.leased.to_string(),
-        ]
-    }
+fn row(queue: &QueueDocument) -> Vec<String> {
+    let any = || "any".to_owned();
+    vec![
+        queue.queue.clone(),
+        if queue.paused { "paused" } else { "open" }.to_owned(),
+        queue.concurrency.map_or_else(any, |number| number.to_string()),
+        queue.rate_text().unwrap_or_else(any),
+        queue.ready.to_string(),
+        queue.leased.to_string(),
+    ]
 }
 
 pub(super) async fn list(place: &Where, context: &Context) -> Outcome {
@@ -82,9 +52,9 @@ pub(super) async fn remove(args: &QueueOne, context: &Context) -> Outcome {
 }
 
 async fn print(control: &Control, context: &Context, schema: &str) -> Outcome {
-    let body = QueuesBody { queues: control.queues().await?.into_iter().map(QueueLine::new).collect() };
+    let body = QueuesBody { queues: control.queues().await?.iter().map(QueueDocument::new).collect() };
     context.output.result(schema, &body, || {
-        let rows: Vec<Vec<String>> = body.queues.iter().map(QueueLine::row).collect();
+        let rows: Vec<Vec<String>> = body.queues.iter().map(row).collect();
         table(&["QUEUE", "STATE", "AT A TIME", "RATE", "READY", "RUNNING"], &rows)
     });
     Ok(())

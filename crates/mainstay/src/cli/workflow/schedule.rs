@@ -1,74 +1,106 @@
-//! `mainstay workflow schedule …`: when runs begin by themselves. Their plans are the application's.
+//! `mainstay workflow schedule …`: when runs begin by themselves.
 
-use mainstay_workflow::Control;
-use mainstay_workflow::store::Schedule;
+use mainstay_server::settings::ScheduleDocument;
+use mainstay_workflow::{CatchUp, Control, CronSchedule, StartRequest};
 use serde::Serialize;
-use serde_json::Value;
 
-use super::args::{ScheduleOne, Where};
+use super::args::{ScheduleAdd, ScheduleOne, Where};
 use super::list::second;
-use super::open;
+use super::{json, open};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::output::table;
 
 #[derive(Serialize)]
 struct SchedulesBody {
-    schedules: Vec<ScheduleLine>,
+    schedules: Vec<ScheduleDocument>,
 }
 
 #[derive(Serialize)]
-struct ScheduleLine {
+struct TriggeredBody {
     schedule: String,
-    workflow: String,
-    version: Option<u32>,
-    paused: bool,
-    next_at: Option<String>,
-    last_at: Option<String>,
-    /// When and with what, as the application said it.
-    plan: Value,
+    /// The run that began.
+    run: String,
 }
 
-impl ScheduleLine {
-    fn new(schedule: Schedule) -> Self {
-        Self {
-            schedule: schedule.name,
-            workflow: schedule.workflow,
-            version: schedule.version,
-            paused: schedule.paused,
-            next_at: schedule.next_at.map(|at| at.to_string()),
-            last_at: schedule.last_at.map(|at| at.to_string()),
-            plan: schedule.plan,
-        }
-    }
-
-    fn row(&self) -> Vec<String> {
-        let at = |at: &Option<String>| at.as_deref().map_or_else(|| "never".to_owned(), second);
-        let state = if self.paused { "paused" } else { "open" };
-        let (next, last) = (at(&self.next_at), at(&self.last_at));
-        vec![self.schedule.clone(), self.workflow.clone(), state.to_owned(), next, last]
-    }
+fn row(schedule: &ScheduleDocument) -> Vec<String> {
+    let at = |at: &Option<String>| at.as_deref().map_or_else(|| "never".to_owned(), second);
+    let state = if schedule.paused { "paused" } else { "open" };
+    let next = if schedule.paused { "–".to_owned() } else { at(&schedule.next_at) };
+    let workflow = match schedule.version {
+        Some(version) => format!("{} v{version}", schedule.workflow),
+        None => schedule.workflow.clone(),
+    };
+    let last = at(&schedule.last_at);
+    vec![schedule.schedule.clone(), workflow, state.to_owned(), next, last, schedule.cron().to_owned()]
 }
 
 pub(super) async fn list(place: &Where, context: &Context) -> Outcome {
     print(&open(place, context).await?, context, "mainstay.workflow.schedule.list/1").await
 }
 
+pub(super) async fn add(args: &ScheduleAdd, context: &Context) -> Outcome {
+    let mut request =
+        StartRequest::new(&args.workflow, json("--input", &args.input)?).priority(args.priority);
+    if let Some(version) = args.version {
+        request = request.version(version);
+    }
+    if let Some(key) = &args.key {
+        request = request.key(key);
+    }
+    if let Some(fairness) = &args.fairness {
+        request = request.fairness(fairness);
+    }
+    let schedule = CronSchedule::new(&args.one.schedule, &args.cron, request)?;
+    let control = open(&args.one.place, context).await?;
+    control.schedule_set(schedule.catch_up(CatchUp::from(args.catch_up))).await?;
+    print(&control, context, "mainstay.workflow.schedule.add/1").await
+}
+
+pub(super) async fn pause(args: &ScheduleOne, context: &Context) -> Outcome {
+    let control = open(&args.place, context).await?;
+    control.schedule_pause(&args.schedule).await.map_err(missing)?;
+    print(&control, context, "mainstay.workflow.schedule.pause/1").await
+}
+
+pub(super) async fn resume(args: &ScheduleOne, context: &Context) -> Outcome {
+    let control = open(&args.place, context).await?;
+    control.schedule_resume(&args.schedule).await.map_err(missing)?;
+    print(&control, context, "mainstay.workflow.schedule.resume/1").await
+}
+
+pub(super) async fn trigger(args: &ScheduleOne, context: &Context) -> Outcome {
+    let control = open(&args.place, context).await?;
+    let run = control.schedule_trigger(&args.schedule).await.map_err(missing)?.to_string();
+    let body = TriggeredBody { schedule: args.schedule.clone(), run };
+    context.output.result("mainstay.workflow.schedule.trigger/1", &body, || body.run.clone());
+    Ok(())
+}
+
 pub(super) async fn remove(args: &ScheduleOne, context: &Context) -> Outcome {
     let control = open(&args.place, context).await?;
     if !control.schedule_remove(&args.schedule).await? {
-        return Err(Failure::new(Exit::Refused, format!("there is no schedule {:?}", args.schedule))
-            .with_help("mainstay workflow schedule list shows them"));
+        let missing = Failure::new(Exit::Refused, format!("there is no schedule {:?} here", args.schedule));
+        return Err(missing.with_help(LOOK));
     }
     print(&control, context, "mainstay.workflow.schedule.remove/1").await
 }
 
+const LOOK: &str = "mainstay workflow schedule ls shows them; --namespace names another application's";
+
+/// Says where to look when there is no such schedule.
+fn missing(error: mainstay_workflow::Error) -> Failure {
+    let is_missing = *error.kind() == mainstay_workflow::ErrorKind::NotFound && error.help().is_none();
+    let failure = Failure::from(error);
+    if is_missing { failure.with_help(LOOK) } else { failure }
+}
+
 async fn print(control: &Control, context: &Context, schema: &str) -> Outcome {
-    let schedules = control.schedules().await?.into_iter().map(ScheduleLine::new).collect();
+    let schedules = control.schedules().await?.iter().map(ScheduleDocument::new).collect();
     let body = SchedulesBody { schedules };
     context.output.result(schema, &body, || {
-        let rows: Vec<Vec<String>> = body.schedules.iter().map(ScheduleLine::row).collect();
-        table(&["SCHEDULE", "WORKFLOW", "STATE", "NEXT", "LAST"], &rows)
+        let rows: Vec<Vec<String>> = body.schedules.iter().map(row).collect();
+        table(&["SCHEDULE", "WORKFLOW", "STATE", "NEXT", "LAST", "CRON"], &rows)
     });
     Ok(())
 }

@@ -1,0 +1,323 @@
+//! What programs change: a body becomes a [`Command`], and what became of it an answer.
+
+use axum::Json;
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, StatusCode, header};
+use mainstay_sso::Role;
+use mainstay_workflow::store::QueueLimits;
+use mainstay_workflow::{CatchUp, CronSchedule, StartRequest};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::runs::{In, run_id};
+use crate::app::App;
+use crate::http::extract::{Path, Query};
+use crate::problem::{Problem, ProblemKind};
+use crate::workflow::access::Operator;
+use crate::workflow::command::{Command, Done};
+use crate::workflow::settings::rate;
+
+/// A body, or why it is none. Its type is checked where it is read: some changes have none.
+type Body = Result<Json<Value>, JsonRejection>;
+
+/// What a start is given.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewRun {
+    #[serde(default)]
+    input: Value,
+    version: Option<u32>,
+    key: Option<String>,
+    #[serde(default)]
+    priority: i16,
+    fairness: Option<String>,
+    #[serde(default)]
+    attributes: Value,
+    #[serde(default)]
+    paused: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewSignal {
+    signal: String,
+    #[serde(default)]
+    payload: Value,
+    sender: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reason {
+    reason: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct From {
+    from: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EndedBefore {
+    ended_before: String,
+}
+
+/// What holds for a queue; what is left out is unlimited.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewLimits {
+    concurrency: Option<u32>,
+    rate: Option<u32>,
+    rate_seconds: Option<f64>,
+    #[serde(default)]
+    paused: bool,
+}
+
+/// A schedule to keep.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewSchedule {
+    workflow: String,
+    cron: String,
+    #[serde(default)]
+    catch_up: CatchUp,
+    version: Option<u32>,
+    #[serde(default)]
+    input: Value,
+    key: Option<String>,
+    #[serde(default)]
+    priority: i16,
+    fairness: Option<String>,
+}
+
+/// Reads a body.
+fn read<T: DeserializeOwned>(body: Body) -> Result<T, Problem> {
+    let Json(value) = body.map_err(|rejection| {
+        let kind = match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => ProblemKind::TooLarge,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => ProblemKind::UnsupportedType,
+            _ => ProblemKind::Malformed,
+        };
+        Problem::new(kind, rejection.body_text())
+    })?;
+    serde_json::from_value(value)
+        .map_err(|error| Problem::new(ProblemKind::Malformed, format!("The body does not fit: {error}.")))
+}
+
+/// What every change passes: who, the form's token, what is asked for, and the answer.
+async fn operate(
+    app: &App,
+    headers: &HeaderMap,
+    query: &In,
+    command: Result<Command, Problem>,
+) -> Result<Response, Problem> {
+    let operator = Operator::of_program(app, headers, Role::Read).await?;
+    operator.check_header(headers)?;
+    let control = operator.control(app, query.namespace.as_deref()).await?;
+    Ok(answer(command?.carry_out(&control).await?))
+}
+
+fn answer(done: Done) -> Response {
+    match done {
+        Done::Begun(run) => {
+            let location = format!("/api/v1/runs/{run}");
+            let body = Json(json!({ "run": run.to_string() }));
+            (StatusCode::CREATED, [(header::LOCATION, location)], body).into_response()
+        }
+        Done::Sent(accepted) => Json(json!({ "accepted": accepted })).into_response(),
+        Done::Told => StatusCode::ACCEPTED.into_response(),
+        Done::Changed(changed) => Json(json!({ "changed": changed })).into_response(),
+        Done::Removed { runs, more } => Json(json!({ "removed": runs, "more": more })).into_response(),
+    }
+}
+
+/// No path at all, for an action that is none.
+fn nothing() -> Problem {
+    Problem::new(ProblemKind::NotFound, "Nothing is served at this path.")
+}
+
+/// `POST /api/v1/runs/{run}/{action}`.
+pub(crate) async fn run(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Path((run, action)): Path<(String, String)>,
+    Query(query): Query<In>,
+    body: Body,
+) -> Result<Response, Problem> {
+    operate(&app, &headers, &query, of_run(&run, &action, body)).await
+}
+
+fn of_run(run: &str, action: &str, body: Body) -> Result<Command, Problem> {
+    let run = run_id(run)?;
+    Ok(match action {
+        "signals" => {
+            let NewSignal { signal, payload, sender } = read(body)?;
+            Command::Signal { run, signal, payload, sender }
+        }
+        "cancel" => Command::Cancel { run, reason: read::<Reason>(body)?.reason },
+        "retry" => Command::Retry(run),
+        "fork" => Command::Fork { run, from: read::<From>(body)?.from },
+        "pause" => Command::Pause(run),
+        "resume" => Command::Resume(run),
+        _ => return Err(nothing()),
+    })
+}
+
+/// `DELETE /api/v1/runs/{run}`.
+pub(crate) async fn delete_run(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Path(run): Path,
+    Query(query): Query<In>,
+) -> Result<Response, Problem> {
+    operate(&app, &headers, &query, run_id(&run).map(Command::Delete)).await
+}
+
+/// `POST /api/v1/runs/prune`.
+pub(crate) async fn prune(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Query(query): Query<In>,
+    body: Body,
+) -> Result<Response, Problem> {
+    let command = read::<EndedBefore>(body).and_then(|body| {
+        let wrong = |_| {
+            let detail = "ended_before wants an instant, such as 2026-11-21T14:00:00Z.";
+            Problem::new(ProblemKind::Malformed, detail)
+        };
+        Ok(Command::Prune { before: body.ended_before.parse().map_err(wrong)? })
+    });
+    operate(&app, &headers, &query, command).await
+}
+
+/// `POST /api/v1/workflows/{workflow}/{action}`.
+pub(crate) async fn workflow(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Path((workflow, action)): Path<(String, String)>,
+    Query(query): Query<In>,
+    body: Body,
+) -> Result<Response, Problem> {
+    let command = match action.as_str() {
+        "runs" => read(body).map(|new| start(&workflow, new)),
+        "pause" => Ok(Command::WorkflowPause(Some(workflow))),
+        "resume" => Ok(Command::WorkflowResume(Some(workflow))),
+        _ => Err(nothing()),
+    };
+    operate(&app, &headers, &query, command).await
+}
+
+fn start(workflow: &str, new: NewRun) -> Command {
+    let mut request =
+        StartRequest::new(workflow, new.input).priority(new.priority).attributes(new.attributes);
+    if let Some(version) = new.version {
+        request = request.version(version);
+    }
+    if let Some(key) = &new.key {
+        request = request.key(key);
+    }
+    if let Some(fairness) = &new.fairness {
+        request = request.fairness(fairness);
+    }
+    if new.paused {
+        request = request.paused();
+    }
+    Command::Start(Box::new(request))
+}
+
+/// `POST /api/v1/namespace/{action}`: everything in the namespace.
+pub(crate) async fn namespace(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Path(action): Path,
+    Query(query): Query<In>,
+) -> Result<Response, Problem> {
+    let command = match action.as_str() {
+        "pause" => Ok(Command::WorkflowPause(None)),
+        "resume" => Ok(Command::WorkflowResume(None)),
+        _ => Err(nothing()),
+    };
+    operate(&app, &headers, &query, command).await
+}
+
+/// `PUT /api/v1/queues/{queue}`.
+pub(crate) async fn set_queue(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Path(queue): Path,
+    Query(query): Query<In>,
+    body: Body,
+) -> Result<Response, Problem> {
+    let command = read::<NewLimits>(body).and_then(|new| {
+        let rate = rate(new.rate, new.rate_seconds)?;
+        let limits = QueueLimits { concurrency: new.concurrency, rate, paused: new.paused };
+        Ok(Command::QueueSet { queue, limits })
+    });
+    operate(&app, &headers, &query, command).await
+}
+
+/// `DELETE /api/v1/queues/{queue}`.
+pub(crate) async fn remove_queue(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Path(queue): Path,
+    Query(query): Query<In>,
+) -> Result<Response, Problem> {
+    operate(&app, &headers, &query, Ok(Command::QueueRemove(queue))).await
+}
+
+/// `PUT /api/v1/schedules/{schedule}`.
+pub(crate) async fn set_schedule(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Path(name): Path,
+    Query(query): Query<In>,
+    body: Body,
+) -> Result<Response, Problem> {
+    let command = read::<NewSchedule>(body).and_then(|new| {
+        let mut request = StartRequest::new(&new.workflow, new.input).priority(new.priority);
+        if let Some(version) = new.version {
+            request = request.version(version);
+        }
+        if let Some(key) = &new.key {
+            request = request.key(key);
+        }
+        if let Some(fairness) = &new.fairness {
+            request = request.fairness(fairness);
+        }
+        let schedule = CronSchedule::new(&name, &new.cron, request)?.catch_up(new.catch_up);
+        Ok(Command::ScheduleSet(Box::new(schedule)))
+    });
+    operate(&app, &headers, &query, command).await
+}
+
+/// `DELETE /api/v1/schedules/{schedule}`.
+pub(crate) async fn remove_schedule(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Path(name): Path,
+    Query(query): Query<In>,
+) -> Result<Response, Problem> {
+    operate(&app, &headers, &query, Ok(Command::ScheduleRemove(name))).await
+}
+
+/// `POST /api/v1/schedules/{schedule}/{action}`.
+pub(crate) async fn schedule(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Path((name, action)): Path<(String, String)>,
+    Query(query): Query<In>,
+) -> Result<Response, Problem> {
+    let command = match action.as_str() {
+        "pause" => Ok(Command::SchedulePause(name)),
+        "resume" => Ok(Command::ScheduleResume(name)),
+        "trigger" => Ok(Command::ScheduleTrigger(name)),
+        _ => Err(nothing()),
+    };
+    operate(&app, &headers, &query, command).await
+}
