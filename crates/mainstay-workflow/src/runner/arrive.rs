@@ -1,5 +1,6 @@
 //! What arrives from the database: claimed attempts, mail, runs.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use mainstay_core::Timestamp;
@@ -36,8 +37,10 @@ impl Core {
     pub(super) fn claimed(&mut self, claimed: Vec<Claimed>) {
         for claimed in claimed {
             let run = claimed.key.run;
-            // A task that another node gave out says that the run has moved since it was read here.
-            if self.cells.get(&run).is_some_and(|cell| cell.knows(&claimed.key.attempt)) {
+            // A task that another node gave out says that the run has moved since it was read here. A baton says nothing: what it stands
+            // for is read.
+            let is_baton = claimed.key.is_baton();
+            if !is_baton && self.cells.get(&run).is_some_and(|cell| cell.knows(&claimed.key.attempt)) {
                 self.hold(claimed);
                 continue;
             }
@@ -59,7 +62,15 @@ impl Core {
 
     /// An attempt of a cached run is leased to this node: it runs, or is answered at once.
     fn hold(&mut self, claimed: Claimed) {
-        let Claimed { key: TaskKey { run, attempt }, fate, .. } = claimed;
+        let Claimed { key, fate, .. } = claimed;
+        let TaskKey { run, attempt } = if key.is_baton() {
+            let stands_for = self.cells.get(&key.run).and_then(|cell| cell.head.baton.clone());
+            // Whoever moved the run since then took the baton along.
+            let Some(attempt) = stands_for else { return };
+            TaskKey { run: key.run, attempt }
+        } else {
+            key
+        };
         let fault = match fate {
             Fate::Run => return self.lease(run, attempt),
             Fate::Revoked => Fault::Withdrawn,
@@ -87,15 +98,22 @@ impl Core {
 
     /// Runs were read: what arrived for them meanwhile can be done.
     pub(super) fn loaded(&mut self, asked: &[RunId], loaded: Vec<(Loaded, Vec<Record>)>) {
-        for (loaded, history) in loaded {
+        let (mut unreadable, mut passed_on) = (HashSet::new(), HashSet::new());
+        for (mut loaded, history) in loaded {
             let run = loaded.meta.run;
-            let Some(registered) = self.definitions.get(&loaded.meta.definition) else { continue };
-            let mut loaded = loaded;
+            if loaded.baton.is_some_and(|baton| baton.node != Some(self.node)) {
+                passed_on.insert(run);
+            }
+            let Some(registered) = self.definitions.get(&loaded.meta.definition) else {
+                unreadable.insert(run);
+                continue;
+            };
             let mail = std::mem::take(&mut loaded.mail);
             let head = match loaded.head(&registered.flow) {
                 Ok(head) => head,
                 Err(error) => {
                     tracing::error!(%run, %error, "a run cannot be read; it is left as it is");
+                    unreadable.insert(run);
                     continue;
                 }
             };
@@ -121,27 +139,33 @@ impl Core {
             self.delivered(run, mail);
         }
         for run in asked {
-            let arrivals = self.arrivals.remove(run).unwrap_or_default();
-            let Some(cell) = self.cells.get(run).filter(|cell| !cell.busy) else {
-                // It is gone, or its graph is not registered here: others may have it.
-                self.unreadable(*run, arrivals.claimed);
+            let mut arrivals = self.arrivals.remove(run).unwrap_or_default();
+            if unreadable.contains(run) {
+                // What was leased of it stays with this life and is not run: with the right graph another one can have it.
+                self.cells.remove(run);
+                continue;
+            }
+            let Some(cell) = self.cells.get_mut(run).filter(|cell| !cell.busy) else {
+                self.gone(*run, arrivals.claimed);
                 continue;
             };
+            arrivals.claimed.append(&mut cell.later);
+            if passed_on.contains(run) {
+                // Somebody else has the baton by now.
+                arrivals.claimed.retain(|claimed| !claimed.key.is_baton());
+            }
             if cell.head.state.is_ended() {
                 // It ended elsewhere: who waits asks the database.
                 self.watchers.remove(run);
             }
             arrivals.claimed.into_iter().for_each(|claimed| self.hold(claimed));
-            let later =
-                self.cells.get_mut(run).map(|cell| std::mem::take(&mut cell.later)).unwrap_or_default();
-            later.into_iter().for_each(|claimed| self.hold(claimed));
             self.put(*run, Item::tick());
         }
         self.forget();
     }
 
     /// A run that was asked for is not there: what was leased of it is given up.
-    fn unreadable(&mut self, run: RunId, claimed: Vec<Claimed>) {
+    fn gone(&mut self, run: RunId, claimed: Vec<Claimed>) {
         if let Some(cell) = self.cells.remove(&run) {
             self.settles.0.extend(cell.held.into_keys().map(|attempt| TaskKey { run, attempt }));
         }

@@ -11,7 +11,7 @@ use super::telemetry::Timing;
 use crate::engine::registry::Registered;
 use crate::handler::Results;
 use crate::plan::{Attempt, Effect, Input, outstanding};
-use crate::store::{Claimed, Head, Mail};
+use crate::store::{Claimed, Head, Mail, TaskKey};
 
 /// A cached run.
 pub(super) struct Cell {
@@ -98,6 +98,12 @@ impl Cell {
             Effect::Run { attempt: out, .. } | Effect::StartChild { attempt: out, .. } => out == attempt,
             _ => false,
         })
+    }
+
+    /// Whether this node works on a task of the run.
+    pub(super) fn holds(&self, key: &TaskKey) -> bool {
+        let attempt = if key.is_baton() { self.head.baton.as_ref() } else { Some(&key.attempt) };
+        attempt.is_some_and(|attempt| self.held.contains_key(attempt))
     }
 
     /// Whether nothing would be lost by forgetting it.

@@ -176,6 +176,7 @@ impl Core {
         self.keeper.beat_at = now + self.config.beat;
         let (store, node, ttl) = (self.store.clone(), self.node, self.config.ttl);
         let takes_over = !self.is_stopping;
+        let definitions: Vec<_> = self.definitions.keys().copied().collect();
         self.under_way.beats += 1;
         self.flights.push(
             async move {
@@ -185,7 +186,7 @@ impl Core {
                         return Ok(Beaten { beat, taken_over: Vec::new() });
                     }
                     store.bury(ttl).await?;
-                    let taken_over = store.take_over(node, TAKE_OVER).await?;
+                    let taken_over = store.take_over(node, TAKE_OVER, &definitions).await?;
                     Ok(Beaten { beat, taken_over })
                 };
                 Landed::Beat { result: beat.await }
@@ -245,10 +246,7 @@ impl Core {
         };
         let is_known = |key: &TaskKey| {
             self.arrivals.contains_key(&key.run)
-                || self
-                    .cells
-                    .get(&key.run)
-                    .is_some_and(|cell| cell.busy || cell.held.contains_key(&key.attempt))
+                || self.cells.get(&key.run).is_some_and(|cell| cell.busy || cell.holds(key))
                 || self.under_way.starts > 0
         };
         let strangers: HashSet<TaskKey> = leased.into_iter().filter(|key| !is_known(key)).collect();

@@ -78,10 +78,10 @@ const FAIR_SERVED: Sql = Sql::new(
 const TAKE_OVER: Sql = Sql::per_dialect(
     "UPDATE wf_tasks SET node_id = $2 WHERE (run_id, step, part) IN (SELECT run_id, step, part FROM wf_tasks \
         WHERE namespace_id = $1 AND state = 2 AND node_id IN (SELECT id FROM wf_nodes WHERE namespace_id = $1 \
-        AND dead_at IS NOT NULL) LIMIT $3) \
+        AND dead_at IS NOT NULL) AND definition_id IN (SELECT value FROM json_each($4)) LIMIT $3) \
         RETURNING run_id, step, part, number, definition_id, queue, ready_at, revoked, state, priority, rank",
     "UPDATE wf_tasks SET node_id = $2 WHERE ctid = ANY (ARRAY (SELECT ctid FROM wf_tasks WHERE namespace_id = $1 AND state = 2 \
-        AND node_id IN (SELECT id FROM wf_nodes WHERE namespace_id = $1 AND dead_at IS NOT NULL) LIMIT $3 \
+        AND node_id IN (SELECT id FROM wf_nodes WHERE namespace_id = $1 AND dead_at IS NOT NULL) AND definition_id = ANY ($4::bigint[]) LIMIT $3 \
         FOR UPDATE SKIP LOCKED)) \
         RETURNING run_id, step, part, number, definition_id, queue, ready_at, revoked, state, priority, rank",
 );
@@ -143,13 +143,19 @@ impl Store {
         Ok(claimed)
     }
 
-    /// Leases tasks of dead nodes to a live one, which has to answer that they were lost.
+    /// Leases tasks of dead nodes to a live one that knows their definitions; it has to answer that they were lost.
     ///
     /// # Errors
     /// As [`Store::claim`].
-    pub async fn take_over(&self, node: NodeId, limit: u32) -> Result<Vec<Claimed>> {
-        let statement = Statement::new(TAKE_OVER).named("workflow.take_over");
-        let written = self.repo.write(statement.bind(self.namespace).bind(node.0).bind(limit)).await?;
+    pub async fn take_over(
+        &self,
+        node: NodeId,
+        limit: u32,
+        definitions: &[DefinitionId],
+    ) -> Result<Vec<Claimed>> {
+        let definitions: Vec<i64> = definitions.iter().map(|id| id.0).collect();
+        let statement = Statement::new(TAKE_OVER).named("workflow.take_over").bind(self.namespace);
+        let written = self.repo.write(statement.bind(node.0).bind(limit).bind(definitions)).await?;
         let mut claimed = Vec::new();
         take(written.rows(), &mut claimed)?;
         claimed.iter_mut().for_each(|task| task.fate = Fate::Lost);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mainstay_core::Timestamp;
 use serde_json::{Map, Value};
 
+use super::baton::{Handover, sole};
 use super::codec::{OutputRow, Slot, take_outputs};
 use super::filter::document;
 use super::limits::{MAX_ATTRIBUTES_BYTES, MAX_OUTPUT_BYTES, encode};
@@ -35,6 +36,8 @@ pub(super) struct NewTask {
     pub(super) queue: Arc<str>,
     pub(super) ready_at: Timestamp,
     pub(super) revoked: bool,
+    /// Whether it may go without a row of its own: a first attempt at running code.
+    pub(super) is_plain: bool,
 }
 
 /// A letter that was read.
@@ -55,6 +58,10 @@ pub struct Commit {
     pub(super) snapshot: u64,
     pub(super) base: u64,
     pub(super) before: Option<Status>,
+    /// The attempt that the baton stood for before.
+    baton: Option<Attempt>,
+    /// The only attempt that is out after what was pushed.
+    sole: Option<Attempt>,
     pub(super) records: Vec<Record>,
     pub(super) outputs: Vec<OutputRow>,
     pub(super) done: Vec<Attempt>,
@@ -84,7 +91,9 @@ pub(super) struct Finish {
 impl Commit {
     /// Nothing yet, on what the caller knows of the run.
     pub fn new(head: &Head, now: Timestamp) -> Self {
-        Self::on(Arc::clone(&head.meta), head.state.seq, head.snapshot, Some(head.state.status()), now)
+        let status = Some(head.state.status());
+        let commit = Self::on(Arc::clone(&head.meta), head.state.seq, head.snapshot, status, now);
+        Self { baton: head.baton.clone(), ..commit }
     }
 
     /// The first commit of a run.
@@ -99,6 +108,8 @@ impl Commit {
             snapshot,
             base,
             before,
+            baton: None,
+            sole: None,
             records: Vec::new(),
             outputs: Vec::new(),
             done: Vec::new(),
@@ -200,16 +211,19 @@ impl Commit {
             self.timer = due.min().filter(|_| !state.paused).map_or(Timer::Clear, Timer::Set);
         }
         self.records.append(&mut records);
+        self.sole = sole(flow, &state);
         self.state = Some(state);
         Ok(())
     }
 
     fn effect(&mut self, effect: Effect, state: &State) -> Result<()> {
+        let runs = matches!(effect, Effect::Run { .. });
         match effect {
             Effect::Run { attempt, ready_at, .. } | Effect::StartChild { attempt, ready_at, .. } => {
                 let own = self.queues.iter().find(|(of, _)| *of == attempt).map(|(_, queue)| queue);
                 let queue = Arc::clone(own.unwrap_or(&self.meta.lane.queue));
-                self.tasks.push(NewTask { attempt, queue, ready_at, revoked: false });
+                let is_plain = runs && attempt.number == 1;
+                self.tasks.push(NewTask { attempt, queue, ready_at, revoked: false, is_plain });
             }
             Effect::Revoke { attempt } => self.revoke(attempt),
             Effect::CancelChild { attempt } => {
@@ -239,6 +253,35 @@ impl Commit {
             Some(task) => task.revoked = true,
             None => self.revoked.push(attempt),
         }
+    }
+
+    /// What becomes of the run's baton.
+    pub(super) fn handover(&self) -> Handover<'_> {
+        let before = self.baton.as_ref();
+        let is_answered = before.is_some_and(|attempt| self.done.contains(attempt));
+        let after = self.baton_after();
+        match (before, after) {
+            (None, None) => Handover::None,
+            (None, Some(attempt)) => Handover::Take { attempt, left: None },
+            (Some(before), Some(after)) if before == after => Handover::None,
+            // The node that answers holds the baton; it keeps it for what comes next.
+            (Some(answered), Some(next)) if is_answered => Handover::Keep { answered, next },
+            (Some(left), Some(attempt)) => Handover::Take { attempt, left: Some(left) },
+            (Some(answered), None) if is_answered => Handover::Drop { answered },
+            (Some(left), None) => Handover::Leave { left },
+        }
+    }
+
+    /// The attempt that the baton stands for afterwards: the only one that is out, when it stood for it before and nobody took it back, or
+    /// when it begins in the hands of the node that commits.
+    fn baton_after(&self) -> Option<&Attempt> {
+        if self.state.is_none() {
+            return self.baton.as_ref();
+        }
+        let sole = self.sole.as_ref().filter(|sole| !self.revoked.contains(sole))?;
+        let stays = self.baton.as_ref() == Some(sole) && !self.done.contains(sole);
+        let begins = |task: &NewTask| task.attempt == *sole && task.is_plain && self.leases(task);
+        (stays || self.tasks.iter().any(begins)).then_some(sole)
     }
 
     /// Notes which numbers the run gave to letters, and which it took out of its mailbox.
@@ -281,8 +324,9 @@ impl Commit {
     #[must_use]
     pub fn into_head(self) -> Option<Head> {
         let snapshots = self.snapshots();
+        let baton = self.baton_after().cloned();
         let state = self.state?;
         let snapshot = if snapshots { state.seq } else { self.snapshot };
-        Some(Head { meta: self.meta, snapshot, state })
+        Some(Head { meta: self.meta, state, snapshot, baton })
     }
 }

@@ -9,10 +9,10 @@ use serde_json::Value;
 
 use super::Store;
 use super::codec::{Results, Slot, corrupt, decode, status};
-use super::types::{Ended, Head, Lane, Loaded, Mail, Meta, Parent};
+use super::types::{Baton, Ended, Head, Lane, Loaded, Mail, Meta, Parent};
 use crate::definition::Workflow;
 use crate::error::{Error, Result};
-use crate::id::{DefinitionId, MailId, RunId};
+use crate::id::{DefinitionId, MailId, NodeId, RunId};
 use crate::plan::{Fact, Outcome, Record, State, Status, resume};
 
 const METAS: Sql = Sql::per_dialect(
@@ -38,6 +38,11 @@ const MAIL: Sql = Sql::per_dialect(
         ORDER BY m.run_id, m.id",
     "SELECT m.id, m.run_id, m.message, m.sent_at, m.sender IS NOT NULL AS named FROM wf_mail m \
         WHERE m.run_id = ANY($1::bigint[]) AND m.due IS NOT NULL AND m.namespace_id = $2 ORDER BY m.run_id, m.id",
+);
+/// The key of the baton is that of `TaskKey::baton`.
+const BATONS: Sql = Sql::per_dialect(
+    "SELECT run_id, node_id FROM wf_tasks WHERE run_id IN (SELECT value FROM json_each($1)) AND step = '' AND part = -1",
+    "SELECT run_id, node_id FROM wf_tasks WHERE run_id = ANY($1::bigint[]) AND step = '' AND part = -1",
 );
 const HISTORIES: Sql = Sql::per_dialect(
     "SELECT h.run_id, h.records FROM wf_history h WHERE h.run_id IN (SELECT value FROM json_each($1)) \
@@ -90,7 +95,8 @@ impl Loaded {
         let state = resume(flow, self.snapshot, &self.records).map_err(|problem| {
             corrupt(format!("the history of {}: {problem}", self.meta.run)).with_source(problem)
         })?;
-        Ok(Head { meta: Arc::new(self.meta), state, snapshot })
+        let baton = self.baton.and_then(|_| super::baton::sole(flow, &state));
+        Ok(Head { meta: Arc::new(self.meta), state, snapshot, baton })
     }
 }
 
@@ -137,6 +143,7 @@ impl Store {
             Statement::new(SNAPSHOTS).named("workflow.load_snapshots").bind(ids()),
             Statement::new(TAILS).named("workflow.load_tails").bind(ids()),
             Statement::new(MAIL).named("workflow.load_mail").bind(ids()).bind(self.namespace),
+            Statement::new(BATONS).named("workflow.load_batons").bind(ids()),
         ]
     }
 
@@ -248,13 +255,18 @@ type Answers<'a> = &'a mut dyn Iterator<Item = Vec<Row>>;
 
 fn loaded(answers: Answers<'_>) -> Result<Vec<Loaded>> {
     let mut next = || answers.next().unwrap_or_default();
-    let (metas, snapshots, tails, letters) = (next(), next(), next(), next());
+    let (metas, snapshots, tails, letters, batons) = (next(), next(), next(), next(), next());
     let mut states: HashMap<i64, State> = HashMap::new();
     for row in &snapshots {
         states.insert(row.get("run_id")?, decode("state", &row.get::<String>("state")?)?);
     }
     let mut tails = records_by_run(&tails)?;
     let mut mail = mail_by_run(&letters)?;
+    let mut hands: HashMap<i64, Baton> = HashMap::new();
+    for row in &batons {
+        let node: Option<i64> = row.get("node_id")?;
+        hands.insert(row.get("run_id")?, Baton { node: node.map(NodeId) });
+    }
     let mut loaded = Vec::with_capacity(metas.len());
     for row in &metas {
         let meta = meta(row)?;
@@ -264,6 +276,7 @@ fn loaded(answers: Answers<'_>) -> Result<Vec<Loaded>> {
             snapshot: states.remove(&run),
             records: tails.remove(&run).unwrap_or_default(),
             mail: mail.remove(&run).unwrap_or_default(),
+            baton: hands.remove(&run),
         });
     }
     Ok(loaded)

@@ -8,13 +8,14 @@
 //! | `wf_contexts` | the input and attributes, to search by; `wf_terms` is SQLite's index of it | at the start, when a step adds attributes |
 //! | `wf_definitions`, `wf_tags` | the content that runs are pinned to; the words to find them by | when an engine first has it |
 //! | `wf_snapshots` | a state as a whole | every so many records |
-//! | `wf_tasks` | an attempt that is out | comes and goes with commits |
+//! | `wf_tasks` | an attempt that is out, or a run's baton | comes and goes with commits |
 //! | `wf_timers` | when a run is to be looked at | when it changes |
 //! | `wf_mail` | a letter to a run that it has not read | by its sender; goes with the commit that read it |
 //! | `wf_nodes` | one life of one node | each beat |
 //! | `wf_acts` | what a named caller did | with what they did |
 
 mod acts;
+mod baton;
 mod claim;
 mod codec;
 mod commit;
@@ -63,8 +64,8 @@ pub use self::queues::{MAX_RATE_PERIOD, Queue, QueueLimits, Rate};
 pub use self::runs::{MAX_PRUNE, StoredRun};
 pub use self::schedules::{Fired, Schedule};
 pub use self::types::{
-    Beat, Claim, Claimed, Committed, Ended, Fate, Head, Lane, Letter, Loaded, Mail, Message, Meta, Parent,
-    Sent, Start, Started, Takeover, TaskKey,
+    Baton, Beat, Claim, Claimed, Committed, Ended, Fate, Head, Lane, Letter, Loaded, Mail, Message, Meta,
+    Parent, Sent, Start, Started, Takeover, TaskKey,
 };
 
 use crate::error::{Error, ErrorKind, Result};

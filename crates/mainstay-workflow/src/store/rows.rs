@@ -28,6 +28,10 @@ impl<const N: usize> Rows<N> {
         self.rows.push(row);
     }
 
+    pub(super) fn extend(&mut self, rows: impl IntoIterator<Item = [Value; N]>) {
+        self.rows.extend(rows);
+    }
+
     /// Adds the statements; with `each`, every row has to be written or the batch fails.
     pub(super) fn write(
         self,

@@ -10,7 +10,7 @@ use super::limits::{MAX_NAME_BYTES, check_name};
 use crate::error::Result;
 use crate::graph::SignalName;
 use crate::id::{DefinitionId, MailId, NodeId, RunId};
-use crate::plan::{Attempt, Effect, Input, Outcome, Record, State, Transition};
+use crate::plan::{Attempt, Effect, Input, Outcome, Part, Record, State, Transition};
 
 /// Where the tasks of a run stand in line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,13 +48,27 @@ pub struct Parent {
     pub attempt: Attempt,
 }
 
-/// One attempt of one run that is out.
+/// A task: one attempt of one run that is out, or the run's baton.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TaskKey {
     /// The run.
     pub run: RunId,
-    /// The attempt.
+    /// The attempt; of a baton, none that there is.
     pub attempt: Attempt,
+}
+
+impl TaskKey {
+    /// The run's baton: it stands for the one attempt of the run that is out, whichever that is by now ([`Head::baton`]).
+    #[must_use]
+    pub fn baton(run: RunId) -> Self {
+        Self { run, attempt: Attempt { step: "".into(), part: Part::Body, number: 0 } }
+    }
+
+    /// Whether it is a baton. Attempts are numbered from one.
+    #[must_use]
+    pub const fn is_baton(&self) -> bool {
+        self.attempt.number == 0
+    }
 }
 
 /// What to do with a task that one got.
@@ -130,6 +144,8 @@ pub struct Head {
     pub state: State,
     /// Up to where the state is stored as a whole.
     pub snapshot: u64,
+    /// The attempt that the run's baton stands for, if it has one; such an attempt has no task of its own.
+    pub baton: Option<Attempt>,
 }
 
 /// A run as it is stored.
@@ -143,6 +159,15 @@ pub struct Loaded {
     pub records: Vec<Record>,
     /// What waits in its mail, oldest first.
     pub mail: Vec<Mail>,
+    /// Its baton, if it has one.
+    pub baton: Option<Baton>,
+}
+
+/// Where a run's baton is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Baton {
+    /// In whose hands; none when anybody may claim it.
+    pub node: Option<NodeId>,
 }
 
 /// What a run is told from outside, besides results.

@@ -6,20 +6,23 @@
 
 use mainstay_repo::{Batch, Dialect, Sql, Statement, Value};
 
+use super::baton::Handover;
 use super::codec::{instant, part_number, status_text};
 use super::commit::{Commit, NewTask, Timer};
 use super::limits::{MAX_REASON_BYTES, cut};
 use super::rows::{Bulk, Rows};
 use super::start::TERM;
 use super::terms::terms;
-use super::types::Message;
+use super::types::{Message, TaskKey};
 use crate::error::{Error, Result};
+use crate::plan::Attempt;
 
 const HISTORY: Bulk = Bulk {
     name: "workflow.history",
-    sqlite: "INSERT INTO wf_history (run_id, seq, records) SELECT $1, $2, $3 \
-        WHERE EXISTS (SELECT 1 FROM wf_runs WHERE namespace_id = $4 AND id = $1 AND ended_at IS NULL) \
-        ON CONFLICT DO NOTHING",
+    // One row of values, and no place where there is no active run: of a SELECT SQLite would keep a journal to undo it alone, which costs
+    // more than the row.
+    sqlite: "INSERT OR IGNORE INTO wf_history (run_id, seq, records) VALUES ($1, \
+        (SELECT $2 FROM wf_runs WHERE namespace_id = $4 AND id = $1 AND ended_at IS NULL), $3)",
     postgres: "INSERT INTO wf_history (run_id, seq, records) SELECT u.run_id, u.seq, u.records \
         FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS u (run_id, seq, records) CROSS JOIN LATERAL \
         (SELECT 1 FROM wf_runs r WHERE r.namespace_id = $4 AND r.id = u.run_id AND r.ended_at IS NULL OFFSET 0) AS l \
@@ -49,6 +52,16 @@ pub(super) const TASK_DONE: Bulk = Bulk {
         FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) AS u (run_id, step, part, number) CROSS JOIN LATERAL \
         (SELECT t.ctid FROM wf_tasks t WHERE t.run_id = u.run_id AND t.step = u.step AND t.part = u.part \
         AND t.number <= u.number OFFSET 0) AS l))",
+};
+
+/// The attempt that the baton stood for has a task of its own now, in the same hands.
+const BATON_LEFT: Bulk = Bulk {
+    name: "workflow.baton_left",
+    sqlite: "UPDATE wf_tasks SET step = $2, part = $3, number = $4 WHERE run_id = $1 AND step = '' AND part = -1",
+    postgres: "UPDATE wf_tasks t SET step = l.step, part = l.part, number = l.number FROM (SELECT k.ctid AS at, u.* \
+        FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) AS u (run_id, step, part, number) CROSS JOIN LATERAL \
+        (SELECT b.ctid FROM wf_tasks b WHERE b.run_id = u.run_id AND b.step = '' AND b.part = -1 OFFSET 0) AS k) AS l \
+        WHERE t.ctid = l.at",
 };
 
 const TASK_REVOKE: Bulk = Bulk {
@@ -189,22 +202,20 @@ pub(super) fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<String> {
 
 /// Adds the statements of commits of different runs to a batch.
 pub(super) fn write(batch: &mut Batch, dialect: Dialect, namespace: i64, commits: &[&Commit]) -> Result<()> {
-    let (mut history, mut done, mut revoked) = (Rows::new(), Rows::new(), Rows::new());
-    let (mut outputs, mut snapshots) = (Rows::new(), Rows::new());
+    let (mut history, mut left, mut done) = (Rows::new(), Rows::new(), Rows::new());
+    let (mut revoked, mut outputs, mut snapshots) = (Rows::new(), Rows::new(), Rows::new());
     for commit in commits {
         let run = commit.meta.run.get();
         let base = i64::try_from(commit.base).unwrap_or(i64::MAX);
         history.push([run.into(), base.into(), json(&commit.records)?.into()]);
-        let key = |attempt: &crate::plan::Attempt| -> [Value; 4] {
-            [
-                run.into(),
-                attempt.step.as_str().into(),
-                part_number(attempt.part).into(),
-                attempt.number.into(),
-            ]
-        };
-        commit.done.iter().for_each(|attempt| done.push(key(attempt)));
-        commit.revoked.iter().for_each(|attempt| revoked.push(key(attempt)));
+        let handover = commit.handover();
+        left.extend(handover.left().map(|attempt| key(run, attempt)));
+        let own = commit.done.iter().filter(|attempt| handover.answered() != Some(attempt));
+        done.extend(own.map(|attempt| key(run, attempt)));
+        if matches!(handover, Handover::Drop { .. }) {
+            done.push(key(run, &TaskKey::baton(commit.meta.run).attempt));
+        }
+        revoked.extend(commit.revoked.iter().map(|attempt| key(run, attempt)));
         commit.outputs.iter().for_each(|row| outputs.push(row.clone().columns(run)));
         if let Some(state) = commit.state.as_ref().filter(|_| commit.snapshots()) {
             let seq = i64::try_from(state.seq).unwrap_or(i64::MAX);
@@ -212,6 +223,7 @@ pub(super) fn write(batch: &mut Batch, dialect: Dialect, namespace: i64, commits
         }
     }
     history.write(batch, dialect, &HISTORY, &[namespace.into()], true);
+    left.write(batch, dialect, &BATON_LEFT, &[], false);
     done.write(batch, dialect, &TASK_DONE, &[], false);
     revoked.write(batch, dialect, &TASK_REVOKE, &[], false);
     tasks(batch, dialect, namespace, commits);
@@ -224,6 +236,11 @@ pub(super) fn write(batch: &mut Batch, dialect: Dialect, namespace: i64, commits
     children(batch, dialect, namespace, commits)
 }
 
+/// The columns that tell a task.
+fn key(run: i64, attempt: &Attempt) -> [Value; 4] {
+    [run.into(), attempt.step.as_str().into(), part_number(attempt.part).into(), attempt.number.into()]
+}
+
 fn tasks(batch: &mut Batch, dialect: Dialect, namespace: i64, commits: &[&Commit]) {
     let mut rows = Rows::new();
     let mut fair: Vec<(&Commit, &NewTask)> = Vec::new();
@@ -233,14 +250,19 @@ fn tasks(batch: &mut Batch, dialect: Dialect, namespace: i64, commits: &[&Commit
             fair.extend(commit.tasks.iter().map(|task| (commit, task)));
             continue;
         }
-        for task in &commit.tasks {
+        let handover = commit.handover();
+        for task in commit.tasks.iter().filter(|task| handover.kept() != Some(&task.attempt)) {
             let lease = commit.lease.filter(|_| commit.leases(task));
             let state = if lease.is_some() { LEASED } else { waiting(commit, task) };
+            let is_baton = handover.taken() == Some(&task.attempt);
+            let baton = is_baton.then(|| TaskKey::baton(commit.meta.run).attempt);
+            let [run, step, part, number] =
+                key(commit.meta.run.get(), baton.as_ref().unwrap_or(&task.attempt));
             rows.push([
-                commit.meta.run.get().into(),
-                task.attempt.step.as_str().into(),
-                part_number(task.attempt.part).into(),
-                task.attempt.number.into(),
+                run,
+                step,
+                part,
+                number,
                 commit.meta.definition.0.into(),
                 state.into(),
                 instant(task.ready_at),

@@ -51,7 +51,7 @@ async fn everything(database: &TestDatabase) -> (World, BTreeMap<String, Stateme
     world.store.beat(world.node).await.unwrap();
     world.store.leased(world.node).await.unwrap();
     world.store.release_all(world.node).await.unwrap();
-    world.store.take_over(world.node, 9).await.unwrap();
+    world.store.take_over(world.node, 9, &[world.definition]).await.unwrap();
     world.store.bury(SECOND).await.unwrap();
     let stale = world.step(&head, "check", "good", json!(1));
     world.go(&head, "check", "bad").await;
