@@ -62,7 +62,7 @@ impl Core {
 
     /// An attempt of a cached run is leased to this node: it runs, or is answered at once.
     fn hold(&mut self, claimed: Claimed) {
-        let Claimed { key, fate, .. } = claimed;
+        let Claimed { key, fate, begun, .. } = claimed;
         let TaskKey { run, attempt } = if key.is_baton() {
             let stands_for = self.cells.get(&key.run).and_then(|cell| cell.head.baton.clone());
             // Whoever moved the run since then took the baton along.
@@ -71,9 +71,12 @@ impl Core {
         } else {
             key
         };
+        let is_unharmed = !begun && self.cells.get(&run).is_some_and(|cell| cell.losses(&attempt) > 0);
         let fault = match fate {
             Fate::Run => return self.lease(run, attempt),
             Fate::Revoked => Fault::Withdrawn,
+            // It would have been noted, had it begun.
+            Fate::Lost if is_unharmed => return self.lease(run, attempt),
             Fate::Lost => Fault::Lost,
         };
         let Some(cell) = self.cells.get_mut(&run) else { return };

@@ -42,6 +42,10 @@ pub(super) struct Cell {
 pub(super) enum Held {
     /// It has not begun.
     Ready,
+    /// It is being noted that it begins.
+    Noting,
+    /// That is noted; it has not begun.
+    Noted,
     /// Its code runs, in this worker.
     Running(u64),
     /// It has answered; the answer waits for its commit.

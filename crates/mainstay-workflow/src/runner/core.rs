@@ -44,6 +44,7 @@ pub(super) struct Core {
 
     /// Attempts that are leased and have not begun.
     pub(super) ready: BinaryHeap<Ready>,
+    pub(super) losses: super::losses::Losses,
     pub(super) workers: HashMap<u64, Worker>,
     pub(super) next_number: u64,
     /// When to look at a worker's time.
@@ -99,6 +100,7 @@ impl Core {
             births: Vec::new(),
             settles: (Vec::new(), Vec::new()),
             ready: BinaryHeap::new(),
+            losses: super::losses::Losses::default(),
             workers: HashMap::new(),
             next_number: 0,
             alarms: BinaryHeap::new(),
@@ -216,7 +218,7 @@ impl Core {
 
     /// How many attempts are leased or will be by what is on its way.
     pub(super) fn load(&self) -> usize {
-        self.ready.len() + self.workers.len()
+        self.ready.len() + self.losses.len() + self.workers.len()
     }
 
     /// Forgets runs of which nothing goes on here, when there are too many.

@@ -197,7 +197,7 @@ impl Decided {
                 Effect::SetTimer { at, .. } => self.due.push(*at),
                 Effect::Revoke { attempt } | Effect::CancelChild { attempt } => {
                     match cell.held.get(attempt) {
-                        Some(Held::Ready) => withdrawn.push(attempt.clone()),
+                        Some(Held::Ready | Held::Noting | Held::Noted) => withdrawn.push(attempt.clone()),
                         _ => self.revoked.push(attempt.clone()),
                     }
                 }

@@ -100,10 +100,12 @@ impl Core {
         if self.is_stopping || self.keeper.is_silent(Instant::now(), self.config.ttl) {
             return;
         }
+        self.let_go();
         while self.workers.len() < self.config.slots {
-            let Some(Ready { run, attempt, .. }) = self.ready.pop() else { break };
+            let Some(ready) = self.ready.pop() else { break };
+            let Some(Ready { run, attempt, .. }) = self.hold_back(ready) else { continue };
             let Some(cell) = self.cells.get(&run) else { continue };
-            if !matches!(cell.held.get(&attempt), Some(Held::Ready)) {
+            if !matches!(cell.held.get(&attempt), Some(Held::Ready | Held::Noted)) {
                 // It was taken back.
                 continue;
             }

@@ -281,6 +281,7 @@ impl Core {
         self.to_load.clear();
         self.to_mail.clear();
         self.ready.clear();
+        self.forget_losses();
         self.alarms.clear();
         self.keeper.strangers.clear();
         self.keeper.is_dead = true;

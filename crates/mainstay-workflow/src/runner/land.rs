@@ -63,6 +63,10 @@ impl Core {
                 self.under_way.others -= 1;
                 self.joined(result);
             }
+            Landed::Noted { notes, result } => {
+                self.under_way.others -= 1;
+                self.noted(notes, result);
+            }
             Landed::Schedules { result } => self.schedules(result),
             Landed::Fired { name, begun, result } => self.fired(&name, begun, result),
             Landed::Pruned { result } => self.pruned(result),
@@ -165,7 +169,7 @@ impl Core {
                 let worker = *worker;
                 self.stop_worker(worker);
             }
-            Some(Held::Ready) => {
+            Some(Held::Ready | Held::Noting | Held::Noted) => {
                 cell.held.insert(attempt.clone(), Held::Answered);
                 let input = Input::Failed { attempt: attempt.clone(), fault: Fault::Withdrawn };
                 self.put(run, Item::answer(attempt, input, None));

@@ -36,6 +36,7 @@ impl Core {
                 break;
             }
         }
+        self.launch_notes();
         self.launch_mail();
         self.launch_settles();
     }

@@ -19,6 +19,7 @@ mod flight;
 mod keeper;
 mod land;
 mod launch;
+mod losses;
 mod meters;
 mod tally;
 mod telemetry;

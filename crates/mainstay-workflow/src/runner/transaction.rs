@@ -40,7 +40,7 @@ impl Core {
         let number = self.number();
         let leases = self.load() < self.config.backlog;
         let Some(cell) = self.cells.get(&run) else { return };
-        if !matches!(cell.held.get(&attempt), Some(Held::Ready)) {
+        if !matches!(cell.held.get(&attempt), Some(Held::Ready | Held::Noted)) {
             self.mark(run);
             return;
         }

@@ -56,7 +56,7 @@ const CLAIM: Sql = Sql::per_dialect(
         WHERE (run_id, step, part) IN (SELECT run_id, step, part FROM wf_tasks WHERE namespace_id = $1 AND queue = $2 AND state = 1 \
         AND definition_id IN (SELECT value FROM json_each($4)) ORDER BY priority, rank LIMIT COALESCE((SELECT granted FROM wf_queues \
         WHERE namespace_id = $1 AND name = $2 AND (concurrency IS NOT NULL OR rate IS NOT NULL OR paused)), $3)) \
-        RETURNING run_id, step, part, number, definition_id, queue, ready_at, revoked, state, priority, rank",
+        RETURNING run_id, step, part, number, definition_id, queue, ready_at, revoked, begun, state, priority, rank",
     "WITH paused AS MATERIALIZED (SELECT d.id FROM wf_definitions d JOIN wf_pauses p ON p.namespace_id = d.namespace_id \
         AND p.workflow IN ('', d.name) WHERE d.namespace_id = $1) \
         UPDATE wf_tasks SET state = CASE WHEN revoked OR definition_id NOT IN (SELECT id FROM paused) THEN 2 ELSE 3 END, \
@@ -65,7 +65,7 @@ const CLAIM: Sql = Sql::per_dialect(
         AND definition_id = ANY ($4::bigint[]) ORDER BY priority, rank LIMIT COALESCE((SELECT granted FROM wf_queues \
         WHERE namespace_id = $1 AND name = $2 AND (concurrency IS NOT NULL OR rate IS NOT NULL OR paused)), $3) \
         FOR UPDATE SKIP LOCKED)) \
-        RETURNING run_id, step, part, number, definition_id, queue, ready_at, revoked, state, priority, rank",
+        RETURNING run_id, step, part, number, definition_id, queue, ready_at, revoked, begun, state, priority, rank",
 );
 
 /// The turn that is served now moves on, so that a key that comes later does not get its past turns.
@@ -79,12 +79,21 @@ const TAKE_OVER: Sql = Sql::per_dialect(
     "UPDATE wf_tasks SET node_id = $2 WHERE (run_id, step, part) IN (SELECT run_id, step, part FROM wf_tasks \
         WHERE namespace_id = $1 AND state = 2 AND node_id IN (SELECT id FROM wf_nodes WHERE namespace_id = $1 \
         AND dead_at IS NOT NULL) AND definition_id IN (SELECT value FROM json_each($4)) LIMIT $3) \
-        RETURNING run_id, step, part, number, definition_id, queue, ready_at, revoked, state, priority, rank",
+        RETURNING run_id, step, part, number, definition_id, queue, ready_at, revoked, begun, state, priority, rank",
     "UPDATE wf_tasks SET node_id = $2 WHERE ctid = ANY (ARRAY (SELECT ctid FROM wf_tasks WHERE namespace_id = $1 AND state = 2 \
         AND node_id IN (SELECT id FROM wf_nodes WHERE namespace_id = $1 AND dead_at IS NOT NULL) AND definition_id = ANY ($4::bigint[]) LIMIT $3 \
         FOR UPDATE SKIP LOCKED)) \
-        RETURNING run_id, step, part, number, definition_id, queue, ready_at, revoked, state, priority, rank",
+        RETURNING run_id, step, part, number, definition_id, queue, ready_at, revoked, begun, state, priority, rank",
 );
+
+const BEGIN: Bulk = Bulk {
+    name: "workflow.begin",
+    sqlite: "UPDATE wf_tasks SET begun = 1 WHERE run_id = $1 AND step = $2 AND part = $3 AND number = $4 AND state = 2 AND node_id = $5",
+    postgres: "UPDATE wf_tasks SET begun = true WHERE state = 2 AND node_id = $5 AND ctid = ANY (ARRAY (SELECT l.ctid \
+        FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) AS u (run_id, step, part, number) CROSS JOIN LATERAL \
+        (SELECT t.ctid FROM wf_tasks t WHERE t.run_id = u.run_id AND t.step = u.step AND t.part = u.part \
+        AND t.number = u.number OFFSET 0) AS l))",
+};
 
 const RELEASE: Bulk = Bulk {
     name: "workflow.release",
@@ -160,6 +169,21 @@ impl Store {
         take(written.rows(), &mut claimed)?;
         claimed.iter_mut().for_each(|task| task.fate = Fate::Lost);
         Ok(claimed)
+    }
+
+    /// Notes that the node begins these tasks now: should it die, [`Store::take_over`] says so ([`Claimed::begun`]).
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn begin(&self, node: NodeId, keys: &[TaskKey]) -> Result<()> {
+        for group in keys.chunks(super::MAX_GROUP) {
+            let mut rows = Rows::new();
+            group.iter().for_each(|key| rows.push(task_row(key)));
+            let mut batch = Batch::new("workflow.begin");
+            rows.write(&mut batch, self.dialect(), &BEGIN, &[node.0.into()], false);
+            self.repo.batch(batch).await?;
+        }
+        Ok(())
     }
 
     /// Gives back tasks that were not begun, to be claimed from an instant on. They stay the same attempts.
@@ -250,6 +274,7 @@ fn take(rows: &[Row], claimed: &mut Vec<Claimed>) -> Result<i64> {
             definition: DefinitionId(row.get("definition_id")?),
             queue: row.get("queue")?,
             fate,
+            begun: row.get("begun")?,
             ready_at: row.get("ready_at")?,
         };
         found.push((order, task));

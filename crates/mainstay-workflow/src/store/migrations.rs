@@ -5,7 +5,7 @@ use mainstay_repo::{Component, Migration, Script};
 /// The tables of workflows. Migrate it before a [`Store`](crate::store::Store) is opened.
 ///
 /// On PostgreSQL the tables lie in the schema that the repo's URL names.
-pub const COMPONENT: Component = Component { name: "workflow", migrations: &[CREATE, ACTS, TAGS] };
+pub const COMPONENT: Component = Component { name: "workflow", migrations: &[CREATE, ACTS, TAGS, BEGINNINGS] };
 
 const CREATE: Migration = Migration {
     version: 1,
@@ -43,5 +43,18 @@ const TAGS: Migration = Migration {
     postgres: Script::reversible(
         include_str!("migrations/3_up_postgres.sql"),
         include_str!("migrations/3_down.sql"),
+    ),
+};
+
+const BEGINNINGS: Migration = Migration {
+    version: 4,
+    name: "write the history in order, note what begins",
+    sqlite: Script::reversible(
+        include_str!("migrations/4_up_sqlite.sql"),
+        include_str!("migrations/4_down_sqlite.sql"),
+    ),
+    postgres: Script::reversible(
+        include_str!("migrations/4_up_postgres.sql"),
+        include_str!("migrations/4_down_postgres.sql"),
     ),
 };

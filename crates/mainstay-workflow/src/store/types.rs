@@ -93,6 +93,8 @@ pub struct Claimed {
     pub queue: String,
     /// What to do with it.
     pub fate: Fate,
+    /// Whether somebody noted that it begins ([`Store::begin`](super::Store::begin)).
+    pub begun: bool,
     /// Since when it was ready.
     pub ready_at: Timestamp,
 }

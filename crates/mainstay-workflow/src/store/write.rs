@@ -80,14 +80,14 @@ const TASK_NEW: Bulk = Bulk {
         node_id, revoked, namespace_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
         ON CONFLICT (run_id, step, part) DO UPDATE SET number = excluded.number, state = excluded.state, \
         ready_at = excluded.ready_at, queue = excluded.queue, priority = excluded.priority, rank = excluded.rank, \
-        node_id = excluded.node_id, revoked = excluded.revoked",
+        node_id = excluded.node_id, revoked = excluded.revoked, begun = excluded.begun",
     postgres: "INSERT INTO wf_tasks (run_id, step, part, number, definition_id, state, ready_at, queue, priority, rank, \
         node_id, revoked, namespace_id) SELECT u.*, $13 FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], \
         $5::bigint[], $6::smallint[], $7::timestamptz[], $8::text[], $9::smallint[], $10::bigint[], $11::bigint[], \
         $12::boolean[]) AS u \
         ON CONFLICT (run_id, step, part) DO UPDATE SET number = excluded.number, state = excluded.state, \
         ready_at = excluded.ready_at, queue = excluded.queue, priority = excluded.priority, rank = excluded.rank, \
-        node_id = excluded.node_id, revoked = excluded.revoked",
+        node_id = excluded.node_id, revoked = excluded.revoked, begun = excluded.begun",
 };
 
 /// Each key's tasks stand one step apart, and none stands before those that are served now: keys take turns.
@@ -107,7 +107,7 @@ const TASK_FAIR: Sql = Sql::new(
         (SELECT last FROM wf_fairness WHERE namespace_id = $11 AND queue = $8 AND fairness = $12)) \
      ON CONFLICT (run_id, step, part) DO UPDATE SET number = excluded.number, state = excluded.state, \
         ready_at = excluded.ready_at, queue = excluded.queue, priority = excluded.priority, rank = excluded.rank, \
-        node_id = NULL, revoked = excluded.revoked",
+        node_id = NULL, revoked = excluded.revoked, begun = excluded.begun",
 );
 
 /// The attributes stand in the document that runs are searched by.

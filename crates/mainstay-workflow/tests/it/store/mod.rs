@@ -1,12 +1,14 @@
 //! The store on both databases: one list of behaviour.
 
 mod acts;
+mod against_model;
 mod control;
 mod fairness;
 mod import;
 mod limits;
 mod mail;
 mod migrations;
+mod model;
 mod moves;
 mod plans;
 mod queues;
