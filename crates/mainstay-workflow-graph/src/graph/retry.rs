@@ -42,8 +42,9 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// How many losses are borne unless said: 100. An attempt is lost with the node that had claimed it, whether it had begun or not, because
-    /// nobody can tell. So the bound is far above what nodes that die for other reasons come to; it ends a step that kills its worker.
+    /// How many losses are borne unless said: 100. The first attempt is lost with the node that had claimed it, whether it had begun or not;
+    /// of those after a loss it is known. The bound is far above what nodes that die for other reasons come to; it ends a step that kills
+    /// its worker.
     pub const MAX_LOSSES: u32 = 100;
 
     /// Five attempts with pauses of 1 s, 2 s, 4 s… up to a minute, of which up to a fifth is taken off at random; [`MAX_LOSSES`](Self::MAX_LOSSES).

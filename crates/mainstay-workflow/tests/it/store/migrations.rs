@@ -65,3 +65,23 @@ async fn the_tables_and_all_that_use_them_are_in_the_schema_of_the_url() {
     let elsewhere = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND tablename LIKE 'wf%'";
     assert_eq!(database.query(elsewhere), ["0"]);
 }
+
+/// Who goes back to a version that knows no batons finds a task for each attempt that is out.
+#[tokio::test]
+async fn a_baton_becomes_a_task_on_the_way_down() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let mut start = world.start_with(serde_json::Value::Null);
+        start.lease = Some(world.node);
+        let head = world.begin_with(start).await;
+        assert!(head.baton.is_some());
+        world.repo.migrator().down(&COMPONENT, 2).await.unwrap();
+        let tasks =
+            "SELECT count(*) FROM wf_tasks WHERE step = 'check' AND part = -1 AND number = 1 AND state = 2";
+        assert_eq!(world.count(tasks).await, 1);
+        world.repo.migrator().migrate(&COMPONENT, Target::Latest).await.unwrap();
+        let again = world.load(head.meta.run).await;
+        assert_eq!((again.state, again.baton), (head.state, None));
+    })
+    .await;
+}

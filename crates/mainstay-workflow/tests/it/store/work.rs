@@ -261,3 +261,84 @@ async fn a_task_that_is_taken_back_is_answered_by_whoever_has_it_or_gets_it() {
     })
     .await;
 }
+
+/// A step of a run that goes on alone writes no task: the baton stays where it is, and whoever gets it learns from the run what it stands for.
+#[tokio::test]
+async fn a_run_that_goes_on_alone_has_one_task_for_all_its_steps() {
+    for_each_database(async |database| {
+        let chain = ["a", "b", "c"];
+        let mut flow = Definition::new("chain", 1);
+        for (step, next) in chain.iter().zip(["b", "c", "end"]) {
+            flow = flow.node(Node::task(step, ["ok"]).on("ok", [next]));
+        }
+        let world = World::of(database, flow.done("end").build().unwrap()).await;
+        let mut start = world.start_with(Value::Null);
+        start.lease = Some(world.node);
+        let mut head = world.begin_with(start).await;
+        let run = head.meta.run;
+        for step in chain {
+            assert_eq!((head.baton.clone(), world.tasks().await), (Some(body(step, 1)), 1));
+            assert_eq!(world.load(run).await.baton, head.baton);
+            assert_eq!(world.store.leased(world.node).await.unwrap(), [TaskKey::baton(run)]);
+            if step == "c" {
+                break;
+            }
+            let mut commit = Commit::new(&head, world.now());
+            commit.done(body(step, 1));
+            commit.lease(world.node);
+            commit.push(&world.flow, world.moved(&head, Input::succeeded(&body(step, 1), "ok"))).unwrap();
+            head = world.commit(commit).await;
+        }
+        // Given back in order it is anybody's, dying it is lost: either way it is found by its run.
+        world.store.leave(world.node).await.unwrap();
+        let next = world.store.join("two", Takeover::Nobody).await.unwrap();
+        let claimed = world.claim(next, "default", 9).await.remove(0);
+        assert_eq!((claimed.key, claimed.fate), (TaskKey::baton(run), Fate::Run));
+        world.silence(next, 60).await;
+        world.store.bury(10 * SECOND).await.unwrap();
+        let last = world.store.join("three", Takeover::Nobody).await.unwrap();
+        let lost = world.store.take_over(last, 9, &[world.definition]).await.unwrap().remove(0);
+        assert_eq!((lost.key, lost.fate), (TaskKey::baton(run), Fate::Lost));
+        let over = world.go(&world.load(run).await, "c", "ok").await;
+        assert_eq!((over.baton, over.state.status(), world.tasks().await), (None, Status::Completed, 0));
+    })
+    .await;
+}
+
+/// What a dead node had claimed and not begun is told from what it had begun, where it was noted.
+#[tokio::test]
+async fn what_had_begun_is_known_where_it_was_noted() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        for _ in 0..2 {
+            world.begin().await;
+        }
+        let dying = world.store.join("two", Takeover::Nobody).await.unwrap();
+        let claimed = world.claim(dying, "default", 2).await;
+        world.store.begin(dying, std::slice::from_ref(&claimed[0].key)).await.unwrap();
+        // Not in its hands: it cannot say so.
+        world.store.begin(world.node, std::slice::from_ref(&claimed[1].key)).await.unwrap();
+        world.silence(dying, 60).await;
+        world.store.bury(10 * SECOND).await.unwrap();
+        let mut lost = world.store.take_over(world.node, 9, &[world.definition]).await.unwrap();
+        lost.sort_by_key(|task| task.key != claimed[0].key);
+        assert_eq!(lost.iter().map(|task| task.begun).collect::<Vec<_>>(), [true, false]);
+    })
+    .await;
+}
+
+/// A node that does not know a workflow leaves its tasks to others, also those of dead nodes.
+#[tokio::test]
+async fn what_was_in_a_dead_nodes_hands_is_left_to_those_who_know_it() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        world.begin().await;
+        let dying = world.store.join("two", Takeover::Nobody).await.unwrap();
+        world.claim(dying, "default", 1).await;
+        world.silence(dying, 60).await;
+        world.store.bury(10 * SECOND).await.unwrap();
+        assert!(world.store.take_over(world.node, 9, &[]).await.unwrap().is_empty());
+        assert_eq!(world.store.take_over(world.node, 9, &[world.definition]).await.unwrap().len(), 1);
+    })
+    .await;
+}
