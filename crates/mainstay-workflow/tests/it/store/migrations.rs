@@ -75,7 +75,7 @@ async fn a_baton_becomes_a_task_on_the_way_down() {
         start.lease = Some(world.node);
         let head = world.begin_with(start).await;
         assert!(head.baton.is_some());
-        world.repo.migrator().down(&COMPONENT, 2).await.unwrap();
+        world.repo.migrator().down(&COMPONENT, 3).await.unwrap();
         let tasks =
             "SELECT count(*) FROM wf_tasks WHERE step = 'check' AND part = -1 AND number = 1 AND state = 2";
         assert_eq!(world.count(tasks).await, 1);
