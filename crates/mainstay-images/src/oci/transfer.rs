@@ -145,7 +145,18 @@ impl Oci {
     /// # Errors
     /// [`ErrorKind::Refused`] with the exact reason; [`ErrorKind::NotFound`]; [`ErrorKind::Store`].
     pub async fn import(&self, layout: impl AsRef<Path>, import: &Import) -> Result<Vec<Image>> {
-        let layout = Layout::open(layout).await?;
+        self.import_layout(Layout::open(layout).await?, import).await
+    }
+
+    /// As [`Oci::import`], of an archive that is open already, such as one that was sent and has no name.
+    ///
+    /// # Errors
+    /// As [`Oci::import`].
+    pub async fn import_archive(&self, archive: std::fs::File, import: &Import) -> Result<Vec<Image>> {
+        self.import_layout(Layout::of_archive(archive).await?, import).await
+    }
+
+    async fn import_layout(&self, layout: Layout, import: &Import) -> Result<Vec<Image>> {
         let root = match &import.which {
             Which::All => layout.index().clone(),
             Which::Only => layout.root(None)?,

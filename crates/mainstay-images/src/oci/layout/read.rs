@@ -44,6 +44,14 @@ enum Kept {
     Archive { file: Arc<File>, contents: HashMap<String, Place> },
 }
 
+impl Kept {
+    fn of_archive(file: File, shown: &str) -> Result<Self> {
+        let contents = file.try_clone().map_err(|error| Error::io(shown, error));
+        let contents = contents.and_then(archive::contents).map_err(|error| error.about(shown))?;
+        Ok(Self::Archive { file: Arc::new(file), contents })
+    }
+}
+
 #[derive(Deserialize)]
 struct Marker {
     #[serde(rename = "imageLayoutVersion")]
@@ -60,19 +68,30 @@ impl Layout {
         blocking(move || Self::open_blocking(path)).await
     }
 
+    /// Opens an archive that is open already, such as one that was sent and has no name.
+    ///
+    /// # Errors
+    /// As [`Layout::open`].
+    pub async fn of_archive(file: File) -> Result<Self> {
+        blocking(move || {
+            let kept = Kept::of_archive(file, "the archive")?;
+            Self::read(PathBuf::from("the archive"), kept)
+        })
+        .await
+    }
+
     fn open_blocking(place: PathBuf) -> Result<Self> {
         let shown = place.display().to_string();
         // Whoever names the layout may name it by a link; inside it, links are not followed.
         let place = std::fs::canonicalize(place).map_err(|error| missing(&shown, error))?;
         let metadata = std::fs::metadata(&place).map_err(|error| missing(&shown, error))?;
-        let kept = if metadata.is_dir() {
-            Kept::Directory
-        } else {
-            let file = open_plain(&place)?;
-            let contents = file.try_clone().map_err(|error| Error::io(&shown, error));
-            let contents = contents.and_then(archive::contents).map_err(|error| error.about(&shown))?;
-            Kept::Archive { file: Arc::new(file), contents }
-        };
+        let kept =
+            if metadata.is_dir() { Kept::Directory } else { Kept::of_archive(open_plain(&place)?, &shown)? };
+        Self::read(place, kept)
+    }
+
+    /// Reads the marker and the list.
+    fn read(place: PathBuf, kept: Kept) -> Result<Self> {
         let mut layout = Self {
             place,
             kept,
