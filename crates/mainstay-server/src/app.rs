@@ -13,7 +13,7 @@ use crate::config::{Config, ImageSettings, PublicUrl};
 use crate::dev::Dev;
 use crate::http::rate::RateLimit;
 use crate::http::tls::ServedCertificate;
-use crate::images::ImageStore;
+use crate::images::{ImageStore, Transfers, Work};
 use crate::limits;
 use crate::ready::DatabaseFiles;
 use crate::single_node::Node;
@@ -26,6 +26,8 @@ struct Inner {
     repo: Repo,
     sso: Sso,
     images: ImageStore,
+    image_work: Work,
+    transfers: Transfers,
     image_settings: ImageSettings,
     public_url: PublicUrl,
     cookies: Cookies,
@@ -48,6 +50,7 @@ pub(crate) struct Parts {
     pub(crate) repo: Repo,
     pub(crate) sso: Sso,
     pub(crate) images: ImageStore,
+    pub(crate) transfers: Transfers,
     pub(crate) dev: Option<Dev>,
     pub(crate) actor: Actor,
     pub(crate) database_files: DatabaseFiles,
@@ -65,7 +68,8 @@ pub(crate) struct Rates {
 
 impl App {
     pub(crate) fn new(config: &Config, parts: Parts) -> Self {
-        let Parts { public_url, repo, sso, images, dev, actor, database_files, certificate, node } = parts;
+        let Parts { public_url, repo, sso, images, transfers, dev, actor, database_files, certificate, node } =
+            parts;
         let rates = Rates {
             acs: RateLimit::new(limits::ACS_BURST, limits::ACS_EVERY),
             login: RateLimit::new(limits::LOGIN_BURST, limits::LOGIN_EVERY),
@@ -75,6 +79,8 @@ impl App {
             repo,
             sso,
             images,
+            image_work: Work::default(),
+            transfers,
             image_settings: config.images.clone(),
             cookies: Cookies::new(public_url.is_secure()),
             public_url,
@@ -101,6 +107,16 @@ impl App {
 
     pub(crate) fn images(&self) -> &ImageStore {
         &self.0.images
+    }
+
+    /// What this server does with images in the background, because somebody asked.
+    pub(crate) fn image_work(&self) -> &Work {
+        &self.0.image_work
+    }
+
+    /// Archives of images on their way in and out.
+    pub(crate) fn transfers(&self) -> &Transfers {
+        &self.0.transfers
     }
 
     pub(crate) fn image_settings(&self) -> &ImageSettings {

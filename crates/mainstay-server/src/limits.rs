@@ -48,6 +48,16 @@ pub const PRUNE_STEPS: u32 = 100;
 pub const COLLECT_REST: u32 = 100;
 /// How often a collection looks at all blobs, and not only at those that lost a use.
 pub const COLLECT_FULL_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How many blobs a scrub that the server does reads between two looks at whether it goes on.
+pub const SCRUB_PIECE: u64 = 64;
+/// The largest archive or file that is uploaded: the largest layer, and what goes with it.
+pub const UPLOAD_BYTES: u64 = 65 * 1024 * 1024 * 1024;
+/// How long an archive may take on its way in or out.
+pub const TRANSFER_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+/// How many archives are on their way in or out at once; further ones are asked to come back.
+pub const TRANSFERS: usize = 8;
+/// How many acts on an image its page lists.
+pub const IMAGE_ACTS_LISTED: u32 = 20;
 /// How many images a page of the console lists.
 pub const IMAGES_LISTED: u32 = 50;
 /// The most images that the console draws with what they come from.
@@ -68,10 +78,10 @@ pub const TLS_LOOK: Duration = Duration::from_secs(2);
 pub const NODE_HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long a server counts as running after it last said so.
 pub const NODE_TTL: Duration = Duration::from_secs(30);
-/// The most other nodes that `peers` names.
+/// The most other nodes that `peers` or `standbys` names.
 pub const PEERS: usize = 64;
-/// How long a server on plain SQLite rests between two looks at a peer.
-pub const PEER_EVERY: Duration = Duration::from_secs(1);
+/// How long a server on plain SQLite rests between two looks at another node: so long both may write before one is seen.
+pub const PEER_EVERY: Duration = Duration::from_millis(250);
 /// How long a peer may take to say who it is.
 pub const PEER_TIMEOUT: Duration = Duration::from_secs(2);
 /// The largest answer of a peer.

@@ -48,8 +48,9 @@ pub(crate) async fn healthz() -> &'static str {
 /// `ready`, and below it what does not keep users away but wants an operator.
 pub(crate) async fn readyz(State(app): State<App>) -> Result<String, Problem> {
     ready::check(&app).await?;
-    let complaint = app.certificate().and_then(|served| served.complaint(SystemClock.now()));
-    Ok(complaint.map_or_else(|| "ready\n".to_owned(), |text| format!("ready\n{text}\n")))
+    let certificate = app.certificate().and_then(|served| served.complaint(SystemClock.now()));
+    let lines = [Some("ready"), certificate, app.images().complaint()];
+    Ok(lines.into_iter().flatten().map(|line| format!("{line}\n")).collect())
 }
 
 pub(crate) async fn metrics() -> Response {

@@ -7,7 +7,7 @@ use mainstay_repo::{DatabaseUrl, ErrorKind};
 
 use crate::app::App;
 use crate::config::Config;
-use crate::images::{self, ImageStore};
+use crate::images::ImageStore;
 use crate::limits;
 use crate::problem::{Problem, ProblemKind};
 use crate::start::COMPONENTS;
@@ -77,11 +77,14 @@ async fn images(app: &App) -> Result<(), Problem> {
         return Ok(());
     }
     // A mount that hangs is one that is not there.
-    let there = tokio::time::timeout(limits::READY_TIMEOUT, images::is_there(images, settings)).await;
-    if there == Ok(true) {
-        return Ok(());
-    }
-    tracing::error!(directory = %settings.directory.display(), "not ready: the directory of the images is not there");
+    let proved = tokio::time::timeout(limits::READY_TIMEOUT, images.probe()).await;
+    let why = match proved {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(error)) => error.to_string(),
+        Err(_elapsed) => "it does not answer in time".to_owned(),
+    };
+    let directory = settings.directory.display();
+    tracing::error!(%directory, why, "not ready: the directory of the images is not there");
     Err(not_ready(
         "The directory of the images is not there or is not this database's. Mount it again; nothing was deleted.",
     ))

@@ -19,8 +19,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/", get(console::index))
         .route("/login", get(console::sign_in))
         .route("/logout", post(console::sign_out))
-        .route("/images", get(console::images::list))
-        .route("/images/{image}", get(console::images::image))
+        .merge(console::images::routes())
         .route("/runs", get(console::runs::list))
         .route("/runs/{run}", get(console::runs::run))
         .route("/runs/{run}/live", get(console::runs::live))
@@ -61,7 +60,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/assets/mainstay.css", get(console::assets::style))
         .route("/assets/submit.js", get(console::assets::submit))
         .route("/assets/live.js", get(console::assets::live))
-        .merge(images())
+        .merge(api::images::routes(state()))
         .merge(runs(state()));
     if app.is_dev() {
         open = open.route("/dev/idp/metadata", get(dev::pages::metadata));
@@ -75,17 +74,6 @@ pub(crate) fn router(app: App) -> Router {
         .layer(DefaultBodyLimit::max(limits::BODY_BYTES))
         .layer(from_fn_with_state(state(), layers::around))
         .with_state(app)
-}
-
-/// Images for programs, which only look.
-fn images() -> Router<App> {
-    use api::images;
-
-    Router::new()
-        .route("/api/v1/images", get(images::list))
-        .route("/api/v1/images/usage", get(images::usage))
-        .route("/api/v1/images/collection", get(images::collection))
-        .route("/api/v1/images/{image}", get(images::show))
 }
 
 /// Runs for programs. A browser's cookie comes along with what another site sends, so their origin is checked as well.

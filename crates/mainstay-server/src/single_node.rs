@@ -1,19 +1,23 @@
 //! One node for each plain SQLite database.
 //!
 //! Two nodes of one cluster, each with a SQLite file of its own, both answer users and neither sees what the other wrote. No lock
-//! shows it: the files lie on two machines. So a node asks the others, which `peers` names:
+//! shows it: the files lie on two machines. So a node asks the others, which `peers` and `standbys` name: those that are to run beside
+//! it, and those that are to run only when it does not.
 //!
-//! | when | a peer answers as | what follows |
+//! | when | a node answers as | what follows |
 //! |---|---|---|
 //! | start, before anything is written | another node, also one that is about to start | the start is refused |
 //! | start | something that is no node | the start is refused: nobody could tell what is behind it |
+//! | start | nobody, and it is one of `peers` | the start is refused: it is configured to run as well |
+//! | start | nobody, and it is one of `standbys` | nothing: that is what standing by looks like |
 //! | running | another node that serves | writes are refused from that moment, then the server goes down |
 //! | running | another node that is about to start | nothing: that one sees us, or it serves soon |
 //! | running | something that is no node | a warning |
-//! | ever | this process itself, or nobody | nothing |
+//! | ever | this process itself | nothing |
 //!
-//! A node without `peers` is seen all the same by those that name it: every server tells who it is at [`PATH`]. It tells a random id
-//! of this run, which holds the time of the start, and nothing of its database, its version or its place.
+//! A node that names no other is seen all the same by those that name it: every server tells who it is at [`PATH`]. It tells a random
+//! id of this run, which holds the time of the start, and nothing of its database, its version or its place. That somebody asks proves
+//! nothing about who asks, so nothing follows from being asked.
 //!
 //! Where the database itself lets many nodes write, nobody asks.
 
@@ -35,7 +39,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 use crate::app::App;
-use crate::config::PublicUrl;
+use crate::config::{Config, PublicUrl};
 use crate::fetch::{FetchError, FetchPolicy, fetch};
 use crate::http::listen;
 use crate::limits;
@@ -54,7 +58,7 @@ const POLICY: FetchPolicy = FetchPolicy {
     timeout: limits::PEER_TIMEOUT,
 };
 /// What both ends of a node's life say of a second one.
-const WAYS_OUT: &str = "the nodes would not see each other's writes, since SQLite is a file of one machine; there are two ways out: \
+pub(crate) const WAYS_OUT: &str = "the nodes would not see each other's writes, since SQLite is a file of one machine; there are two ways out: \
                         give all nodes one PostgreSQL database (--database postgres://…), or keep the file on LiteFS and run \
                         the server on its primary alone";
 
@@ -156,21 +160,40 @@ pub(crate) async fn nodez(State(app): State<App>) -> Response {
     app.node().tell(Stage::Serving)
 }
 
-/// The peers that are to be asked: none where the database lets many nodes write, or is replicated and knows its primary.
-pub(crate) fn asked(topology: &impl Topology, peers: &[PublicUrl]) -> Vec<PublicUrl> {
-    let is_alone = topology.role() == Role::Standalone && !topology.has(Capability::ManyWriters);
-    if is_alone { peers.to_vec() } else { Vec::new() }
+/// The nodes that are asked: none where the database lets many nodes write, or is replicated and knows its primary.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Others {
+    /// Those that are configured to run beside this one.
+    peers: Vec<PublicUrl>,
+    /// Those that are to run when this one does not.
+    standbys: Vec<PublicUrl>,
+}
+
+impl Others {
+    pub(crate) fn asked(topology: &impl Topology, config: &Config) -> Self {
+        let is_alone = topology.role() == Role::Standalone && !topology.has(Capability::ManyWriters);
+        if !is_alone {
+            return Self::default();
+        }
+        Self { peers: config.peers.clone(), standbys: config.standbys.clone() }
+    }
+
+    /// All of them, each with whether it is configured to run beside this one.
+    fn each(&self) -> impl Iterator<Item = (&PublicUrl, bool)> {
+        let peers = self.peers.iter().map(|url| (url, true));
+        peers.chain(self.standbys.iter().map(|url| (url, false)))
+    }
 }
 
 /// Refuses the start beside another node. Meanwhile it tells on the listener that this one is about to start: the URL of a peer may
 /// lead back here, and of two that start at once each is to see the other.
 pub(crate) async fn check(
     node: &Node,
-    peers: &[PublicUrl],
+    others: &Others,
     listener: &TcpListener,
     tls: Option<TlsAcceptor>,
 ) -> Result<(), StartError> {
-    if peers.is_empty() {
+    if others.each().next().is_none() {
         return Ok(());
     }
     let failed = |error| StartError::Listen(listener.local_addr().unwrap_or(([0, 0, 0, 0], 0).into()), error);
@@ -185,23 +208,25 @@ pub(crate) async fn check(
         limits::PEER_TIMEOUT,
     );
     let looking = async {
-        let seen = join_all(peers.iter().map(|peer| node.look(peer))).await;
+        let seen = join_all(others.each().map(|(url, _)| node.look(url))).await;
         drop(done);
-        peers.iter().zip(seen).try_for_each(|(peer, seen)| may_start(peer, seen))
+        let mut looks = others.each().zip(seen);
+        looks.try_for_each(|((url, runs_beside), seen)| may_start(url, runs_beside, seen))
     };
     let (_all_ended, outcome) = tokio::join!(telling, looking);
     outcome
 }
 
-fn may_start(peer: &PublicUrl, seen: Seen) -> Result<(), StartError> {
+fn may_start(url: &PublicUrl, runs_beside: bool, seen: Seen) -> Result<(), StartError> {
     match seen {
         Seen::Myself => Ok(()),
+        Seen::Nobody if runs_beside => Err(StartError::PeerConfigured(url.clone())),
         Seen::Nobody => {
-            tracing::warn!(%peer, "no peer answers; when one does, this server goes down, since it has a SQLite file of its own");
+            tracing::info!(standby = %url, "the node that stands by does not run; when it serves, this server goes down");
             Ok(())
         }
-        Seen::Other(_) => Err(StartError::Peer(PeerFound { url: peer.clone() })),
-        Seen::Stranger(why) => Err(StartError::Stranger(peer.clone(), why)),
+        Seen::Other(_) => Err(StartError::Peer(PeerFound { url: url.clone() })),
+        Seen::Stranger(why) => Err(StartError::Stranger(url.clone(), why)),
     }
 }
 
@@ -221,11 +246,13 @@ pub(crate) struct LookOut {
 
 impl LookOut {
     /// At the first other node that serves, writes are switched off, and then it is told.
-    pub(crate) fn begin(node: Node, peers: Vec<PublicUrl>, writes_off: ReadOnlyMode) -> Self {
+    pub(crate) fn begin(node: Node, others: Others, writes_off: ReadOnlyMode) -> Self {
         let (tell, found) = watch::channel(None);
         let task = tokio::spawn(async move {
-            if !peers.is_empty() {
-                let looks = peers.into_iter().map(|peer| Box::pin(until_it_joins(&node, peer)));
+            let Others { peers, standbys } = others;
+            if !(peers.is_empty() && standbys.is_empty()) {
+                let looks =
+                    peers.into_iter().chain(standbys).map(|peer| Box::pin(until_it_joins(&node, peer)));
                 let (url, ..) = select_all(looks).await;
                 writes_off.set(true);
                 tracing::error!(peer = %url, "another node serves: writes are refused from now on, and this server goes down");
@@ -274,6 +301,7 @@ async fn until_it_joins(node: &Node, peer: PublicUrl) -> PublicUrl {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Loaded, Sources};
     use http::StatusCode;
     use mainstay_repo::Repo;
     use mainstay_testkit::TestDatabase;
@@ -315,25 +343,69 @@ mod tests {
     #[test]
     fn only_another_node_and_what_hides_one_keep_a_server_from_starting() {
         let peer = PublicUrl::parse("http://b.example:7800").unwrap();
-        assert!(may_start(&peer, Seen::Myself).is_ok());
-        assert!(may_start(&peer, Seen::Nobody).is_ok());
-        for stage in [Stage::Starting, Stage::Serving] {
-            let refused = may_start(&peer, Seen::Other(stage)).unwrap_err().to_string();
+        for runs_beside in [true, false] {
+            assert!(may_start(&peer, runs_beside, Seen::Myself).is_ok());
+        }
+        assert!(may_start(&peer, false, Seen::Nobody).is_ok());
+        let refusals = [
+            may_start(&peer, true, Seen::Nobody),
+            may_start(&peer, true, Seen::Other(Stage::Starting)),
+            may_start(&peer, false, Seen::Other(Stage::Starting)),
+            may_start(&peer, false, Seen::Other(Stage::Serving)),
+        ];
+        for refused in refusals {
+            let refused = refused.unwrap_err().to_string();
             for said in ["http://b.example:7800", "PostgreSQL", "LiteFS"] {
                 assert!(refused.contains(said), "{refused}");
             }
         }
-        let hidden = may_start(&peer, Seen::Stranger("404".to_owned())).unwrap_err().to_string();
+        let hidden = may_start(&peer, false, Seen::Stranger("404".to_owned())).unwrap_err().to_string();
         assert!(hidden.contains("http://b.example:7800") && hidden.contains("404"), "{hidden}");
     }
 
     #[tokio::test]
     async fn only_a_node_that_is_alone_asks() {
-        let peers = [PublicUrl::parse("http://b.example:7800").unwrap()];
         let directory = tempfile::tempdir().unwrap();
         let file = format!("sqlite://{}", directory.path().join("a.db").display());
+        let flags =
+            vec![("peers", "http://a:1".to_owned()), ("standbys", "http://b:2,http://c:3".to_owned())];
+        let config = Loaded::from_sources(&Sources { flags, ..Sources::default() }).into_config().unwrap();
         let sqlite = Repo::connect(&file).await.unwrap();
-        assert_eq!(asked(&sqlite, &peers), peers);
-        assert!(asked(&TestDatabase::postgres().repo().await, &peers).is_empty());
+        let asked: Vec<(String, bool)> =
+            Others::asked(&sqlite, &config).each().map(|(url, beside)| (url.to_string(), beside)).collect();
+        let expected = [("http://a:1", true), ("http://b:2", false), ("http://c:3", false)];
+        assert_eq!(asked, expected.map(|(url, beside)| (url.to_owned(), beside)));
+        assert_eq!(Others::asked(&TestDatabase::postgres().repo().await, &config), Others::default());
+    }
+
+    /// Answers each request with so many octets, the node's answer first and white space behind it.
+    async fn answering(octets: usize) -> PublicUrl {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let told =
+            serde_json::json!({ "format": FORMAT, "node": "run_other", "state": "serving" }).to_string();
+        let body = format!("{told:<octets$}");
+        assert_eq!(body.len(), octets);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.read(&mut [0; 1024]).await;
+                let head =
+                    format!("HTTP/1.1 200 OK\r\nContent-Length: {octets}\r\nConnection: close\r\n\r\n");
+                let _ = stream.write_all((head + &body).as_bytes()).await;
+            }
+        });
+        PublicUrl::parse(&url).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_read_up_to_its_limit_and_a_longer_one_is_no_nodes() {
+        let node = Node::new();
+        let within = answering(limits::PEER_BYTES).await;
+        assert_eq!(node.look(&within).await, Seen::Other(Stage::Serving));
+        let beyond = answering(limits::PEER_BYTES + 1).await;
+        let seen = node.look(&beyond).await;
+        assert!(matches!(&seen, Seen::Stranger(why) if why.contains("1024")), "{seen:?}");
     }
 }

@@ -25,9 +25,9 @@ use crate::config::{Config, PublicUrl};
 use crate::dev::{self, Dev, KeyFileError};
 use crate::http::listen;
 use crate::http::tls::{self, ServedCertificate, TlsFilesError};
-use crate::images::{ImageStore, collect_for_ever};
+use crate::images::{ImageStore, Transfers, collect_for_ever};
 use crate::ready::DatabaseFiles;
-use crate::single_node::{self, LookOut, Node, PeerFound};
+use crate::single_node::{self, LookOut, Node, Others, PeerFound};
 use crate::{limits, ops, router, store};
 
 /// Every component that this program keeps in its database, in the order in which commands tell of them.
@@ -39,7 +39,7 @@ pub const COMPONENTS: &[Component] = &[
 ];
 
 /// Only its owner enters.
-const OWNER_ONLY: u32 = 0o700;
+pub(crate) const OWNER_ONLY: u32 = 0o700;
 /// Only its owner reads and writes.
 const OWNER_ONLY_FILE: u32 = 0o600;
 
@@ -55,6 +55,8 @@ pub enum StartError {
     Served(PathBuf),
     /// Another node of the cluster answers, and the database is a SQLite file.
     Peer(PeerFound),
+    /// Another node is configured to run beside this one, and the database is a SQLite file.
+    PeerConfigured(PublicUrl),
     /// Something answers at the URL of a peer, and why it is not taken for a node.
     Stranger(PublicUrl, String),
     /// The file that keeps a second server away cannot be used.
@@ -97,11 +99,17 @@ impl fmt::Display for StartError {
                 file.display()
             ),
             Self::Peer(peer) => fmt::Display::fmt(peer, f),
+            Self::PeerConfigured(url) => write!(
+                f,
+                "a second node of the cluster is configured: peers names {url}; {}; a node that only stands by and does not run \
+                 at the same time belongs in standbys",
+                single_node::WAYS_OUT
+            ),
             Self::Stranger(url, why) => write!(
                 f,
                 "something answers at {url}, the URL of a peer, and not as a node of the cluster does: {why}; on SQLite no other \
-                 node may run, and nobody can tell whether one is behind it; name each node's own address in peers, not that \
-                 of a proxy"
+                 node may run, and nobody can tell whether one is behind it; name each node's own address in peers and standbys, \
+                 not that of a proxy"
             ),
             Self::Claim(file, error) => write!(
                 f,
@@ -319,10 +327,10 @@ impl Server {
         let repo = open_with(config, writes_off.clone()).await?;
         // Before anything is written.
         let lock = claim::lock(config)?;
-        let peers = single_node::asked(&repo, &config.peers);
-        single_node::check(&node, &peers, &listener, tls.clone()).await?;
+        let others = Others::asked(&repo, config);
+        single_node::check(&node, &others, &listener, tls.clone()).await?;
         writes_off.set(false);
-        let look_out = LookOut::begin(node.clone(), peers, writes_off);
+        let look_out = LookOut::begin(node.clone(), others, writes_off);
         let idp = config.dev.then(|| dev::provider(&url, &config.data)).transpose()?;
         // First its own tables, which tell who else is here, and whether somebody takes the others away.
         repo.migrator().migrate(&store::migrations::COMPONENT, Target::Latest).await?;
@@ -376,8 +384,19 @@ impl Server {
         };
         let database_files = DatabaseFiles::of(config);
         let repo = repo.clone();
-        let parts =
-            Parts { public_url: url, repo, sso, images, dev, actor, database_files, certificate, node };
+        let transfers = Transfers::new(&config.data);
+        let parts = Parts {
+            public_url: url,
+            repo,
+            sso,
+            images,
+            transfers,
+            dev,
+            actor,
+            database_files,
+            certificate,
+            node,
+        };
         Ok((App::new(config, parts), started))
     }
 
@@ -399,7 +418,7 @@ impl Server {
             _ => None,
         };
         let watcher = app.certificate().map(|served| tokio::spawn(tls::watch(Arc::clone(served))));
-        let draining = app.clone();
+        let (draining, work) = (app.clone(), app.clone());
         let joined = look_out.joined();
         let shutdown = async move {
             tokio::select! {
@@ -413,6 +432,7 @@ impl Server {
         pruner.abort();
         // What it did is done; the next collection goes on.
         collector.inspect(JoinHandle::abort);
+        work.image_work().stop();
         watcher.inspect(JoinHandle::abort);
         claim.release().await;
         repo.close().await;

@@ -17,7 +17,7 @@ struct Operation {
     summary: &'static str,
     /// Parameters of the query, each with its type and what it means.
     query: &'static [(&'static str, &'static str, &'static str)],
-    /// The schema of the body.
+    /// The schema of the body, or the media type of one that is no document.
     body: Option<&'static str>,
     status: u16,
     answer: Answer,
@@ -29,6 +29,10 @@ enum Answer {
     Json(&'static str),
     /// A picture in one of three forms.
     Picture,
+    /// A document of a schema, or the same as a picture.
+    Drawn(&'static str),
+    /// Octets of a media type.
+    Octets(&'static str),
     Nothing,
 }
 
@@ -206,6 +210,11 @@ fn describe(operation: &Operation) -> Value {
             let text = json!({ "schema": { "type": "string" } });
             json!({ "image/svg+xml": text, "text/vnd.graphviz": text, "text/plain": text })
         }
+        Answer::Drawn(name) => {
+            let text = json!({ "schema": { "type": "string" } });
+            json!({ "application/json": { "schema": schema(name) }, "image/svg+xml": text, "text/vnd.graphviz": text })
+        }
+        Answer::Octets(kind) => json!({ (kind): {} }),
         Answer::Nothing => json!({}),
     };
     let answer = json!({ "description": operation.summary, "content": content });
@@ -227,7 +236,12 @@ fn describe(operation: &Operation) -> Value {
     });
     let Value::Object(mut described) = described else { return described };
     if let Some(body) = operation.body {
-        let body = json!({ "required": true, "content": { "application/json": { "schema": schema(body) } } });
+        let content = if body.contains('/') {
+            json!({ (body): {} })
+        } else {
+            json!({ "application/json": { "schema": schema(body) } })
+        };
+        let body = json!({ "required": true, "content": content });
         described.insert("requestBody".to_owned(), body);
     }
     Value::Object(described)

@@ -99,7 +99,12 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "peers",
         default: "",
-        help: "URLs of the cluster's other nodes; on SQLite none of them may run beside this one",
+        help: "URLs of the nodes that run beside this one on the same database; on SQLite there may be none",
+    },
+    Setting {
+        key: "standbys",
+        default: "",
+        help: "URLs of the nodes that stand by for this one; on SQLite it does not run beside one that serves",
     },
     Setting {
         key: "tls_certificate",
@@ -158,8 +163,10 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// Reverse proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpAddr>,
-    /// The other nodes of the cluster; one of them may be this node itself.
+    /// The nodes that run beside this one; one of them may be this node itself.
     pub peers: Vec<PublicUrl>,
+    /// The nodes that stand by for this one; one of them may be this node itself.
+    pub standbys: Vec<PublicUrl>,
     /// The log filter.
     pub log: String,
     /// How log lines look.

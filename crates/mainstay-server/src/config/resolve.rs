@@ -51,7 +51,8 @@ impl Reader {
         let request_timeout = self.read("request_timeout", |text| duration(text, LONGEST_WAIT));
         let drain_timeout = self.read("drain_timeout", |text| duration(text, LONGEST_WAIT));
         let trusted_proxies = self.read("trusted_proxies", addresses);
-        let peers = self.read("peers", peers);
+        let peers = self.read("peers", nodes);
+        let standbys = self.read("standbys", nodes);
         let tls = self.tls();
         let log = self.read("log", |text| Ok(text.to_owned()));
         let log_format = self.read("log_format", format);
@@ -76,6 +77,7 @@ impl Reader {
             tls,
             trusted_proxies: trusted_proxies?,
             peers: peers?,
+            standbys: standbys?,
             log: log?,
             log_format: log_format?,
         })
@@ -168,7 +170,7 @@ impl Reader {
         let example = match key {
             "public_url" => "https://id.example.com",
             "trusted_proxies" => "10.0.0.2",
-            "peers" => "http://10.0.0.2:7800",
+            "peers" | "standbys" => "http://10.0.0.2:7800",
             "images" => "/srv/images",
             "images_quota" => "200GiB",
             _ => default,
@@ -238,13 +240,13 @@ fn addresses(text: &str) -> Result<Vec<IpAddr>, String> {
     items.map(|item| item.parse().map_err(|_| format!("{item:?} is not an IP address"))).collect()
 }
 
-fn peers(text: &str) -> Result<Vec<PublicUrl>, String> {
+fn nodes(text: &str) -> Result<Vec<PublicUrl>, String> {
     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-    let peers: Vec<PublicUrl> = items.map(PublicUrl::parse).collect::<Result<_, _>>()?;
-    if peers.len() > limits::PEERS {
-        return Err(format!("{} peers are more than {}", peers.len(), limits::PEERS));
+    let nodes: Vec<PublicUrl> = items.map(PublicUrl::parse).collect::<Result<_, _>>()?;
+    if nodes.len() > limits::PEERS {
+        return Err(format!("{} nodes are more than {}", nodes.len(), limits::PEERS));
     }
-    Ok(peers)
+    Ok(nodes)
 }
 
 fn format(text: &str) -> Result<LogFormat, String> {

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::response::{IntoResponse, Response};
 use http::header;
+use mainstay_images::LINEAGE_STYLE;
 use mainstay_workflow::render;
 
 /// A file of the console.
@@ -17,8 +18,10 @@ pub(crate) struct Asset {
 static STYLE: Asset = Asset {
     path: "/assets/mainstay.css",
     kind: "text/css; charset=utf-8",
-    // Pictures of workflows bring their own rules, which may not stand in the page.
-    text: LazyLock::new(|| format!("{}\n{}\n", include_str!("assets/mainstay.css"), render::STYLE)),
+    // Pictures bring their own rules, which may not stand in the page.
+    text: LazyLock::new(|| {
+        format!("{}\n{}\n{LINEAGE_STYLE}\n", include_str!("assets/mainstay.css"), render::STYLE)
+    }),
 };
 static SUBMIT: Asset = Asset {
     path: "/assets/submit.js",

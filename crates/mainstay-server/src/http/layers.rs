@@ -14,6 +14,8 @@ use tracing::Instrument as _;
 use super::peer::{Peer, client_address};
 use crate::app::App;
 use crate::console;
+use crate::images::is_transfer;
+use crate::limits;
 use crate::problem::{Problem, ProblemKind};
 
 mainstay_core::typed_id! {
@@ -46,7 +48,7 @@ pub(crate) async fn around(State(app): State<App>, mut request: Request, next: N
     // Of the gravest level, so that whatever is logged says whose request it was.
     let span = tracing::error_span!("http", request = %id, client = client.map(tracing::field::display));
 
-    let limit = app.request_timeout() + GRACE;
+    let limit = if is_transfer(&route) { limits::TRANSFER_TIMEOUT } else { app.request_timeout() + GRACE };
     let handled = unless_it_panics(next.run(request)).instrument(span.clone());
     let mut response = match tokio::time::timeout(limit, handled).await {
         Ok(response) => response,

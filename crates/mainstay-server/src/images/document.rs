@@ -2,6 +2,8 @@
 //!
 //! The types are their own, so that a change inside does not change them by accident. Fields may be added.
 
+mod changed;
+
 use mainstay_images::gc::evict::{Eviction, Reason};
 use mainstay_images::gc::{Plan, Usage};
 use mainstay_images::{
@@ -9,6 +11,11 @@ use mainstay_images::{
     Reference, Result, ScrubReport,
 };
 use serde::Serialize;
+
+pub use self::changed::{
+    ActLine, ActPage, CollectionsDocument, ExplainDocument, LineageDocument, LineageLine, RemovedDocument,
+    RevokedDocument, ScrubState, ShortLeaseDocument,
+};
 
 /// A digest as images are named in the field.
 #[must_use]
@@ -118,6 +125,8 @@ pub struct LeaseLine {
     pub token: i64,
     /// Who holds it.
     pub holder: String,
+    /// The holder's epoch.
+    pub epoch: i64,
     /// What for.
     pub key: String,
     /// The image's digest.
@@ -406,11 +415,35 @@ impl LeaseLine {
         Self {
             token: info.lease.token.get(),
             holder: info.holder_name.clone(),
+            epoch: info.lease.holder.get(),
             key: info.lease.key.clone(),
             image: named(image),
             since: info.lease.since.to_string(),
             expires_at: info.expires_at.to_string(),
         }
+    }
+
+    /// Reads a page of leases, the oldest first, and where the next one begins.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn page(images: &Images, after: Option<i64>, limit: u32) -> Result<(Vec<Self>, Option<i64>)> {
+        let found = images.leases(after.map(mainstay_images::Token::new), limit).await?;
+        let is_full = u32::try_from(found.len()).is_ok_and(|read| read >= limit);
+        let next = found.last().filter(|_| is_full).map(|info| info.lease.token.get());
+        Ok((Self::named(images, &found).await?, next))
+    }
+
+    /// With the digests of their images.
+    async fn named(images: &Images, found: &[LeaseInfo]) -> Result<Vec<Self>> {
+        let mut lines = Vec::with_capacity(found.len());
+        for info in found {
+            // One that was removed since was given back before.
+            if let Some(image) = images.find_image(&info.lease.image.into()).await? {
+                lines.push(Self::new(info, &image.digest));
+            }
+        }
+        Ok(lines)
     }
 
     /// Reads all leases, the oldest first.
@@ -423,12 +456,7 @@ impl LeaseLine {
             let page = images.leases(after, mainstay_images::MAX_PAGE).await?;
             let Some(last) = page.last() else { return Ok(lines) };
             after = Some(last.lease.token);
-            for info in &page {
-                // One that was removed since was given back before.
-                if let Some(image) = images.find_image(&info.lease.image.into()).await? {
-                    lines.push(Self::new(info, &image.digest));
-                }
-            }
+            lines.extend(Self::named(images, &page).await?);
         }
     }
 }

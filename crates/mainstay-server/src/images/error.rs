@@ -9,6 +9,7 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let kind = match error.kind() {
             ErrorKind::Invalid { .. } => ProblemKind::Malformed,
+            ErrorKind::Forbidden => ProblemKind::Forbidden,
             ErrorKind::NotFound => ProblemKind::NotFound,
             ErrorKind::Conflict | ErrorKind::InUse | ErrorKind::Stale | ErrorKind::CollectingOff => {
                 ProblemKind::Conflict

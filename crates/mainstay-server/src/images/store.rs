@@ -1,11 +1,10 @@
 //! The image store of a configuration: opened beside the database, and collected while the server runs.
 
 use std::fmt;
-use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mainstay_images::files::{DiskFiles, Files as _};
+use mainstay_images::files::DiskFiles;
 use mainstay_images::{CollectOptions, ErrorKind, Images, ImagesOptions, Policy, Tranquility};
 use mainstay_repo::Repo;
 use tokio::time::Instant;
@@ -14,9 +13,6 @@ use crate::config::{Config, ImageSettings};
 use crate::limits;
 use crate::problem::{Problem, ProblemKind};
 use crate::start::{StartError, prepare_data};
-
-/// The file in the store's directory that says whose it is.
-const MARKER: &str = "mainstay-images";
 
 /// The store as a running server has it.
 pub enum ImageStore {
@@ -37,7 +33,8 @@ impl fmt::Debug for ImageStore {
 }
 
 /// How the store of a configuration is opened.
-fn options(settings: &ImageSettings) -> ImagesOptions {
+#[must_use]
+pub fn image_options(settings: &ImageSettings) -> ImagesOptions {
     let policy = Policy { max_bytes: settings.quota_bytes, keep_unclaimed: settings.keep, ..Policy::DEFAULT };
     ImagesOptions { policy, ..ImagesOptions::default() }
 }
@@ -53,7 +50,7 @@ pub async fn open_images(repo: Repo, config: &Config) -> Result<Images, StartErr
         prepare_data(&settings.directory)?;
     }
     let files = Arc::new(DiskFiles::new(&settings.directory));
-    Images::open(repo, files, options(settings)).await.map_err(StartError::Images)
+    Images::open(repo, files, image_options(settings)).await.map_err(StartError::Images)
 }
 
 impl ImageStore {
@@ -72,6 +69,17 @@ impl ImageStore {
         }
     }
 
+    /// What an operator should know of the store, though it keeps no user away; for `/readyz`.
+    pub(crate) const fn complaint(&self) -> Option<&'static str> {
+        match self {
+            Self::Open(_) => None,
+            Self::Elsewhere(_) => Some(
+                "images: this server keeps none, since those of its database lie in a directory that it was not given; \
+                 start it with --images and that directory",
+            ),
+        }
+    }
+
     /// Opens the store for a server. A directory that nobody asked for does not keep it from starting.
     pub(crate) async fn start(repo: Repo, config: &Config) -> Result<Self, StartError> {
         match open_images(repo, config).await {
@@ -82,26 +90,13 @@ impl ImageStore {
                 tracing::warn!(
                     directory = %config.images.directory.display(),
                     %error,
-                    "this server keeps no images: those of the database lie elsewhere; name their directory with --images"
+                    "this server keeps no images: those of the database lie elsewhere; give --images the directory where they lie"
                 );
                 Ok(Self::Elsewhere(error.to_string()))
             }
             Err(error) => Err(error),
         }
     }
-}
-
-/// Whether the directory that the configuration names is there and still this store's.
-pub(crate) async fn is_there(images: &Images, settings: &ImageSettings) -> bool {
-    let (files, store) = (DiskFiles::new(&settings.directory), images.store_id().to_owned());
-    let read = tokio::task::spawn_blocking(move || {
-        let mut text = String::new();
-        // The id and a line's end.
-        let limit = u64::try_from(store.len()).unwrap_or(u64::MAX).saturating_add(1);
-        let read = files.open(MARKER).and_then(|file| file.take(limit).read_to_string(&mut text));
-        read.is_ok() && text.trim_end() == store
-    });
-    read.await.unwrap_or(false)
 }
 
 /// Collects again and again: what ended, what no image uses, what the policy lets go. Of several servers the database lets one at a

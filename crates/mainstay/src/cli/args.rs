@@ -113,9 +113,12 @@ pub(crate) struct ServerSettings {
     /// Addresses of reverse proxies whose X-Forwarded-For is believed
     #[arg(long, value_name = "ADDRESSES")]
     pub(crate) trusted_proxies: Option<String>,
-    /// URLs of the cluster's other nodes; on SQLite none of them may run beside this one
+    /// URLs of the nodes that run beside this one on the same database; on SQLite there may be none
     #[arg(long, value_name = "URLS")]
     pub(crate) peers: Option<String>,
+    /// URLs of the nodes that stand by for this one; on SQLite it does not run beside one that serves
+    #[arg(long, value_name = "URLS")]
+    pub(crate) standbys: Option<String>,
     /// Certificate chain (PEM): speak TLS without a reverse proxy
     #[arg(long, value_name = "FILE")]
     pub(crate) tls_certificate: Option<String>,

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use mainstay_core::Caller;
 use mainstay_repo::{DatabaseUrl, Repo};
 use mainstay_server::{COMPONENTS, Config, Loaded, PublicUrl, Sources, open, prepare_data};
 use mainstay_sso::{Actor, Scope, Sso};
@@ -108,16 +109,26 @@ impl Context {
         Ok(Control::open(&repo, namespace).await?.acting(mainstay_core::Caller::system(actor)))
     }
 
-    /// Who runs this command, for histories.
+    /// Who runs this command, for histories: the user's name, and without one their number, which the system knows.
     pub(crate) fn actor(&self) -> String {
-        let user = self.environment.iter().find(|(name, _)| name == "USER" || name == "LOGNAME");
-        format!("cli:{}", user.map_or("unknown", |(_, user)| user.as_str()))
+        let named = |name: &str| self.environment(name).filter(|user| !user.trim().is_empty());
+        let user = named("USER").or_else(|| named("LOGNAME"));
+        match user {
+            // A text that could forge a line of a log is no name.
+            Some(user) if mainstay_core::Actor::new(format!("cli:{user}")).is_ok() => format!("cli:{user}"),
+            _ => format!("cli:uid:{}", rustix::process::getuid().as_raw()),
+        }
     }
 
     /// Whoever may run this command on this machine may do everything; the audit has their name.
     pub(crate) fn scope(&self) -> Outcome<Scope> {
-        let actor = Actor::new(self.actor()).or_else(|_| Actor::new("cli:unknown"))?;
-        Ok(Scope::system(actor))
+        Ok(Scope::system(Actor::new(self.actor())?))
+    }
+
+    /// The same for runs and images.
+    pub(crate) fn caller(&self) -> Outcome<Caller> {
+        let actor = mainstay_core::Actor::new(self.actor());
+        Ok(Caller::system(actor.map_err(|error| Failure::new(Exit::Usage, error))?))
     }
 }
 
@@ -157,6 +168,7 @@ fn flags(settings: &Settings, server: Option<&ServerSettings>) -> Vec<(&'static 
             ("drain_timeout", server.drain_timeout.clone()),
             ("trusted_proxies", server.trusted_proxies.clone()),
             ("peers", server.peers.clone()),
+            ("standbys", server.standbys.clone()),
             ("tls_certificate", server.tls_certificate.clone()),
             ("tls_key", server.tls_key.clone()),
             ("log", server.log.clone()),

@@ -264,7 +264,7 @@ fn the_doctor_says_what_mends() {
     assert_eq!(find(&report, "warning"), ["connections"], "{report}");
     // One finding for each component of the database.
     let migrations = vec!["migrations"; mainstay_server::COMPONENTS.len()];
-    let expected = [["configuration", "data", "database"].as_slice(), &migrations].concat();
+    let expected = [["configuration", "data", "database"].as_slice(), &migrations, &["images"]].concat();
     assert_eq!(find(&report, "good"), expected, "{report}");
 
     let file = metadata(directory.path());

@@ -111,6 +111,8 @@ fn peers_are_urls_and_not_without_end() {
     for wrong in ["b.example", "http://b.example/path", "http://me@b.example"] {
         assert!(peers(wrong).is_err(), "{wrong}");
     }
+    let standbys = load("", &[], &[("standbys", "http://10.0.0.2:7800")]).into_config().unwrap().standbys;
+    assert_eq!(standbys.len(), 1);
     let many = |count: usize| vec!["http://b.example"; count].join(",");
     assert_eq!(peers(&many(limits::PEERS)).unwrap(), limits::PEERS);
     assert!(peers(&many(limits::PEERS + 1)).is_err());

@@ -3,31 +3,31 @@
 use std::collections::BTreeMap;
 
 use axum::response::Response;
-use http::StatusCode;
 use mainstay_images::Digest;
 use maud::{Markup, html};
 
-use super::words::{bar, link, short, size, time};
-use crate::console::layout::{Page, Width, corner};
-use crate::images::document::{ImageDocument, LayerLine};
+use super::actions::of_image;
+use super::frame::Frame;
+use super::words::{acts, bar, link, short, size, time};
+use crate::images::document::{ActLine, ImageDocument, LayerLine};
 
 /// What the page shows.
 #[derive(Debug)]
-pub(super) struct ImageView {
+pub(super) struct ImageView<'a> {
     pub(super) image: ImageDocument,
     /// How many images use each layer.
     pub(super) users: BTreeMap<Digest, u64>,
     /// What keeps it, in sentences.
     pub(super) claims: Vec<String>,
-    pub(super) form_token: String,
-    pub(super) dev: bool,
+    /// What was done with it.
+    pub(super) acts: Vec<ActLine>,
+    pub(super) frame: &'a Frame,
 }
 
-impl ImageView {
+impl ImageView<'_> {
     pub(super) fn respond(&self) -> Response {
         let (image, line) = (&self.image, &self.image.line);
         let body = html! {
-            p class="path" { a href="/images" { "Images" } " / " (short(&line.digest)) }
             h1 { (line.title()) }
             p class="lead" { (line.kind) ", " (size(line.size_bytes)) @if line.pinned { ", pinned" } }
             dl class="facts flat" {
@@ -47,10 +47,12 @@ impl ImageView {
                 div class="head" { h2 { "Why it is kept" } }
                 div class="body" { ul { @for claim in &self.claims { li { (claim) } } } }
             }
+            @if !image.held.is_empty() { (self.leases()) }
+            (of_image(self.frame, image))
             @if !image.attachments.is_empty() { (self.attachments()) }
+            (acts("What was done with it", &self.acts))
         };
-        let corner = Some(corner(&self.form_token, true));
-        Page { title: line.title(), width: Width::Wide, dev: self.dev, corner, body }.respond(StatusCode::OK)
+        self.frame.page(line.title(), "", &body)
     }
 
     fn layers(&self) -> Markup {
@@ -89,6 +91,34 @@ impl ImageView {
                                             many => { (many) " images" }
                                         }
                                     }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn leases(&self) -> Markup {
+        html! {
+            section class="panel section" {
+                div class="head" { h2 { "Leases" } span class="tag" { (self.image.held.len()) } }
+                div class="scroll" tabindex="0" role="region" aria-label="Leases" {
+                    table class="stacks" role="table" {
+                        thead {
+                            tr role="row" {
+                                th scope="col" { "For" }
+                                th scope="col" { "By" }
+                                th scope="col" { "Until, unless renewed" }
+                            }
+                        }
+                        tbody {
+                            @for lease in &self.image.held {
+                                tr role="row" {
+                                    td role="cell" { (lease.key) }
+                                    td role="cell" data-label="By" { a href={ "/images/leases#holder-" (lease.epoch) } { (lease.holder) } }
+                                    td role="cell" data-label="Until" { (time(&lease.expires_at)) }
                                 }
                             }
                         }

@@ -1,85 +1,165 @@
-//! The pages about images: which there are, who uses them and how much, what a collection would remove and did remove.
+//! The pages about images: which there are, what comes from what, who uses them, what a collection removes and what is damaged; and
+//! what may be done about it. Everything works without a script.
 
+mod act;
+mod actions;
+mod care;
+mod frame;
 mod image;
+mod leases;
+mod lineage;
 mod list;
 mod words;
 
 use std::collections::BTreeMap;
 
+use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
 use http::HeaderMap;
-use mainstay_images::{CollectOptions, Digest, Image, ImageRef, Images, MAX_PAGE};
+use mainstay_images::{CollectOptions, Digest, Image, Images, MAX_PAGE};
 use mainstay_sso::Role;
 use serde::Deserialize;
 
+use self::care::CareView;
+use self::frame::Frame;
 use self::image::ImageView;
+use self::leases::LeasesView;
 use self::list::ListView;
 use crate::app::App;
 use crate::http::extract::{Path, Query};
 use crate::images::document::{
-    CollectionLine, ImageDocument, ImagePage, LeaseLine, PlanDocument, ScrubDocument, UsageDocument,
+    ActLine, CollectionLine, CollectionsDocument, HolderLine, ImageDocument, ImagePage, LeaseLine,
+    PlanDocument, ScrubDocument, ScrubState, UsageDocument,
 };
 use crate::limits;
 use crate::problem::Problem;
 use crate::workflow::access::Operator;
 
+/// The pages, and what their forms are sent to. An image that has the name of a page is found by its digest.
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/images", get(list))
+        .route("/images/lineage", get(drawn))
+        .route("/images/leases", get(held))
+        .route("/images/leases/{holder}/revoke", post(act::revoke))
+        .route("/images/care", get(cared))
+        .route("/images/collect", post(act::collect))
+        .route("/images/scrub", post(act::scrub))
+        .route("/images/{image}", get(image))
+        .route("/images/{image}/{action}", post(act::change))
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Seen {
     after: Option<i64>,
+    /// What was just done.
+    done: Option<String>,
+    /// Whether the plan of a full collection is asked for.
+    full: bool,
 }
 
-/// `GET /images`.
-pub(crate) async fn list(
+/// Whoever looks, and the store in their hands; nothing when they have to sign in.
+async fn looks(app: &App, headers: &HeaderMap, seen: &Seen) -> Result<Option<Frame>, Problem> {
+    let Some(operator) = Operator::of(app, headers, Role::Read).await? else { return Ok(None) };
+    let form_token = operator.form_token();
+    let commands = app.images().opened()?.acting(operator.caller);
+    Ok(Some(Frame { form_token, commands, done: seen.done.clone(), dev: app.is_dev() }))
+}
+
+/// Where a page is sent that needs somebody.
+fn to_sign_in() -> Response {
+    Redirect::to("/login").into_response()
+}
+
+async fn list(
     State(app): State<App>,
     headers: HeaderMap,
     Query(seen): Query<Seen>,
 ) -> Result<Response, Problem> {
-    let Some(operator) = Operator::of(&app, &headers, Role::Read).await? else {
-        return Ok(Redirect::to("/login").into_response());
-    };
-    let images = app.images().opened()?;
-    // What a collection of this server would do now, but for files that nothing names: looking for them reads the directory.
-    let options = CollectOptions { evict: true, skip_sweep: true, ..CollectOptions::default() };
-    let lineage = images.lineage().await?;
+    let Some(frame) = looks(&app, &headers, &seen).await? else { return Ok(to_sign_in()) };
+    let images = frame.commands.look()?;
     let view = ListView {
         page: ImagePage::read(images, seen.after, limits::IMAGES_LISTED).await?,
         usage: UsageDocument::read(images).await?,
-        plan: PlanDocument::from(images.plan(&options).await?),
-        history: images
-            .collections(limits::COLLECTIONS_LISTED)
-            .await?
-            .into_iter()
-            .map(CollectionLine::from)
-            .collect(),
-        scrub: ScrubDocument::read(images, images.scrub_report().await?).await?,
-        leases: LeaseLine::read(images).await?,
-        picture: (lineage.0.len() <= limits::IMAGES_DRAWN && !lineage.0.is_empty()).then(|| lineage.svg()),
-        form_token: operator.form_token(),
-        dev: app.is_dev(),
+        frame: &frame,
     };
     Ok(view.respond())
 }
 
-/// `GET /images/{image}`: by name or digest.
-pub(crate) async fn image(
+async fn drawn(
     State(app): State<App>,
     headers: HeaderMap,
-    Path(image): Path,
+    Query(seen): Query<Seen>,
 ) -> Result<Response, Problem> {
-    let Some(operator) = Operator::of(&app, &headers, Role::Read).await? else {
-        return Ok(Redirect::to("/login").into_response());
+    let Some(frame) = looks(&app, &headers, &seen).await? else { return Ok(to_sign_in()) };
+    let lineage = frame.commands.look()?.lineage().await?;
+    Ok(lineage::respond(&frame, &lineage))
+}
+
+async fn held(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Query(seen): Query<Seen>,
+) -> Result<Response, Problem> {
+    let Some(frame) = looks(&app, &headers, &seen).await? else { return Ok(to_sign_in()) };
+    let images = frame.commands.look()?;
+    let (leases, next) = LeaseLine::page(images, seen.after, limits::IMAGES_LISTED).await?;
+    let holders = images.holders().await?.into_iter().map(HolderLine::from).collect();
+    Ok(LeasesView { leases, next, holders, frame: &frame }.respond())
+}
+
+async fn cared(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Query(seen): Query<Seen>,
+) -> Result<Response, Problem> {
+    let Some(frame) = looks(&app, &headers, &seen).await? else { return Ok(to_sign_in()) };
+    let (images, work) = (frame.commands.look()?, app.image_work());
+    // Only a full plan looks for files that nothing names, since that reads the directory.
+    let options =
+        CollectOptions { evict: true, full: seen.full, skip_sweep: !seen.full, ..CollectOptions::default() };
+    let past = images.collections(limits::COLLECTIONS_LISTED).await?;
+    let past = past.into_iter().map(CollectionLine::from).collect();
+    let collections = CollectionsDocument::new(images.collecting().await?, work.collection_failed(), past);
+    let scrub = ScrubDocument::read(images, images.scrub_report().await?).await?;
+    let view = CareView {
+        plan: PlanDocument::from(images.plan(&options).await?),
+        full: seen.full,
+        collections,
+        scrub: ScrubState { scrub, running: work.scrubs(), failed: work.scrub_failed() },
+        collects_every: app.image_settings().collect_every,
+        acts: frame
+            .commands
+            .acts(None, limits::IMAGE_ACTS_LISTED)
+            .await?
+            .into_iter()
+            .map(ActLine::from)
+            .collect(),
+        frame: &frame,
     };
-    let images = app.images().opened()?;
-    let wanted: ImageRef = image.parse()?;
-    let found = images.image(&wanted).await?;
+    Ok(view.respond())
+}
+
+/// By name, digest, or the first digits of one.
+async fn image(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Path(text): Path,
+    Query(seen): Query<Seen>,
+) -> Result<Response, Problem> {
+    let Some(frame) = looks(&app, &headers, &seen).await? else { return Ok(to_sign_in()) };
+    let images = frame.commands.look()?;
+    let found = images.find(&text).await?;
+    let acts = frame.commands.acts_on(&found.digest, limits::IMAGE_ACTS_LISTED).await?;
     let view = ImageView {
         users: users(images, &found).await?,
         claims: images.explain(&found.id.into()).await?.iter().map(ToString::to_string).collect(),
         image: ImageDocument::read(images, &found).await?,
-        form_token: operator.form_token(),
-        dev: app.is_dev(),
+        acts: acts.into_iter().map(ActLine::from).collect(),
+        frame: &frame,
     };
     Ok(view.respond())
 }

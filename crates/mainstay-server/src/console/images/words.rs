@@ -2,6 +2,8 @@
 
 use maud::{Markup, html};
 
+use crate::images::document::ActLine;
+
 /// Octets in the unit that fits.
 pub(super) fn size(octets: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
@@ -60,6 +62,61 @@ pub(super) fn bar(label: &str, parts: &[(&'static str, u64, String)]) -> Markup 
             @for (class, (x, width), text) in placed {
                 @if width > 0 {
                     rect class=(class) x=(x) y="0" width=(width) height="24" { title { (text) } }
+                }
+            }
+        }
+    }
+}
+
+/// Octets as parts of a bar that is as long as they are beside the largest.
+pub(super) fn measure(parts: &[(&'static str, u64)], largest: u64) -> Markup {
+    let mut at = 0;
+    let mut place = |octets: u64| {
+        let width = share(octets, largest);
+        at += width;
+        (at - width, width)
+    };
+    let placed: Vec<_> = parts.iter().map(|(class, octets)| (*class, place(*octets))).collect();
+    html! {
+        // The figures stand beside it.
+        svg class="share thin" viewBox="0 0 1000 24" preserveAspectRatio="none" aria-hidden="true" {
+            @for (class, (x, width)) in placed {
+                @if width > 0 { rect class=(class) x=(x) y="0" width=(width) height="24" {} }
+            }
+        }
+    }
+}
+
+/// Who did what, the newest first; nothing when nobody did anything.
+pub(super) fn acts(title: &str, acts: &[ActLine]) -> Markup {
+    html! {
+        @if !acts.is_empty() {
+            section class="panel section" {
+                div class="head" { h2 { (title) } }
+                div class="scroll" tabindex="0" role="region" aria-label=(title) {
+                    table class="stacks" role="table" {
+                        thead {
+                            tr role="row" {
+                                th scope="col" { "When" }
+                                th scope="col" { "Who" }
+                                th scope="col" { "What" }
+                                th scope="col" { "Of what" }
+                            }
+                        }
+                        tbody {
+                            @for act in acts {
+                                tr role="row" {
+                                    td role="cell" { (time(&act.at)) }
+                                    td role="cell" data-label="Who" { (act.actor) }
+                                    td role="cell" data-label="What" { (act.action) }
+                                    td role="cell" data-label="Of what" {
+                                        @if let Some(image) = &act.image { (link(image)) " " }
+                                        @if let Some(subject) = &act.subject { (subject) }
+                                    }
+                                }
+                            }
+                        }
+                    }
                 }
             }
         }

@@ -47,6 +47,8 @@ pub(crate) enum ImagesCommand {
     Explain(One),
     /// Draw which image comes from which
     Graph(Graph),
+    /// List who did what, the newest first
+    Acts(Acts),
 }
 
 /// Which store.
@@ -191,11 +193,14 @@ pub(crate) struct Push {
 pub(crate) struct Commit {
     #[command(flatten)]
     pub(crate) place: Place,
-    /// The file; - for standard input
+    /// The file; - for standard input. Over an image that was imported or pulled: a layer, as a tar archive or as a directory
     pub(crate) file: PathBuf,
     /// The image that the file changes [default: the file is a whole disk]
     #[arg(long, value_name = "IMAGE")]
     pub(crate) parent: Option<String>,
+    /// Of a parent for several platforms, which one; without a parent: the file is the first layer of an image for it
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub(crate) platform: Option<String>,
     /// A name to point at the new image
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
@@ -251,6 +256,16 @@ pub(crate) enum LeaseCommand {
     Hold(Hold),
     /// Lease an image while another command runs
     Run(Run),
+    /// Let a holder renew no more; what it holds is free when its time has run out
+    Revoke(Revoke),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Revoke {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// The holder's epoch, which `lease holders` tells
+    pub(crate) epoch: i64,
 }
 
 #[derive(Debug, Args)]
@@ -312,6 +327,21 @@ pub(crate) enum Form {
     Text,
     Svg,
     Dot,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Acts {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Only what was done with one image; of one that is gone, its whole digest
+    #[arg(long, value_name = "IMAGE", conflicts_with = "after")]
+    pub(crate) image: Option<String>,
+    /// How many at most, 1 to 1000
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) limit: u32,
+    /// Go on where the page before ended: its `next`
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) after: Option<i64>,
 }
 
 #[derive(Debug, Args)]

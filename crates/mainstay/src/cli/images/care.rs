@@ -6,7 +6,7 @@ use mainstay_server::parse_size;
 
 use super::args::{Gc, Scrub};
 use super::list::size;
-use super::{CommandId, open, progress};
+use super::{open, progress};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Outcome};
 
@@ -16,7 +16,7 @@ const PIECE: u64 = 16;
 pub(super) async fn collect(args: &Gc, context: &Context) -> Outcome {
     let room = args.make_room.as_deref().map(parse_size).transpose();
     let room = room.map_err(|why| Failure::new(Exit::Usage, format!("--make-room: {why}")))?;
-    let images = open(&args.place, context).await?;
+    let commands = open(&args.place, context).await?;
     let options = CollectOptions {
         evict: args.evict,
         make_room_bytes: room.unwrap_or(0),
@@ -26,13 +26,12 @@ pub(super) async fn collect(args: &Gc, context: &Context) -> Outcome {
     };
     let spinner = progress::spinner(context, "looking for what nothing uses");
     if args.dry_run {
-        let plan = PlanDocument::from(images.plan(&options).await?);
+        let plan = PlanDocument::from(commands.look()?.plan(&options).await?);
         spinner.finish_and_clear();
         context.output.result("mainstay.images.gc.plan/1", &plan, || plan_text(&plan));
         return missing(&plan.missing);
     }
-    let collector = format!("{} {}", context.actor(), CommandId::generate(&mainstay_core::SystemClock));
-    let report = CollectionDocument::from(images.collect(&collector, &options).await?);
+    let report = CollectionDocument::from(commands.collect(&options).await?);
     spinner.finish_and_clear();
     context.output.result("mainstay.images.gc/1", &report, || report_text(&report));
     missing(&report.missing)
@@ -92,13 +91,13 @@ fn report_text(report: &CollectionDocument) -> String {
 }
 
 pub(super) async fn scrub(args: &Scrub, context: &Context) -> Outcome {
-    let images = open(&args.place, context).await?;
+    let commands = open(&args.place, context).await?;
     let spinner = progress::spinner(context, "reading everything again");
     let (mut left, mut restart) = (args.limit.unwrap_or(u64::MAX), args.restart);
     let report = loop {
         let piece = left.min(PIECE);
         let options = ScrubOptions { restart, most_blobs: Some(piece), tranquility: Tranquility(args.rest) };
-        let report = images.scrub(&options).await?;
+        let report = commands.scrub(&options).await?;
         progress::read_so_far(&spinner, "read again:", report.bytes);
         (left, restart) = (left.saturating_sub(piece), false);
         if report.ended_at.is_some() || left == 0 {
@@ -106,7 +105,7 @@ pub(super) async fn scrub(args: &Scrub, context: &Context) -> Outcome {
         }
     };
     spinner.finish_and_clear();
-    let body = ScrubDocument::read(&images, report).await?;
+    let body = ScrubDocument::read(commands.look()?, report).await?;
     context.output.result("mainstay.images.scrub/1", &body, || text(&body));
     if body.damaged_now.is_empty() {
         return Ok(());

@@ -3,10 +3,13 @@
 use std::io::Read;
 use std::path::Path;
 
+use mainstay_images::oci::{self, LayerContent, Oci};
 use mainstay_images::{
-    BlobKind, Claim, CommitSet, Derive, Image, ImageRef, Images, NewImage, RefExpect, RefUpdate, WriterSpec,
+    BlobKind, Claim, Commands, CommitSet, Derive, Image, ImageRef, Names, NewImage, RefExpect, RefUpdate,
+    WriterSpec,
 };
-use mainstay_server::images::document::{ImageLine, NameLine, named};
+use mainstay_server::images::document::{ImageLine, NameLine, RemovedDocument, named};
+use mainstay_server::images::is_layered;
 use serde::Serialize;
 
 use super::args::{Commit, Name, Pin, Rm, Untag};
@@ -19,8 +22,8 @@ struct ImageBody {
     image: ImageLine,
 }
 
-async fn print(images: &Images, image: &Image, schema: &str, context: &Context) -> Outcome {
-    let body = ImageBody { image: ImageLine::read(images, image).await? };
+async fn print(commands: &Commands, image: &Image, schema: &str, context: &Context) -> Outcome {
+    let body = ImageBody { image: ImageLine::read(commands.look()?, image).await? };
     context
         .output
         .result(schema, &body, || format!("{}  {}\n", body.image.digest, body.image.names.join(" ")));
@@ -29,13 +32,25 @@ async fn print(images: &Images, image: &Image, schema: &str, context: &Context) 
 
 /// An image of the file and what it changes.
 pub(super) async fn commit(args: &Commit, context: &Context) -> Outcome {
-    let images = open(&args.place, context).await?;
+    let commands = open(&args.place, context).await?;
     let parent = match &args.parent {
-        Some(parent) => Some(find(&images, parent).await?),
+        Some(parent) => Some(find(&commands, parent).await?),
         None => None,
     };
+    let layered = match &parent {
+        Some(parent) => is_layered(commands.look()?, parent).await?,
+        None => args.platform.is_some(),
+    };
+    if layered {
+        let made = layer(args, parent.as_ref(), &commands, context).await?;
+        return print(&commands, &made, "mainstay.images.commit/1", context).await;
+    }
+    if args.platform.is_some() {
+        let message = "--platform is for layers, and the parent is a disk";
+        return Err(Failure::new(Exit::Usage, message).with_help("leave it out"));
+    }
     let file = file(&args.file)?;
-    let made = as_holder(&images, context, async |node| {
+    let made = as_holder(&commands, context, async |node| {
         let spinner = progress::spinner(context, "writing");
         let kind = if parent.is_some() { BlobKind::Delta } else { BlobKind::Base };
         let ingest = node.ingest();
@@ -73,7 +88,41 @@ pub(super) async fn commit(args: &Commit, context: &Context) -> Outcome {
             .ok_or_else(|| Failure::new(Exit::Corrupt, "no image was returned"))
     });
     let made = made.await?;
-    print(&images, &made, "mainstay.images.commit/1", context).await
+    print(&commands, &made, "mainstay.images.commit/1", context).await
+}
+
+/// A layer over an image of documents and layers, with a manifest and a configuration of its own.
+async fn layer(
+    args: &Commit,
+    parent: Option<&Image>,
+    commands: &Commands,
+    context: &Context,
+) -> Outcome<Image> {
+    let platform = args.platform.as_deref().map(transfer::platform).transpose()?;
+    let content = if args.file.is_dir() {
+        LayerContent::Directory(args.file.clone())
+    } else {
+        LayerContent::Archive(file(&args.file)?)
+    };
+    let mut commit = match (parent, platform) {
+        (Some(parent), None) => oci::Commit::over(parent.id.into(), content),
+        (Some(parent), Some(platform)) => oci::Commit::over(parent.id.into(), content).platform(platform),
+        (None, Some(platform)) => oci::Commit::first(platform, content),
+        (None, None) => return Err(Failure::new(Exit::Usage, "a layer needs --parent or --platform")),
+    };
+    if let Some(name) = &args.name {
+        commit = commit.named(name, RefExpect::Any);
+    }
+    if let Some(label) = &args.label {
+        commit = commit.labelled(label);
+    }
+    as_holder(commands, context, async |node| {
+        let spinner = progress::spinner(context, "writing");
+        let made = Oci::new(node).commit(commit).await;
+        spinner.finish_and_clear();
+        Ok(made?)
+    })
+    .await
 }
 
 fn file(path: &Path) -> Outcome<Box<dyn Read + Send>> {
@@ -91,14 +140,25 @@ struct NameBody {
     name: NameLine,
 }
 
-fn print_name(schema: &str, image: &Image, name: mainstay_images::Reference, context: &Context) {
+/// The name and its image; what a person is told is up to what was done.
+fn print_name(
+    schema: &str,
+    image: &Image,
+    name: mainstay_images::Reference,
+    told: impl FnOnce(&str, &str) -> String,
+    context: &Context,
+) {
     let body = NameBody { image: named(&image.digest), name: name.into() };
-    context.output.result(schema, &body, || format!("{}  {}\n", body.image, body.name.name));
+    context.output.result(schema, &body, || told(&body.name.name, &body.image));
+}
+
+fn points(name: &str, image: &str) -> String {
+    format!("{image}  {name}\n")
 }
 
 pub(super) async fn fork(args: &Name, context: &Context) -> Outcome {
-    let (images, image) = one(&args.one, context).await?;
-    let forked = images.fork(&image.id.into(), &args.name).await.map_err(|error| {
+    let (commands, image) = one(&args.one, context).await?;
+    let forked = commands.fork(&image.id.into(), &args.name).await.map_err(|error| {
         let help = "mainstay images tag moves a name that is there; untag removes it";
         let is_taken = matches!(error.kind(), mainstay_images::ErrorKind::Conflict);
         let failure = Failure::from(error);
@@ -108,47 +168,40 @@ pub(super) async fn fork(args: &Name, context: &Context) -> Outcome {
             failure
         }
     })?;
-    print_name("mainstay.images.fork/1", &image, forked, context);
+    print_name("mainstay.images.fork/1", &image, forked, points, context);
     Ok(())
 }
 
 pub(super) async fn tag(args: &Name, context: &Context) -> Outcome {
-    let (images, image) = one(&args.one, context).await?;
-    let name = images.tag(&image.id.into(), &args.name).await?;
-    print_name("mainstay.images.tag/1", &image, name, context);
+    let (commands, image) = one(&args.one, context).await?;
+    let name = commands.tag(&image.id.into(), &args.name).await?;
+    print_name("mainstay.images.tag/1", &image, name, points, context);
     Ok(())
 }
 
 pub(super) async fn untag(args: &Untag, context: &Context) -> Outcome {
-    let images = open(&args.place, context).await?;
-    let image = images.image(&ImageRef::Name(args.name.clone())).await?;
-    let name = images.untag(&args.name).await?;
-    print_name("mainstay.images.untag/1", &image, name, context);
+    let commands = open(&args.place, context).await?;
+    let image = commands.look()?.image(&ImageRef::Name(args.name.clone())).await?;
+    let name = commands.untag(&args.name).await?;
+    let told = |name: &str, image: &str| format!("the name {name} is removed; the image {image} stays\n");
+    print_name("mainstay.images.untag/1", &image, name, told, context);
     Ok(())
 }
 
 pub(super) async fn pin(args: &Pin, context: &Context) -> Outcome {
-    let (images, image) = one(&args.one, context).await?;
-    let image = images.pin(&image.id.into(), !args.off).await?;
-    print(&images, &image, "mainstay.images.pin/1", context).await
+    let (commands, image) = one(&args.one, context).await?;
+    let image = commands.pin(&image.id.into(), !args.off).await?;
+    print(&commands, &image, "mainstay.images.pin/1", context).await
 }
 
-#[derive(Serialize)]
-struct Removed {
-    digest: String,
-    names: Vec<String>,
-    size_bytes: u64,
-}
-
-/// Removes the name that the image was called by, all of them if asked, and the image; all or nothing, unless it is claimed in
-/// between: then the names are there again.
+/// Removes the image, and with it the name that it was called by, or all of them if asked; all or nothing.
 pub(super) async fn remove(args: &Rm, context: &Context) -> Outcome {
-    let (images, image) = one(&args.one, context).await?;
+    let (commands, image) = one(&args.one, context).await?;
     let id: ImageRef = image.id.into();
-    let mut names = Vec::new();
-    for claim in images.explain(&id).await? {
+    // Tells what mends it. The removal looks again, in its own transaction.
+    for claim in commands.look()?.explain(&id).await? {
         match claim {
-            Claim::Name { name } if args.names || name == args.one.image => names.push(name),
+            Claim::Name { name } if args.names || name == args.one.image => {}
             Claim::Unclaimed { .. } => {}
             claim => {
                 let message = format!("the image sha256:{} is not removed: {claim}", image.digest);
@@ -156,16 +209,8 @@ pub(super) async fn remove(args: &Rm, context: &Context) -> Outcome {
             }
         }
     }
-    for name in &names {
-        images.untag(name).await?;
-    }
-    if let Err(error) = images.remove(&id).await {
-        for name in &names {
-            images.point(&id, name, RefExpect::Absent).await?;
-        }
-        return Err(error.into());
-    }
-    let body = Removed { digest: named(&image.digest), names, size_bytes: image.size_bytes };
+    let names = if args.names { Names::All } else { Names::Only(Some(&args.one.image)) };
+    let body = RemovedDocument::from(commands.remove(&id, names).await?);
     context.output.result("mainstay.images.rm/1", &body, || {
         format!("{}  removed; mainstay images gc gives back what no other image uses\n", body.digest)
     });
@@ -178,7 +223,9 @@ fn mend(claim: &Claim) -> String {
             format!("remove it too by --names, or alone by mainstay images untag {name}")
         }
         Claim::Pin => "take the pin away: mainstay images pin --off".to_owned(),
-        Claim::Lease { .. } => "end its use, or wait until the lease runs out".to_owned(),
+        Claim::Lease { .. } => {
+            "end its use, or wait until the lease runs out; mainstay images lease revoke ends a holder that does not".to_owned()
+        }
         Claim::Child { digest, .. } => format!("remove that one before: mainstay images rm {digest}"),
         _ => "mainstay images explain tells more".to_owned(),
     }

@@ -1,10 +1,10 @@
 //! `mainstay images lease …`: who uses which image, and using one from a script.
 
-use mainstay_images::{HeldLease, Images, Node};
-use mainstay_server::images::document::{HolderLine, LeaseLine, named};
+use mainstay_images::{HeldLease, HolderId, Node};
+use mainstay_server::images::document::{HolderLine, LeaseLine, RevokedDocument, named};
 use serde::Serialize;
 
-use super::args::{Hold, Place, Run};
+use super::args::{Hold, Place, Revoke, Run};
 use super::{as_holder, one, open};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Outcome};
@@ -17,8 +17,8 @@ struct Leases {
 }
 
 pub(super) async fn list(place: &Place, context: &Context) -> Outcome {
-    let images = open(place, context).await?;
-    let body = Leases { leases: LeaseLine::read(&images).await? };
+    let commands = open(place, context).await?;
+    let body = Leases { leases: LeaseLine::read(commands.look()?).await? };
     context.output.result("mainstay.images.lease.ls/1", &body, || {
         let row = |line: &LeaseLine| {
             let (token, until) = (line.token.to_string(), line.expires_at.clone());
@@ -36,8 +36,9 @@ struct Holders {
 }
 
 pub(super) async fn holders(place: &Place, context: &Context) -> Outcome {
-    let images = open(place, context).await?;
-    let body = Holders { holders: images.holders().await?.into_iter().map(HolderLine::from).collect() };
+    let commands = open(place, context).await?;
+    let holders = commands.look()?.holders().await?;
+    let body = Holders { holders: holders.into_iter().map(HolderLine::from).collect() };
     context.output.result("mainstay.images.lease.holders/1", &body, || {
         let row = |line: &HolderLine| {
             let state = match (line.live, line.fresh) {
@@ -50,6 +51,19 @@ pub(super) async fn holders(place: &Place, context: &Context) -> Outcome {
         };
         let rows: Vec<Vec<String>> = body.holders.iter().map(row).collect();
         table(&["EPOCH", "STATE", "LEASES", "PUBLISHING", "NAME"], &rows)
+    });
+    Ok(())
+}
+
+pub(super) async fn revoke(args: &Revoke, context: &Context) -> Outcome {
+    let commands = open(&args.place, context).await?;
+    let (until, leases) = commands.revoke(HolderId::new(args.epoch)).await?;
+    let body = RevokedDocument { epoch: args.epoch, until: until.to_string(), leases };
+    context.output.result("mainstay.images.lease.revoke/1", &body, || {
+        format!(
+            "holder {} may not renew any more; its {} lease(s) end at {}, and a collection then forgets them\n",
+            body.epoch, body.leases, body.until
+        )
     });
     Ok(())
 }
@@ -68,8 +82,8 @@ async fn leased<T>(
     context: &Context,
     work: impl AsyncFnOnce(&Node, &HeldLease, Held) -> Outcome<T>,
 ) -> Outcome<T> {
-    let (images, image): (Images, _) = one(&args.one, context).await?;
-    as_holder(&images, context, async |node: Node| {
+    let (commands, image) = one(&args.one, context).await?;
+    as_holder(&commands, context, async |node: Node| {
         let lease = node.acquire(&args.key, image.id).await?;
         let held = Held {
             token: lease.token().get(),

@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use indicatif::HumanBytes;
-use mainstay_images::{Claim, ImageId, Lineage, LineageNode};
+use mainstay_images::{ErrorKind, ImageId, Lineage, LineageNode};
 use mainstay_server::images::document::{
-    ClaimLine, ImageDocument, ImageLine, ImagePage, UsageDocument, UsageLine, named,
+    ActLine, ActPage, ClaimLine, ExplainDocument, ImageDocument, ImageLine, ImagePage, LineageDocument,
+    UsageDocument, UsageLine, named,
 };
-use serde::Serialize;
 
-use super::args::{Form, Graph, Ls, One, Place};
-use super::{digest, find, one, open};
+use super::args::{Acts, Form, Graph, Ls, One, Place};
+use super::{LIST, find, one, open, unfound};
 use crate::cli::context::Context;
-use crate::cli::exit::Outcome;
+use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::output::table;
 
 /// Octets for people.
@@ -26,8 +26,8 @@ fn short(digest: &str) -> String {
 }
 
 pub(super) async fn images(args: &Ls, context: &Context) -> Outcome {
-    let images = open(&args.place, context).await?;
-    let page = ImagePage::read(&images, args.after, args.limit).await?;
+    let commands = open(&args.place, context).await?;
+    let page = ImagePage::read(commands.look()?, args.after, args.limit).await?;
     context.output.result("mainstay.images.ls/1", &page, || {
         let rows: Vec<Vec<String>> = page.images.iter().map(row).collect();
         let more = page.next.map(|next| format!("more: --after {next}\n"));
@@ -57,8 +57,8 @@ fn row(line: &ImageLine) -> Vec<String> {
 }
 
 pub(super) async fn inspect(args: &One, context: &Context) -> Outcome {
-    let (images, image) = one(args, context).await?;
-    let body = ImageDocument::read(&images, &image).await?;
+    let (commands, image) = one(args, context).await?;
+    let body = ImageDocument::read(commands.look()?, &image).await?;
     context.output.result("mainstay.images.inspect/1", &body, || inspected(&body));
     Ok(())
 }
@@ -93,8 +93,8 @@ fn inspected(body: &ImageDocument) -> String {
 }
 
 pub(super) async fn usage(place: &Place, context: &Context) -> Outcome {
-    let images = open(place, context).await?;
-    let body = UsageDocument::read(&images).await?;
+    let commands = open(place, context).await?;
+    let body = UsageDocument::read(commands.look()?).await?;
     context.output.result("mainstay.images.du/1", &body, || {
         let row = |line: &UsageLine| {
             let label = line.label.clone().unwrap_or_default();
@@ -115,28 +115,23 @@ pub(super) async fn usage(place: &Place, context: &Context) -> Outcome {
     Ok(())
 }
 
-#[derive(Serialize)]
-struct Explained {
-    digest: String,
-    /// `image` or `blob`.
-    what: &'static str,
-    claims: Vec<ClaimLine>,
-}
-
 pub(super) async fn explain(args: &One, context: &Context) -> Outcome {
-    let images = open(&args.place, context).await?;
+    let commands = open(&args.place, context).await?;
+    let images = commands.look()?;
     // A digest may be an image's or a blob's; of a base they are the same.
-    let (digest, what, claims): (_, _, Vec<Claim>) = match digest(&args.image) {
-        Some(digest) if images.find_image(&digest.into()).await?.is_none() => {
-            (digest, "blob", images.explain_blob(&digest).await?)
+    let (digest, what, claims) = match images.find(&args.image).await {
+        Ok(image) => (image.digest, "image", images.explain(&image.id.into()).await?),
+        Err(error) if *error.kind() == ErrorKind::NotFound => {
+            let Some(blob) = images.find_blob(&args.image).await? else {
+                let message = format!("there is no image and no blob {}", args.image);
+                return Err(Failure::new(Exit::Refused, message).with_help(LIST));
+            };
+            (blob, "blob", images.explain_blob(&blob).await?)
         }
-        _ => {
-            let image = find(&images, &args.image).await?;
-            (image.digest, "image", images.explain(&image.id.into()).await?)
-        }
+        Err(error) => return Err(unfound(error)),
     };
     let claims = claims.iter().map(ClaimLine::from).collect();
-    let body = Explained { digest: named(&digest), what, claims };
+    let body = ExplainDocument { digest: named(&digest), what, claims };
     context.output.result("mainstay.images.explain/1", &body, || {
         let mut text = format!("{} {}\n", body.what, body.digest);
         claimed(&body.claims, 1, &mut text);
@@ -152,41 +147,40 @@ fn claimed(claims: &[ClaimLine], depth: usize, text: &mut String) {
     }
 }
 
-#[derive(Serialize)]
-struct Drawn {
-    images: Vec<DrawnImage>,
-}
-
-#[derive(Serialize)]
-struct DrawnImage {
-    digest: String,
-    parent: Option<String>,
-    names: Vec<String>,
-    label: Option<String>,
-    size_bytes: u64,
-    pinned: bool,
-    leases: u64,
-}
-
 pub(super) async fn graph(args: &Graph, context: &Context) -> Outcome {
-    let images = open(&args.place, context).await?;
-    let lineage = images.lineage().await?;
-    let digests: BTreeMap<ImageId, String> =
-        lineage.0.iter().map(|node| (node.image, named(&node.digest))).collect();
-    let drawn = lineage.0.iter().map(|node| DrawnImage {
-        digest: named(&node.digest),
-        parent: node.parent.and_then(|parent| digests.get(&parent).cloned()),
-        names: node.names.clone(),
-        label: node.label.clone(),
-        size_bytes: node.size_bytes,
-        pinned: node.pinned,
-        leases: node.leases,
-    });
-    let body = Drawn { images: drawn.collect() };
+    let commands = open(&args.place, context).await?;
+    let lineage = commands.look()?.lineage().await?;
+    let body = LineageDocument::from(&lineage);
     context.output.result("mainstay.images.graph/1", &body, || match args.format {
         Form::Text => tree(&lineage),
         Form::Svg => lineage.svg(),
         Form::Dot => lineage.dot(),
+    });
+    Ok(())
+}
+
+pub(super) async fn acts(args: &Acts, context: &Context) -> Outcome {
+    let commands = open(&args.place, context).await?;
+    let page = match &args.image {
+        None => ActPage::new(commands.acts(args.after, args.limit).await?, args.limit),
+        Some(text) => {
+            let digest = match text.strip_prefix("sha256:").unwrap_or(text).parse() {
+                Ok(digest) => digest,
+                Err(_) => find(&commands, text).await?.digest,
+            };
+            // The newest are all that is told of one image.
+            ActPage { next: None, ..ActPage::new(commands.acts_on(&digest, args.limit).await?, args.limit) }
+        }
+    };
+    context.output.result("mainstay.images.acts/1", &page, || {
+        let row = |act: &ActLine| {
+            let image = act.image.as_deref().map(short).unwrap_or_default();
+            let subject = act.subject.clone().unwrap_or_default();
+            vec![act.at.clone(), act.actor.clone(), act.action.clone(), image, subject]
+        };
+        let rows: Vec<Vec<String>> = page.acts.iter().map(row).collect();
+        let more = page.next.map(|next| format!("more: --after {next}\n"));
+        table(&["AT", "WHO", "WHAT", "IMAGE", "OF WHAT"], &rows) + &more.unwrap_or_default()
     });
     Ok(())
 }

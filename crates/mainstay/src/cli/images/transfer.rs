@@ -7,7 +7,7 @@ use std::sync::Arc;
 use mainstay_core::Secret;
 use mainstay_images::oci::registry::{Credentials, RegistryOptions, Transport};
 use mainstay_images::oci::{self, Container, Oci, Reference, Select};
-use mainstay_images::{Image, ImageRef, Images, Node};
+use mainstay_images::{Commands, Image, ImageRef, Node};
 use mainstay_server::images::document::{ImageLine, named};
 use serde::Serialize;
 
@@ -41,10 +41,10 @@ async fn copy<T>(
     Ok(done?)
 }
 
-async fn print_arrived(images: &Images, arrived: &[Image], schema: &str, context: &Context) -> Outcome {
+async fn print_arrived(commands: &Commands, arrived: &[Image], schema: &str, context: &Context) -> Outcome {
     let mut lines = Vec::with_capacity(arrived.len());
     for image in arrived {
-        lines.push(ImageLine::read(images, image).await?);
+        lines.push(ImageLine::read(commands.look()?, image).await?);
     }
     let body = Arrived { images: lines };
     context.output.result(schema, &body, || {
@@ -55,7 +55,7 @@ async fn print_arrived(images: &Images, arrived: &[Image], schema: &str, context
 
 pub(super) async fn import(args: &Import, context: &Context) -> Outcome {
     let select = select(&args.platform)?;
-    let images = open(&args.place, context).await?;
+    let commands = open(&args.place, context).await?;
     let mut import = match &args.tag {
         Some(tag) => oci::Import::tagged(tag),
         None if args.all => oci::Import::all(),
@@ -65,11 +65,11 @@ pub(super) async fn import(args: &Import, context: &Context) -> Outcome {
     if let Some(name) = &args.name {
         import = import.named(name);
     }
-    let arrived = as_holder(&images, context, async |node| {
+    let arrived = as_holder(&commands, context, async |node| {
         copy(node, context, "importing", async |oci| oci.import(&args.layout, &import).await).await
     });
     let arrived = arrived.await?;
-    print_arrived(&images, &arrived, "mainstay.images.import/1", context).await
+    print_arrived(&commands, &arrived, "mainstay.images.import/1", context).await
 }
 
 #[derive(Serialize)]
@@ -79,10 +79,10 @@ struct Exported {
 }
 
 pub(super) async fn export(args: &Export, context: &Context) -> Outcome {
-    let (images, image, wanted) = outgoing(&args.one, context).await?;
+    let (commands, image, wanted) = outgoing(&args.one, context).await?;
     let is_archive = args.archive || args.path.extension().is_some_and(|extension| extension == "tar");
     let container = if is_archive { Container::Archive } else { Container::Directory };
-    as_holder(&images, context, async |node| {
+    as_holder(&commands, context, async |node| {
         copy(node, context, "exporting", async |oci| oci.export(&wanted, &args.path, container).await).await
     })
     .await?;
@@ -92,27 +92,27 @@ pub(super) async fn export(args: &Export, context: &Context) -> Outcome {
 }
 
 /// An image, and how it was asked for: an export lists it under that name.
-async fn outgoing(one: &args::One, context: &Context) -> Outcome<(Images, Image, ImageRef)> {
-    let (images, image) = super::one(one, context).await?;
+async fn outgoing(one: &args::One, context: &Context) -> Outcome<(Commands, Image, ImageRef)> {
+    let (commands, image) = super::one(one, context).await?;
     let wanted: ImageRef = one.image.parse()?;
-    let wanted = match images.find_image(&wanted).await? {
+    let wanted = match commands.look()?.find_image(&wanted).await? {
         Some(found) if found.id == image.id => wanted,
         _ => image.digest.into(),
     };
-    Ok((images, image, wanted))
+    Ok((commands, image, wanted))
 }
 
 pub(super) async fn pull(args: &Pull, context: &Context) -> Outcome {
     let reference: Reference = args.reference.parse()?;
     let (select, options) = (select(&args.platform)?, options(&args.registry, context)?);
     let name = args.name.clone().unwrap_or_else(|| reference.to_string());
-    let images = open(&args.place, context).await?;
-    let arrived = as_holder(&images, context, async |node| {
+    let commands = open(&args.place, context).await?;
+    let arrived = as_holder(&commands, context, async |node| {
         let pull = async |oci: Oci| oci.pull(&reference, &select, Some(&name), &options).await;
         copy(node, context, "pulling", pull).await
     });
     let arrived = arrived.await?;
-    print_arrived(&images, &arrived, "mainstay.images.pull/1", context).await
+    print_arrived(&commands, &arrived, "mainstay.images.pull/1", context).await
 }
 
 #[derive(Serialize)]
@@ -124,9 +124,9 @@ struct Pushed {
 pub(super) async fn push(args: &Push, context: &Context) -> Outcome {
     let reference: Reference = args.reference.parse()?;
     let options = options(&args.registry, context)?;
-    let images = open(&args.one.place, context).await?;
-    let image = find(&images, &args.one.image).await?;
-    as_holder(&images, context, async |node| {
+    let commands = open(&args.one.place, context).await?;
+    let image = find(&commands, &args.one.image).await?;
+    as_holder(&commands, context, async |node| {
         let (image, from) = (image.digest.into(), args.mount_from.as_deref());
         copy(node, context, "pushing", async |oci| oci.push(&image, &reference, from, &options).await).await
     })
@@ -138,21 +138,15 @@ pub(super) async fn push(args: &Push, context: &Context) -> Outcome {
     Ok(())
 }
 
+/// All platforms, or one.
+fn select(of: &Platform) -> Outcome<Select> {
+    let Some(text) = &of.platform else { return Ok(Select::All) };
+    platform(text).map(Select::Platform)
+}
+
 /// `linux/arm64/v8`.
-fn select(platform: &Platform) -> Outcome<Select> {
-    let Some(text) = &platform.platform else { return Ok(Select::All) };
-    let parts: Vec<&str> = text.split('/').collect();
-    let found = match parts.as_slice() {
-        [os, architecture] => Some(oci::Platform::new(os, architecture)),
-        [os, architecture, variant] => {
-            let mut found = oci::Platform::new(os, architecture);
-            found.variant = Some((*variant).to_owned());
-            Some(found)
-        }
-        _ => None,
-    };
-    let found = found.filter(|_| parts.iter().all(|part| !part.is_empty()));
-    found.map(Select::Platform).ok_or_else(|| {
+pub(super) fn platform(text: &str) -> Outcome<oci::Platform> {
+    oci::Platform::parse(text).ok_or_else(|| {
         Failure::new(Exit::Usage, format!("{text:?} is no platform")).with_help("for example linux/amd64")
     })
 }

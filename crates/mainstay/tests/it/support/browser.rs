@@ -19,6 +19,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: String,
+    /// The body as it came, for what is no text.
+    pub(crate) octets: Vec<u8>,
     /// Where it came from.
     pub(crate) url: String,
 }
@@ -75,6 +77,16 @@ impl Browser {
     }
 
     pub(crate) fn send(&mut self, method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        self.send_octets(method, url, headers, body.as_bytes())
+    }
+
+    pub(crate) fn send_octets(
+        &mut self,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
         let rest = url.strip_prefix("http://").unwrap_or_else(|| panic!("{url} is not plain http"));
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let host = authority.split(':').next().unwrap().to_owned();
@@ -95,8 +107,8 @@ impl Browser {
         for (name, value) in headers.iter().copied().chain(extra) {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
-        request.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
-        let answer = exchange(authority, &request, url);
+        request.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+        let answer = exchange(authority, &[request.as_bytes(), body].concat(), url);
         for (_, cookie) in answer.headers.iter().filter(|(name, _)| name == "set-cookie") {
             self.keep(&host, cookie);
         }
@@ -118,11 +130,11 @@ impl Browser {
     }
 }
 
-fn exchange(authority: &str, request: &str, url: &str) -> Answer {
+fn exchange(authority: &str, request: &[u8], url: &str) -> Answer {
     let mut stream = TcpStream::connect(authority).unwrap_or_else(|error| panic!("{authority}: {error}"));
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     // The server may answer before it has read a body that is too large; the answer is what counts.
-    let _ = stream.write_all(request.as_bytes());
+    let _ = stream.write_all(request);
     let mut bytes = Vec::new();
     let mut part = [0; 16 * 1024];
     while let Ok(count @ 1..) = stream.read(&mut part) {
@@ -133,6 +145,8 @@ fn exchange(authority: &str, request: &str, url: &str) -> Answer {
 
 fn parse(bytes: &[u8], url: &str) -> Answer {
     let text = String::from_utf8_lossy(bytes);
+    let head_ends = bytes.windows(4).position(|four| four == b"\r\n\r\n").map_or(bytes.len(), |at| at + 4);
+    let octets = bytes[head_ends..].to_vec();
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{url}: no answer: {text:?}"));
     let mut lines = head.lines();
     let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
@@ -142,7 +156,7 @@ fn parse(bytes: &[u8], url: &str) -> Answer {
         .collect();
     let chunked = headers.iter().any(|(name, value)| name == "transfer-encoding" && value == "chunked");
     let body = if chunked { unchunked(body) } else { body.to_owned() };
-    Answer { status, headers, body, url: url.to_owned() }
+    Answer { status, headers, body, octets, url: url.to_owned() }
 }
 
 fn unchunked(mut rest: &str) -> String {

@@ -1,5 +1,7 @@
 //! `mainstay doctor`: every finding at once, each with what mends it. It changes nothing.
 
+mod images;
+
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
@@ -10,9 +12,9 @@ use mainstay_server::{COMPONENTS, Config, DEVELOPMENT_ORGANIZATION, PublicUrl, s
 use mainstay_sso::{CertificateState, Connection, ConnectionFilter, Sso, Status};
 use serde::Serialize;
 
-use super::args::Serve;
-use super::context::{Context, public_url};
-use super::exit::{Exit, Failure, Outcome};
+use crate::cli::args::Serve;
+use crate::cli::context::{Context, public_url};
+use crate::cli::exit::{Exit, Failure, Outcome};
 
 /// A certificate that ends sooner is worth a warning: exchanging it takes two organizations.
 const CERTIFICATE_WARNING: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -111,10 +113,14 @@ async fn look(config: &Config, context: &Context, report: &mut Report) {
         Ok(position) => report.good("database", format!("{}, position {position}", repo.describe())),
         Err(error) => return report.bad("database", error.into()),
     }
-    if migrations(&repo, report).await
-        && let Err(failure) = connections(repo, config, context, report).await
-    {
+    if !migrations(&repo, report).await {
+        return;
+    }
+    if let Err(failure) = connections(repo.clone(), config, context, report).await {
         report.bad("connections", failure);
+    }
+    if let Err(failure) = images::look(repo, config, report).await {
+        report.bad("images", failure);
     }
 }
 

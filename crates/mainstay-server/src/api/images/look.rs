@@ -1,0 +1,176 @@
+//! What programs may look at.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderMap, header};
+use mainstay_images::{BlobKind, BlobState};
+use serde::{Deserialize, Serialize};
+
+use super::{Nothing, Paged};
+use crate::app::App;
+use crate::http::extract::{Path, Query};
+use crate::images::document::{
+    ActPage, AttachmentLine, ClaimLine, ExplainDocument, ImageDocument, ImagePage, LayerLine,
+    LineageDocument, UsageDocument, named,
+};
+use crate::images::looks;
+use crate::problem::{Problem, ProblemKind};
+
+pub(super) async fn list(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Query(query): Query<Paged>,
+) -> Result<Json<ImagePage>, Problem> {
+    let (commands, limit) = (looks(&app, &headers).await?, query.limit()?);
+    Ok(Json(ImagePage::read(commands.look()?, query.after, limit).await?))
+}
+
+pub(super) async fn show(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Path(image): Path,
+    Query(Nothing {}): Query<Nothing>,
+) -> Result<Json<ImageDocument>, Problem> {
+    let commands = looks(&app, &headers).await?;
+    let images = commands.look()?;
+    Ok(Json(ImageDocument::read(images, &images.find(&image).await?).await?))
+}
+
+/// The layers of an image, the base first, and what belongs to it without being one.
+#[derive(Debug, Serialize)]
+pub(super) struct Layers {
+    digest: String,
+    chain_id: Option<String>,
+    chain: Vec<LayerLine>,
+    attachments: Vec<AttachmentLine>,
+}
+
+pub(super) async fn layers(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Path(image): Path,
+    Query(Nothing {}): Query<Nothing>,
+) -> Result<Json<Layers>, Problem> {
+    let commands = looks(&app, &headers).await?;
+    let images = commands.look()?;
+    let image = ImageDocument::read(images, &images.find(&image).await?).await?;
+    let ImageDocument { line, chain_id, chain, attachments, .. } = image;
+    Ok(Json(Layers { digest: line.digest, chain_id, chain, attachments }))
+}
+
+pub(super) async fn usage(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Query(Nothing {}): Query<Nothing>,
+) -> Result<Json<UsageDocument>, Problem> {
+    let commands = looks(&app, &headers).await?;
+    Ok(Json(UsageDocument::read(commands.look()?).await?))
+}
+
+pub(super) async fn explain(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Path(image): Path,
+    Query(Nothing {}): Query<Nothing>,
+) -> Result<Json<ExplainDocument>, Problem> {
+    let commands = looks(&app, &headers).await?;
+    let images = commands.look()?;
+    let image = images.find(&image).await?;
+    let claims = images.explain(&image.id.into()).await?;
+    let claims = claims.iter().map(ClaimLine::from).collect();
+    Ok(Json(ExplainDocument { digest: named(&image.digest), what: "image", claims }))
+}
+
+/// A blob and what keeps it.
+#[derive(Debug, Serialize)]
+pub(super) struct BlobDocument {
+    digest: String,
+    size_bytes: u64,
+    kind: BlobKind,
+    media_type: String,
+    state: BlobState,
+    verified_at: Option<String>,
+    claims: Vec<ClaimLine>,
+}
+
+pub(super) async fn blob(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Path(text): Path,
+    Query(Nothing {}): Query<Nothing>,
+) -> Result<Json<BlobDocument>, Problem> {
+    let commands = looks(&app, &headers).await?;
+    let images = commands.look()?;
+    let Some(digest) = images.find_blob(&text).await? else {
+        return Err(Problem::new(ProblemKind::NotFound, format!("There is no blob {text}.")));
+    };
+    let blob = images.blob(&digest).await?;
+    let claims = images.explain_blob(&digest).await?;
+    Ok(Json(BlobDocument {
+        digest: named(&digest),
+        size_bytes: blob.size_bytes,
+        kind: blob.kind,
+        media_type: blob.media_type,
+        state: blob.state,
+        verified_at: blob.verified_at.map(|at| at.to_string()),
+        claims: claims.iter().map(ClaimLine::from).collect(),
+    }))
+}
+
+/// A form of the lineage.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Form {
+    #[default]
+    Json,
+    Svg,
+    Dot,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Drawn {
+    format: Form,
+}
+
+pub(super) async fn lineage(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Query(query): Query<Drawn>,
+) -> Result<Response, Problem> {
+    let commands = looks(&app, &headers).await?;
+    let lineage = commands.look()?.lineage().await?;
+    let (kind, text) = match query.format {
+        Form::Json => return Ok(Json(LineageDocument::from(&lineage)).into_response()),
+        Form::Svg => ("image/svg+xml", lineage.svg()),
+        Form::Dot => ("text/vnd.graphviz; charset=utf-8", lineage.dot()),
+    };
+    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+}
+
+pub(super) async fn acts(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Query(query): Query<Paged>,
+) -> Result<Json<ActPage>, Problem> {
+    let (commands, limit) = (looks(&app, &headers).await?, query.limit()?);
+    Ok(Json(ActPage::new(commands.acts(query.after, limit).await?, limit)))
+}
+
+/// Also of an image that is gone, by its whole digest.
+pub(super) async fn acts_on(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Path(image): Path,
+    Query(Nothing {}): Query<Nothing>,
+) -> Result<Json<ActPage>, Problem> {
+    let commands = looks(&app, &headers).await?;
+    let digest = match image.strip_prefix("sha256:").unwrap_or(&image).parse() {
+        Ok(digest) => digest,
+        Err(_) => commands.look()?.find(&image).await?.digest,
+    };
+    let acts = commands.acts_on(&digest, super::MAX_LIMIT).await?;
+    // Not a page: the newest are all that is told of one image.
+    Ok(Json(ActPage { next: None, ..ActPage::new(acts, u32::MAX) }))
+}

@@ -1,0 +1,126 @@
+//! What the forms are sent to.
+
+use axum::Form;
+use axum::extract::State;
+use axum::extract::rejection::FormRejection;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use http::HeaderMap;
+use mainstay_images::{Commands, HolderId, Names};
+use mainstay_sso::Role;
+use serde::Deserialize;
+
+use crate::app::App;
+use crate::http::extract::Path;
+use crate::problem::{Problem, ProblemKind};
+use crate::workflow::access::Operator;
+
+/// The fields of all forms; each form has its own ones of them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Fields {
+    form_token: String,
+    name: String,
+    confirm: String,
+    full: Option<String>,
+    restart: Option<String>,
+}
+
+type Sent = Result<Form<Fields>, FormRejection>;
+
+/// What every change passes: who, and the form's token. What they may do is decided where it is done.
+async fn asked(app: &App, headers: &HeaderMap, form: Sent) -> Result<(Commands, Fields), Problem> {
+    let operator = Operator::of_program(app, headers, Role::Read).await?;
+    let Form(form) =
+        form.map_err(|_| Problem::new(ProblemKind::StaleForm, "Open the page again and repeat."))?;
+    operator.check_form(&form.form_token)?;
+    Ok((app.images().opened()?.acting(operator.caller), form))
+}
+
+/// Refuses what cannot be undone unless its word was typed.
+fn confirmed(form: &Fields, word: &str) -> Result<(), Problem> {
+    if form.confirm.trim() == word {
+        return Ok(());
+    }
+    Err(Problem::new(ProblemKind::Malformed, format!("Nothing was done: type {word} to confirm it.")))
+}
+
+fn done(path: &str, what: &str) -> Response {
+    Redirect::to(&format!("{path}?done={what}")).into_response()
+}
+
+/// `POST /images/{image}/{action}`.
+pub(super) async fn change(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Path((text, action)): Path<(String, String)>,
+    form: Sent,
+) -> Result<Response, Problem> {
+    let (commands, form) = asked(&app, &headers, form).await?;
+    let image = commands.look()?.find(&text).await?;
+    let (id, name) = (image.id.into(), form.name.trim());
+    match action.as_str() {
+        "tag" => drop(commands.tag(&id, name).await?),
+        "fork" => drop(commands.fork(&id, name).await?),
+        "untag" => drop(commands.untag(name).await?),
+        "pin" => drop(commands.pin(&id, true).await?),
+        "unpin" => drop(commands.pin(&id, false).await?),
+        "remove" => {
+            confirmed(&form, super::actions::REMOVE)?;
+            commands.remove(&id, Names::All).await?;
+            return Ok(done("/images", "remove"));
+        }
+        _ => return Err(Problem::new(ProblemKind::NotFound, "An image has no such action.")),
+    }
+    Ok(done(&format!("/images/sha256:{}", image.digest), &action))
+}
+
+/// `POST /images/leases/{holder}/revoke`.
+pub(super) async fn revoke(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Path(holder): Path<i64>,
+    form: Sent,
+) -> Result<Response, Problem> {
+    let (commands, form) = asked(&app, &headers, form).await?;
+    confirmed(&form, super::actions::REVOKE)?;
+    commands.revoke(HolderId::new(holder)).await?;
+    Ok(done("/images/leases", "revoke"))
+}
+
+/// `POST /images/collect`.
+pub(super) async fn collect(
+    State(app): State<App>,
+    headers: HeaderMap,
+    form: Sent,
+) -> Result<Response, Problem> {
+    let (commands, form) = asked(&app, &headers, form).await?;
+    confirmed(&form, super::actions::COLLECT)?;
+    app.image_work().collect(commands, form.full.is_some()).await?;
+    Ok(done("/images/care", "collect"))
+}
+
+/// `POST /images/scrub`.
+pub(super) async fn scrub(
+    State(app): State<App>,
+    headers: HeaderMap,
+    form: Sent,
+) -> Result<Response, Problem> {
+    let (commands, form) = asked(&app, &headers, form).await?;
+    app.image_work().scrub(commands, form.restart.is_some()).await?;
+    Ok(done("/images/care", "scrub"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_undone_wants_its_word() {
+        let typed = |confirm: &str| Fields { confirm: confirm.to_owned(), ..Fields::default() };
+        assert!(confirmed(&typed(" collect "), super::super::actions::COLLECT).is_ok());
+        for wrong in ["", "yes", "Collect"] {
+            let refused = confirmed(&typed(wrong), super::super::actions::COLLECT).unwrap_err();
+            assert_eq!(refused.kind(), ProblemKind::Malformed);
+        }
+    }
+}

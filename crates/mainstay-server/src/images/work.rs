@@ -1,0 +1,171 @@
+//! Collections and scrubs that somebody asked this server for: they go on after the request, one of each at a time.
+
+use std::sync::{Mutex, PoisonError};
+
+use mainstay_core::{Clock as _, SystemClock};
+use mainstay_images::{Action, CollectOptions, Commands, ScrubOptions, Tranquility};
+use serde::Serialize;
+use tokio::task::JoinHandle;
+
+use crate::limits;
+use crate::problem::{Problem, ProblemKind};
+
+/// Work that did not come to its end.
+#[derive(Debug, Clone, Serialize)]
+pub struct FailureLine {
+    /// When.
+    pub at: String,
+    /// Why, in a sentence.
+    pub why: String,
+}
+
+/// What this server does in the background, because somebody asked.
+#[derive(Debug, Default)]
+pub(crate) struct Work {
+    collection: Task,
+    scrub: Task,
+}
+
+/// One kind of work.
+#[derive(Debug, Default)]
+struct Task {
+    running: Mutex<Option<JoinHandle<()>>>,
+    failed: std::sync::Arc<Mutex<Option<FailureLine>>>,
+}
+
+impl Task {
+    /// Begins it, unless it is under way.
+    fn begin<F>(&self, what: &str, work: F) -> Result<(), Problem>
+    where
+        F: Future<Output = mainstay_images::Result<()>> + Send + 'static,
+    {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if running.as_ref().is_some_and(|task| !task.is_finished()) {
+            let detail = format!("A {what} that was asked for here goes on already; wait until it is done.");
+            return Err(Problem::new(ProblemKind::Conflict, detail));
+        }
+        let failed = std::sync::Arc::clone(&self.failed);
+        *failed.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *running = Some(tokio::spawn(async move {
+            if let Err(error) = work.await {
+                let at = SystemClock.now().to_string();
+                let why = Problem::from(error).detail().to_owned();
+                *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(FailureLine { at, why });
+            }
+        }));
+        Ok(())
+    }
+
+    fn is_running(&self) -> bool {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.as_ref().is_some_and(|task| !task.is_finished())
+    }
+
+    fn failed(&self) -> Option<FailureLine> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn stop(&self) {
+        if let Some(task) = self.running.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            task.abort();
+        }
+    }
+}
+
+impl Work {
+    /// Begins a collection by the policy.
+    ///
+    /// # Errors
+    /// [`ProblemKind::Forbidden`]; [`ProblemKind::Conflict`] while somebody collects, here or elsewhere, or collecting is off;
+    /// [`ProblemKind::Unavailable`] when the directory is not mounted.
+    pub(crate) async fn collect(&self, commands: Commands, full: bool) -> Result<(), Problem> {
+        commands.require(Action::Collect)?;
+        let images = commands.look()?;
+        images.probe().await?;
+        let now = images.collecting().await?;
+        if let Some(until) = now.off_until {
+            let detail = format!(
+                "Collecting is off until {until}: the database was restored, or it was switched off."
+            );
+            return Err(Problem::new(ProblemKind::Conflict, detail));
+        }
+        if let Some(collector) = now.collector {
+            let detail = format!("{collector} collects at the moment; wait until that is done.");
+            return Err(Problem::new(ProblemKind::Conflict, detail));
+        }
+        let options = CollectOptions {
+            evict: true,
+            full,
+            tranquility: Tranquility(limits::COLLECT_REST),
+            ..CollectOptions::default()
+        };
+        self.collection.begin("collection", async move { commands.collect(&options).await.map(drop) })
+    }
+
+    /// Begins to read everything again, or goes on where the last pass was left.
+    ///
+    /// # Errors
+    /// [`ProblemKind::Forbidden`]; [`ProblemKind::Conflict`] while this server does it; [`ProblemKind::Unavailable`] when the
+    /// directory is not mounted.
+    pub(crate) async fn scrub(&self, commands: Commands, restart: bool) -> Result<(), Problem> {
+        commands.require(Action::Scrub)?;
+        commands.look()?.probe().await?;
+        self.scrub.begin("scrub", async move {
+            let options = |restart| ScrubOptions {
+                restart,
+                most_blobs: Some(limits::SCRUB_PIECE),
+                tranquility: Tranquility(limits::COLLECT_REST),
+            };
+            let mut report = commands.scrub(&options(restart)).await?;
+            while report.ended_at.is_none() {
+                report = commands.scrub(&options(false)).await?;
+            }
+            Ok(())
+        })
+    }
+
+    pub(crate) fn scrubs(&self) -> bool {
+        self.scrub.is_running()
+    }
+
+    pub(crate) fn collection_failed(&self) -> Option<FailureLine> {
+        self.collection.failed()
+    }
+
+    pub(crate) fn scrub_failed(&self) -> Option<FailureLine> {
+        self.scrub.failed()
+    }
+
+    /// Ends what goes on. Both kinds of work may be ended anywhere, and go on when they are begun again.
+    pub(crate) fn stop(&self) {
+        self.collection.stop();
+        self.scrub.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mainstay_images::{Error, ErrorKind};
+
+    #[tokio::test]
+    async fn one_goes_on_at_a_time_and_a_failure_is_told_until_the_next_begins() {
+        let task = Task::default();
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
+        let failing = async move {
+            ended.await.ok();
+            Err(Error::new(ErrorKind::Conflict, "another collects"))
+        };
+        task.begin("collection", failing).unwrap();
+        assert!(task.is_running());
+        let refused = task.begin("collection", async { Ok(()) }).unwrap_err();
+        assert_eq!(refused.kind(), ProblemKind::Conflict);
+        end.send(()).unwrap();
+        while task.is_running() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(task.failed().unwrap().why, "Another collects.");
+        task.begin("collection", async { Ok(()) }).unwrap();
+        assert!(task.failed().is_none());
+    }
+}
