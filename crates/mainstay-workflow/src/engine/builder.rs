@@ -118,7 +118,7 @@ impl EngineBuilder {
         self
     }
 
-    /// How often this node says that it is alive, and after how long a silence its work is taken over; 3 s and 10 s unless said. All nodes
+    /// How often this node says that it is alive, and after how long a silence its work is taken over; 1 s and 10 s unless said. All nodes
     /// of a namespace should agree.
     #[must_use]
     pub fn leases(mut self, beat: Duration, ttl: Duration) -> Self {

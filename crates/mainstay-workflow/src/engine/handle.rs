@@ -23,6 +23,10 @@ use crate::store::{Ended, Letter, Message, Schedule, Start, Started, Store};
 
 /// How often the database is asked whether a run has ended on another node.
 const WAIT_POLL: Duration = Duration::from_millis(250);
+/// After so long a silence of a run that this node knows, the database is asked whether another node has ended it; then after twice as
+/// long, and so on up to the last.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
+const LAST_LOOK: Duration = Duration::from_secs(30);
 /// How long a letter is left to the node of its sender before others take it up.
 const OWN_FIRST: Duration = Duration::from_secs(2);
 
@@ -226,17 +230,22 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::NotFound`]; [`ErrorKind::Database`]; [`ErrorKind::Closed`] when the engine stops meanwhile.
     pub async fn wait(&self, run: RunId) -> Result<Ended> {
+        let mut patience = FIRST_LOOK;
         loop {
             let (reply, told) = oneshot::channel();
             self.tell(Command::Watch { run, reply })?;
-            if let Ok(Some(ended)) = told.await {
+            let told = tokio::time::timeout(patience, told).await;
+            if let Ok(Ok(Some(ended))) = told {
                 return Ok(ended);
             }
-            // This node does not work on it: the database knows.
+            // This node does not work on it, or another one may have gone on with it: the database knows.
             if let Some(ended) = self.ended(run).await? {
                 return Ok(ended);
             }
-            tokio::time::sleep(WAIT_POLL).await;
+            match told {
+                Ok(_) => tokio::time::sleep(WAIT_POLL).await,
+                Err(_) => patience = patience.saturating_mul(2).min(LAST_LOOK),
+            }
         }
     }
 

@@ -146,6 +146,7 @@ impl Core {
             if unreadable.contains(run) {
                 // What was leased of it stays with this life and is not run: with the right graph another one can have it.
                 self.cells.remove(run);
+                self.watchers.remove(run);
                 continue;
             }
             let Some(cell) = self.cells.get_mut(run).filter(|cell| !cell.busy) else {
@@ -169,6 +170,8 @@ impl Core {
 
     /// A run that was asked for is not there: what was leased of it is given up.
     fn gone(&mut self, run: RunId, claimed: Vec<Claimed>) {
+        // Who waits asks the database.
+        self.watchers.remove(&run);
         if let Some(cell) = self.cells.remove(&run) {
             self.settles.0.extend(cell.held.into_keys().map(|attempt| TaskKey { run, attempt }));
         }

@@ -43,7 +43,7 @@ impl Config {
             flights: 2,
             batch: 512,
             poll: (Duration::from_millis(100), Duration::from_millis(500)),
-            beat: Duration::from_secs(3),
+            beat: Duration::from_secs(1),
             ttl: Duration::from_secs(10),
             grace: Duration::from_secs(5),
             queues: Queues::default(),

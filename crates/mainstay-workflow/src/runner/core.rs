@@ -165,8 +165,12 @@ impl Core {
     }
 
     fn watch(&mut self, run: RunId, reply: oneshot::Sender<Option<Ended>>) {
-        if self.cells.get(&run).is_some_and(|cell| !cell.head.state.is_ended()) {
-            self.watchers.entry(run).or_default().push(reply);
+        // A run that is being read was woken a moment ago; reading it says whether it had ended.
+        let is_coming = self.arrivals.contains_key(&run);
+        if is_coming || self.cells.get(&run).is_some_and(|cell| !cell.head.state.is_ended()) {
+            let watchers = self.watchers.entry(run).or_default();
+            watchers.retain(|watcher| !watcher.is_closed());
+            watchers.push(reply);
         } else {
             // Who has left does not need to know.
             let _ = reply.send(None);

@@ -101,6 +101,13 @@ impl Keeper {
         self.failures = 0;
     }
 
+    /// So many attempts of dead nodes were taken over. As many as one beat takes: there may be more, and they have waited for long enough.
+    pub(super) fn took_over(&mut self, count: usize) {
+        if u32::try_from(count).unwrap_or(u32::MAX) >= TAKE_OVER {
+            self.beat_at = Instant::now();
+        }
+    }
+
     pub(super) fn suspect(&mut self) {
         self.is_suspect = true;
     }

@@ -395,6 +395,7 @@ impl Core {
                 self.keeper.suspect();
             }
         }
+        self.keeper.took_over(taken_over.len());
         self.claimed(taken_over);
     }
 
