@@ -64,7 +64,7 @@ fn browser_follows_a_run_and_steers_it() {
     let painted = "getComputedStyle(document.querySelector('[data-step=reserve] rect')).fill";
     assert_ne!(browser.evaluate(painted), "rgb(0, 0, 0)");
     browser.look(1180, 1180, "light");
-    keep(&mut browser, "run.png");
+    keep(&mut browser, "book/src/run.png");
 
     steers(&mut browser, &host, run, &step);
     host.stop();

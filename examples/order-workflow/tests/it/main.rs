@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests: a panic is how they fail")]
 
+mod book;
+mod changing;
+mod tea;
+
 use std::process::Command;
 
 use mainstay_repo::Repo;
@@ -36,7 +40,8 @@ async fn end(engine: &Engine, run: RunId) -> Outcome {
 #[test]
 fn the_picture_in_the_documentation_is_that_of_the_workflow() {
     let flow = OrderFlow::version().workflow.unwrap();
-    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/order-workflow.svg");
+    let file =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/book/src/order-workflow.svg");
     golden::check(file, &render::svg(&flow, None));
 }
 
