@@ -6,6 +6,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::environment;
+
 /// A child process whose lines are collected until it is killed. Dropping it kills it.
 #[derive(Debug)]
 pub struct Victim {
@@ -57,15 +59,16 @@ impl Victim {
     /// Waits until the lines that it has written are what is waited for.
     ///
     /// # Panics
-    /// When that takes longer than a minute.
+    /// When that takes longer than a minute; ten in a soak, which may run beside other work and give way to it.
     pub fn wait_until(&self, what: &str, mut is_enough: impl FnMut(&[String]) -> bool) {
-        let end = Instant::now() + Duration::from_secs(60);
+        let patience = Duration::from_secs(if environment::soaks() { 600 } else { 60 });
+        let end = Instant::now() + patience;
         let mut lines = self.heard.lines.lock().expect("no reader panics");
         while !is_enough(&lines) {
             let left = end.saturating_duration_since(Instant::now());
             assert!(
                 !left.is_zero(),
-                "in a minute the process did not come to {what}; it wrote {} lines, at last {:?}",
+                "in {patience:?} the process did not come to {what}; it wrote {} lines, at last {:?}",
                 lines.len(),
                 lines.last()
             );
