@@ -66,7 +66,7 @@ pub(crate) async fn run(repo: &Repo, name: &str, targets: &Targets, time: Durati
     )
     .print(json);
     tx.stop().await;
-    let starts = super::starts::run(repo, name, targets.noop / 5.0, time, json).await;
+    let starts = super::starts::run(repo, name, targets.noop / 5.0, time / 2, json).await;
     Figures { noop_steps, tx_steps: rate.steps, starts, idle_ms }
 }
 

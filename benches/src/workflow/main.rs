@@ -42,9 +42,14 @@ impl Plan {
         self.wants(part, &PARTS)
     }
 
-    /// How long the engine, the peers and the store are each under load.
+    /// How long the engine and the store are under each load.
     fn time(&self) -> Duration {
-        Duration::from_millis(if self.quick { 1_000 } else { 8_000 })
+        Duration::from_secs(if self.quick { 2 } else { 8 })
+    }
+
+    /// How long the peers are. They have nothing that grows so soon.
+    fn peers_time(&self) -> Duration {
+        Duration::from_secs(if self.quick { 1 } else { 4 })
     }
 }
 
@@ -125,7 +130,7 @@ fn measure(runtime: &Runtime, plan: &Plan, database: &str, peers: Option<&Peers>
             figures
         });
         if let Some(peers) = peers {
-            peers.run(database, &figures, plan.time(), plan.json);
+            peers.run(database, &figures, plan.peers_time(), plan.json);
         }
     }
     if plan.wants_part("recovery") {

@@ -62,7 +62,7 @@ fn spawn(url: &str, runs: usize) -> Child {
 
 /// What the target says of, in seconds: how soon the dead node's own work is in live hands.
 pub(crate) async fn run(url: &str, name: &str, target_s: f64, quick: bool, json: bool) {
-    let runs = if quick { 20_000 } else { 100_000 };
+    let runs = if quick { 10_000 } else { 100_000 };
     let repo = Repo::connect(url).await.expect("opened");
     repo.migrator().migrate(&COMPONENT, Target::Latest).await.expect("migrated");
     repo.close().await;
