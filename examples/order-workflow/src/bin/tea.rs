@@ -14,6 +14,11 @@ struct Guest {
     name: String,
 }
 
+#[derive(Serialize, Deserialize)]
+struct Pot {
+    tea: String,
+}
+
 #[derive(Events)]
 enum Water {
     Boils,
@@ -21,7 +26,7 @@ enum Water {
 
 #[derive(Events)]
 enum Tea {
-    Ready(String),
+    Ready(Pot),
 }
 
 #[derive(Events)]
@@ -40,15 +45,15 @@ async fn boil(_cx: &StepContext, _guest: &Guest) -> Result<Water, StepError> {
 async fn brew(_cx: &StepContext, guest: &Guest) -> Result<Tea, StepError> {
     println!("the leaves are in the pot");
     tokio::time::sleep(Duration::from_secs(3)).await;
-    Ok(Tea::Ready(format!("green, for {}", guest.name)))
+    Ok(Tea::Ready(Pot { tea: format!("green, for {}", guest.name) }))
 }
 
 /// A `tx` step: the statement that it returns and the end of the step are one commit.
 #[step(tx)]
-fn serve(_cx: &StepContext, guest: &Guest, tea: &String) -> Result<(Cup, Batch), StepError> {
+fn serve(_cx: &StepContext, guest: &Guest, pot: &Pot) -> Result<(Cup, Batch), StepError> {
     let mut batch = Batch::new("tea.serve");
     let cup = Statement::new("INSERT INTO cups (guest, tea) VALUES ($1, $2)");
-    batch.push(cup.bind(guest.name.as_str()).bind(tea.as_str()));
+    batch.push(cup.bind(guest.name.as_str()).bind(pot.tea.as_str()));
     Ok((Cup::Served, batch))
 }
 
