@@ -5,7 +5,8 @@ use mainstay_repo::{Component, Migration, Script};
 /// The tables of workflows. Migrate it before a [`Store`](crate::store::Store) is opened.
 ///
 /// On PostgreSQL the tables lie in the schema that the repo's URL names.
-pub const COMPONENT: Component = Component { name: "workflow", migrations: &[CREATE, ACTS, TAGS, BEGINNINGS] };
+pub const COMPONENT: Component =
+    Component { name: "workflow", migrations: &[CREATE, ACTS, TAGS, BEGINNINGS] };
 
 const CREATE: Migration = Migration {
     version: 1,
