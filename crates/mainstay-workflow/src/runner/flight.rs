@@ -41,6 +41,8 @@ pub(super) enum Landed {
     Fired { name: String, begun: Option<Box<Begun>>, result: Result<Fired> },
     /// Runs that were kept for long enough were removed.
     Pruned { result: Result<u64> },
+    /// Tasks that had been set aside came back.
+    CameBack { result: Result<u64> },
     /// It was noted that attempts begin.
     Noted { notes: Vec<super::dispatch::Ready>, result: Result<()> },
     /// Nobody waits for it.

@@ -70,6 +70,7 @@ impl Core {
             Landed::Schedules { result } => self.schedules(result),
             Landed::Fired { name, begun, result } => self.fired(&name, begun, result),
             Landed::Pruned { result } => self.pruned(result),
+            Landed::CameBack { result } => self.came_back(result),
             Landed::Settled { result } => {
                 self.under_way.settles -= 1;
                 if let Err(error) = result {

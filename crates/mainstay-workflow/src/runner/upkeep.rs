@@ -1,4 +1,5 @@
-//! What a node does from time to time for all: schedules that are due, runs that were kept for long enough.
+//! What a node does from time to time for all: schedules that are due, tasks that were set aside and need not be, runs that were
+//! kept for long enough.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,8 @@ use crate::store::{Fired, Schedule, Started};
 const SCHEDULES_EVERY: Duration = Duration::from_secs(1);
 /// How many schedules are fired at a time.
 const SCHEDULES: u32 = 64;
+/// How often tasks are looked for that were set aside for a workflow that is no longer held back.
+const BACK_EVERY: Duration = Duration::from_secs(2);
 /// How often runs that were kept for long enough are looked for.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 /// How many runs are removed at a time.
@@ -26,13 +29,14 @@ const PRUNE: u32 = 500;
 #[derive(Debug)]
 pub(super) struct Upkeep {
     schedules_at: Instant,
+    back_at: Instant,
     prune_at: Instant,
     under_way: usize,
 }
 
 impl Upkeep {
     pub(super) fn new(now: Instant) -> Self {
-        Self { schedules_at: now, prune_at: now, under_way: 0 }
+        Self { schedules_at: now, back_at: now, prune_at: now, under_way: 0 }
     }
 }
 
@@ -40,7 +44,7 @@ impl Core {
     /// When to look up at the latest for this.
     pub(super) fn next_upkeep(&self) -> Option<Instant> {
         let prune = self.config.retention.map(|_| self.upkeep.prune_at);
-        let times = prune.into_iter().chain([self.upkeep.schedules_at]);
+        let times = prune.into_iter().chain([self.upkeep.schedules_at, self.upkeep.back_at]);
         times.min().filter(|_| self.upkeep.under_way == 0 && !self.is_stopping)
     }
 
@@ -57,6 +61,10 @@ impl Core {
                 async move { Landed::Schedules { result: store.schedules_due(wall, SCHEDULES).await } }
                     .boxed(),
             );
+        } else if now >= self.upkeep.back_at {
+            self.upkeep.back_at = now + BACK_EVERY;
+            self.upkeep.under_way += 1;
+            self.flights.push(async move { Landed::CameBack { result: store.come_back().await } }.boxed());
         } else if let Some(keep) = self.config.retention.filter(|_| now >= self.upkeep.prune_at) {
             self.upkeep.prune_at = now + PRUNE_EVERY;
             self.upkeep.under_way += 1;
@@ -72,6 +80,15 @@ impl Core {
         match result {
             Ok(count) if count >= u64::from(PRUNE) => self.upkeep.prune_at = Instant::now(),
             Ok(_) => {}
+            Err(error) => self.ail(&error),
+        }
+    }
+
+    pub(super) fn came_back(&mut self, result: Result<u64>) {
+        self.upkeep.under_way -= 1;
+        match result {
+            Ok(0) => {}
+            Ok(_) => self.keeper.look_at(Instant::now()),
             Err(error) => self.ail(&error),
         }
     }

@@ -32,6 +32,11 @@ const COME_BACK: Sql = Sql::per_dialect(
         AND p.workflow IN ('', d.name) WHERE d.namespace_id = $1) LIMIT $2 FOR UPDATE SKIP LOCKED))",
 );
 
+/// Whether there are such tasks. A look costs no commit.
+const ASIDE: &str = "SELECT 1 AS one FROM wf_tasks WHERE namespace_id = $1 AND state = 3 \
+    AND definition_id NOT IN (SELECT d.id FROM wf_definitions d JOIN wf_pauses p ON p.namespace_id = d.namespace_id \
+    AND p.workflow IN ('', d.name) WHERE d.namespace_id = $1) LIMIT 1";
+
 impl Store {
     /// Holds back a workflow, or everything. Holding back twice is holding back.
     ///
@@ -61,15 +66,32 @@ impl Store {
         let act = NewAct::new(Action::WorkflowResume, workflow.unwrap_or_default(), json!({}));
         let was_held = self.change(flag, &act).await?;
         // Also when it was not: who resumed it may have died on the way.
+        self.come_back().await?;
+        Ok(was_held)
+    }
+
+    /// Lets tasks come back that were set aside for a flag that is no longer there; says how many. Most come back with
+    /// [`Store::resume_workflow`]; but a claim that read the flag just before it went may set tasks aside just after, and who
+    /// resumed may have died half-way. So each node asks from time to time.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn come_back(&self) -> Result<u64> {
+        let aside = Statement::new(ASIDE).named("workflow.set_aside").bind(self.namespace);
+        let mut came = 0;
+        if self.repo.read(aside).await?.is_empty() {
+            return Ok(came);
+        }
         loop {
             let mut batch = Batch::new("workflow.come_back");
             let back =
                 Statement::new(COME_BACK).named("workflow.come_back").bind(self.namespace).bind(PORTION);
             let back = batch.push(back);
             let outcome = self.repo.batch(batch).await?;
-            let came = outcome.get(back).map_or(0, mainstay_repo::Written::rows_affected);
-            if came < PORTION.unsigned_abs() {
-                return Ok(was_held);
+            let portion = outcome.get(back).map_or(0, mainstay_repo::Written::rows_affected);
+            came += portion;
+            if portion < PORTION.unsigned_abs() {
+                return Ok(came);
             }
         }
     }

@@ -97,6 +97,28 @@ async fn a_queue_keeps_its_limit_and_a_held_back_workflow_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tasks_that_nothing_holds_back_any_more_come_back_by_themselves() {
+    on_each(async |builder, _| {
+        let flow = chain("mail", 1, |step| Node::task(step, ["ok"]));
+        let engine = builder.workflow(flow, noop(1)).queue("smtp", ["s0"]).start().await.unwrap();
+        engine.control().pause_workflow(None).await.unwrap();
+        let run = engine.start(StartRequest::new("mail", Value::Null)).await.unwrap();
+        let aside = || Statement::new("SELECT 1 AS one FROM wf_tasks WHERE state = 3");
+        soon(async {
+            while engine.repo().read(aside()).await.unwrap().is_empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+        // As when a claim had read the flag before it went, and those who resumed had looked before the claim was done.
+        engine.repo().write(Statement::new("DELETE FROM wf_pauses")).await.unwrap();
+        assert_eq!(soon(engine.wait(run)).await.unwrap().outcome, Outcome::Completed);
+        soon(engine.stop()).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ended_runs_are_kept_as_long_as_told() {
     on_each(async |builder, _| {
         let flow = chain("short", 1, |step| Node::task(step, ["ok"]));

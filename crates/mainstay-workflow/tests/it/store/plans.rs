@@ -84,13 +84,15 @@ async fn everything(database: &TestDatabase) -> (World, BTreeMap<String, Stateme
     control.resume_workflow(Some("order")).await.unwrap();
     control.acts(None, PageSize::DEFAULT, None).await.unwrap();
     world.store.pause_workflow(None, world.now()).await.unwrap();
+    world.begin().await;
+    world.claim(world.node, "default", 9).await;
     world.store.resume_workflow(None).await.unwrap();
     world.store.schedules_due(world.now(), 9).await.unwrap();
     world.clock.advance(SECOND);
     world.store.prune(world.now(), 9).await.unwrap();
     world.store.leave(world.node).await.unwrap();
     let statements = watch.0.lock().unwrap().clone();
-    assert!(statements.len() >= 51, "{}: {:?}", statements.len(), statements.keys());
+    assert!(statements.len() >= 52, "{}: {:?}", statements.len(), statements.keys());
     (world, statements)
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mainstay_repo::Statement;
 use mainstay_testkit::for_each_database;
 use mainstay_workflow::store::*;
 use mainstay_workflow::*;
@@ -122,6 +123,25 @@ async fn what_is_held_back_does_not_stand_in_the_way() {
         assert!(world.store.resume_workflow(None).await.unwrap());
         assert_eq!(world.claimed(99).await, 30);
         assert!(world.store.pauses().await.unwrap().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_set_aside_too_late_comes_back() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        world.fill(3).await;
+        world.store.pause_workflow(None, world.now()).await.unwrap();
+        assert_eq!(world.claimed(9).await, 0);
+        assert_eq!(world.count("SELECT count(*) FROM wf_tasks WHERE state = 3").await, 3);
+        assert_eq!(world.store.come_back().await.unwrap(), 0, "they are held back");
+        // A claim that read the flag before it went, and set aside after those who resumed had looked, leaves this behind.
+        world.repo.write(Statement::new("DELETE FROM wf_pauses")).await.unwrap();
+        assert_eq!(world.claimed(9).await, 0);
+        assert_eq!(world.store.come_back().await.unwrap(), 3);
+        assert_eq!(world.claimed(9).await, 3);
+        assert_eq!(world.store.come_back().await.unwrap(), 0);
     })
     .await;
 }
