@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mainstay_workflow::graph::Backoff;
 use mainstay_workflow::{Definition, Done, Handlers, Node, Outcome, Retry, StartRequest, StepError};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{chain, noop, on_each, soon};
 
@@ -79,6 +79,46 @@ async fn p09_a_panic_fails_its_attempt_and_nothing_else() {
             (ended.outcome, ended.reason.as_str()),
             (Outcome::Failed, "s0: the handler panicked: boom")
         );
+        soon(engine.stop()).await;
+    })
+    .await;
+}
+
+/// A step's time-out is how long it may be silent: each heartbeat begins it anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heartbeats_keep_an_attempt_alive_and_silence_ends_it() {
+    on_each(async |builder, _| {
+        let beats = Arc::new(AtomicUsize::new(0));
+        let node =
+            |step: &str| Node::task(step, ["ok"]).retry(Retry::never()).timeout(Duration::from_millis(400));
+        let count = Arc::clone(&beats);
+        let handlers = Handlers::new().handler("s0", move |cx| {
+            let count = Arc::clone(&count);
+            async move {
+                let lives = cx.input().as_bool().unwrap_or_default();
+                for round in 0..10 {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    if lives {
+                        cx.heartbeat(json!({"round": round}));
+                        count.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                Ok("ok".into())
+            }
+        });
+        let engine = builder.workflow(chain("alive", 1, node), handlers).start().await.unwrap();
+        let alive = engine.start(StartRequest::new("alive", json!(true))).await.unwrap();
+        let silent = engine.start(StartRequest::new("alive", json!(false))).await.unwrap();
+        let ended = soon(engine.wait(alive)).await.unwrap();
+        assert_eq!(
+            (ended.outcome, beats.load(Ordering::Relaxed)),
+            (Outcome::Completed, 10),
+            "{}",
+            ended.reason
+        );
+        let ended = soon(engine.wait(silent)).await.unwrap();
+        assert_eq!(ended.outcome, Outcome::Failed);
+        assert!(ended.reason.contains("took too long"), "{}", ended.reason);
         soon(engine.stop()).await;
     })
     .await;
