@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http::{Request, Response, StatusCode, Uri, header};
+use http_body_util::{BodyExt as _, Empty, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -104,6 +104,57 @@ pub async fn fetch(url: &str, policy: &FetchPolicy) -> Result<Vec<u8>, FetchErro
 }
 
 async fn fetch_unhurried(url: &str, policy: &FetchPolicy) -> Result<Vec<u8>, FetchError> {
+    let (stream, uri, host) = dial(url, policy).await?;
+    get(stream, &uri, &host, policy.max_bytes).await
+}
+
+/// Sends a request to a service that the operator named, and reads its answer, whatever its status.
+///
+/// # Errors
+/// [`FetchError`].
+pub(crate) async fn send(
+    request: Request<Bytes>,
+    policy: &FetchPolicy,
+) -> Result<Response<Bytes>, FetchError> {
+    let whole = send_unhurried(request, policy);
+    tokio::time::timeout(policy.timeout, whole).await.unwrap_or(Err(FetchError::Timeout(policy.timeout)))
+}
+
+async fn send_unhurried(
+    request: Request<Bytes>,
+    policy: &FetchPolicy,
+) -> Result<Response<Bytes>, FetchError> {
+    let broken = |error: hyper::Error| FetchError::Http(error.to_string());
+    let wrong = |error: http::Error| FetchError::Http(error.to_string());
+    let (stream, uri, host) = dial(&request.uri().to_string(), policy).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    let driver = tokio::spawn(connection);
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let (parts, body) = request.into_parts();
+    let mut builder = Request::builder().method(parts.method).uri(path);
+    if let Some(headers) = builder.headers_mut() {
+        *headers = parts.headers;
+    }
+    let request = builder.header(header::HOST, host).header(header::CONNECTION, "close");
+    let request = request.body(Full::new(body)).map_err(wrong)?;
+    let answered = async {
+        let (parts, body) = sender.send_request(request).await.map_err(broken)?.into_parts();
+        let body = Limited::new(body, policy.max_bytes).collect().await;
+        let body = body.map_err(|error| FetchError::Http(error.to_string()))?;
+        Ok(Response::from_parts(parts, body.to_bytes()))
+    }
+    .await;
+    driver.abort();
+    answered
+}
+
+/// A connection, with or without TLS.
+trait Line: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Line for T {}
+
+/// Connects to the host of a URL, if policy allows it.
+async fn dial(url: &str, policy: &FetchPolicy) -> Result<(Box<dyn Line>, Uri, String), FetchError> {
     let wrong = || FetchError::Url(url.chars().take(200).collect());
     let uri: Uri = url.parse().map_err(|_| wrong())?;
     let secure = match uri.scheme_str() {
@@ -124,9 +175,11 @@ async fn fetch_unhurried(url: &str, policy: &FetchPolicy) -> Result<Vec<u8>, Fet
         let name = ServerName::try_from(host.to_owned()).map_err(|_| wrong())?;
         let stream =
             tls()?.connect(name, stream).await.map_err(|error| FetchError::Tls(error.to_string()))?;
-        get(stream, &uri, authority.as_str(), policy.max_bytes).await
+        let authority = authority.to_string();
+        Ok((Box::new(stream), uri, authority))
     } else {
-        get(stream, &uri, authority.as_str(), policy.max_bytes).await
+        let authority = authority.to_string();
+        Ok((Box::new(stream), uri, authority))
     }
 }
 

@@ -36,6 +36,7 @@ mod saml;
 mod single_node;
 mod start;
 mod store;
+mod traces;
 mod workflow;
 
 pub mod images;
@@ -53,4 +54,5 @@ pub use names::{acs_template, create_connection, metadata_url};
 pub use problem::{Problem, ProblemKind, TYPE_BASE as PROBLEM_TYPE_BASE};
 pub use single_node::PeerFound;
 pub use start::{COMPONENTS, Ended, Server, StartError, Started, open, prepare_data, sign_in};
+pub use traces::{Traces, TracesError};
 pub use workflow::{access::DEFAULT_NAMESPACE, document, settings, timeline};

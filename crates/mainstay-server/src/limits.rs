@@ -88,3 +88,7 @@ pub const PEER_TIMEOUT: Duration = Duration::from_secs(2);
 pub const PEER_BYTES: usize = 1024;
 /// How long fetching metadata may take, all in all.
 pub const FETCH_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long one batch of spans may take on its way to the collector of traces, and how long the last one is waited for.
+pub const TRACES_TIMEOUT: Duration = Duration::from_secs(5);
+/// The largest answer of a collector of traces.
+pub const TRACES_ANSWER: usize = 64 * 1024;

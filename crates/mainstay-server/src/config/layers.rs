@@ -9,6 +9,9 @@ use super::{Problem, SETTINGS, Setting};
 /// What the names of our environment variables start with.
 pub const ENVIRONMENT_PREFIX: &str = "MAINSTAY_";
 
+/// The name that OpenTelemetry gives to `otlp_endpoint`.
+const STANDARD_COLLECTOR: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+
 /// Names with our prefix that are not settings of the server.
 const OTHER_NAMES: [&str; 7] = [
     "MAINSTAY_CONFIG",
@@ -171,6 +174,12 @@ fn from_environment(
     merged: &mut BTreeMap<&'static str, Given>,
     warnings: &mut Vec<String>,
 ) {
+    if name == STANDARD_COLLECTOR {
+        // What every program with OpenTelemetry reads; our own name goes before it.
+        let origin = Origin::Environment(name.to_owned());
+        merged.entry("otlp_endpoint").or_insert_with(|| Given { text: value.to_owned(), origin });
+        return;
+    }
     let Some(key) = name.strip_prefix(ENVIRONMENT_PREFIX) else { return };
     let key = key.to_ascii_lowercase();
     match Setting::find(&key) {

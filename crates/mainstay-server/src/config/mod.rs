@@ -114,6 +114,11 @@ pub const SETTINGS: &[Setting] = &[
     Setting { key: "tls_key", default: "", help: "PEM file of the certificate's private key" },
     Setting { key: "log", default: "info", help: "log filter, as in RUST_LOG" },
     Setting { key: "log_format", default: "text", help: "text or json" },
+    Setting {
+        key: "otlp_endpoint",
+        default: "",
+        help: "collector of OpenTelemetry that spans are sent to, such as http://localhost:4318; none",
+    },
 ];
 
 /// How log lines look.
@@ -171,6 +176,8 @@ pub struct Config {
     pub log: String,
     /// How log lines look.
     pub log_format: LogFormat,
+    /// The collector that spans are sent to.
+    pub otlp_endpoint: Option<String>,
 }
 
 /// Something wrong with the configuration.

@@ -56,6 +56,7 @@ impl Reader {
         let tls = self.tls();
         let log = self.read("log", |text| Ok(text.to_owned()));
         let log_format = self.read("log_format", format);
+        let otlp_endpoint = self.read("otlp_endpoint", collector);
         self.check_dev(dev?, allow_dev?, listen?, public_url.as_ref());
         if public_url.as_ref().is_some_and(|url| !url.is_secure() && !url.is_loopback()) {
             let warning =
@@ -80,6 +81,7 @@ impl Reader {
             standbys: standbys?,
             log: log?,
             log_format: log_format?,
+            otlp_endpoint: otlp_endpoint?,
         })
     }
 
@@ -171,6 +173,7 @@ impl Reader {
             "public_url" => "https://id.example.com",
             "trusted_proxies" => "10.0.0.2",
             "peers" | "standbys" => "http://10.0.0.2:7800",
+            "otlp_endpoint" => "http://localhost:4318",
             "images" => "/srv/images",
             "images_quota" => "200GiB",
             _ => default,
@@ -247,6 +250,21 @@ fn nodes(text: &str) -> Result<Vec<PublicUrl>, String> {
         return Err(format!("{} nodes are more than {}", nodes.len(), limits::PEERS));
     }
     Ok(nodes)
+}
+
+/// A URL, perhaps with a path; nothing for none.
+fn collector(text: &str) -> Result<Option<String>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let uri: http::Uri = text.parse().map_err(|_| format!("{text:?} is not a URL"))?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.query().is_some() {
+        return Err(format!("{text:?} is no URL that begins with http:// or https:// and has no query"));
+    }
+    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err("the URL of a collector holds no user name".to_owned());
+    }
+    Ok(Some(text.to_owned()))
 }
 
 fn format(text: &str) -> Result<LogFormat, String> {

@@ -48,6 +48,8 @@ pub(crate) async fn around(State(app): State<App>, mut request: Request, next: N
     // Of the gravest level, so that whatever is logged says whose request it was.
     let span = tracing::error_span!("http", request = %id, client = client.map(tracing::field::display));
 
+    crate::traces::adopt(&span, request.headers());
+
     let limit = if is_transfer(&route) { limits::TRANSFER_TIMEOUT } else { app.request_timeout() + GRACE };
     let handled = unless_it_panics(next.run(request)).instrument(span.clone());
     let mut response = match tokio::time::timeout(limit, handled).await {

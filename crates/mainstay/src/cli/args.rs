@@ -131,6 +131,9 @@ pub(crate) struct ServerSettings {
     /// text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) log_format: Option<String>,
+    /// Collector of OpenTelemetry that spans are sent to, such as http://localhost:4318
+    #[arg(long, value_name = "URL")]
+    pub(crate) otlp_endpoint: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

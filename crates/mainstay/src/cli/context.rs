@@ -173,6 +173,7 @@ fn flags(settings: &Settings, server: Option<&ServerSettings>) -> Vec<(&'static 
             ("tls_key", server.tls_key.clone()),
             ("log", server.log.clone()),
             ("log_format", server.log_format.clone()),
+            ("otlp_endpoint", server.otlp_endpoint.clone()),
         ]);
     }
     flags.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()

@@ -10,10 +10,10 @@ use super::log;
 
 pub(super) fn run(args: &Serve, context: &Context) -> Outcome {
     let config = context.config(&args.settings, Some(&args.server))?;
-    log::begin(&config, context.output)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(Exit::Unavailable, format!("no runtime: {error}")))?;
-    runtime.block_on(async {
+    let traces = runtime.block_on(async { log::begin(&config, context.output) })?;
+    let outcome = runtime.block_on(async {
         // Before anything is begun, so that no signal is lost.
         let asked_to_end = asked_to_end()?;
         let server = Server::start(&config).await?;
@@ -26,7 +26,11 @@ pub(super) fn run(args: &Serve, context: &Context) -> Outcome {
             Ended::PeerJoined(peer) => Err(Failure::new(Exit::Refused, peer)),
             _ => Ok(()),
         }
-    })
+    });
+    if let Some(traces) = traces {
+        traces.end();
+    }
+    outcome
 }
 
 /// Ends with the first SIGTERM or SIGINT.

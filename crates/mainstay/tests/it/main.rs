@@ -25,6 +25,7 @@ mod ready;
 mod single_node;
 mod support;
 mod tls;
+mod traces;
 mod workflow_browser;
 mod workflow_console;
 mod workflow_settings;
