@@ -244,7 +244,7 @@ pub async fn probe(repo: &Repo) -> mainstay_repo::Result<()> {
             concat!(
                 "SELECT 1 AS one FROM (SELECT 1 FROM wf_namespaces, wf_definitions, wf_runs, wf_history, wf_outputs, wf_contexts, ",
                 $more,
-                "wf_snapshots, wf_tasks, wf_timers, wf_mail, wf_nodes, wf_queues, wf_fairness, wf_pauses, wf_schedules, wf_acts \
+                "wf_snapshots, wf_tasks, wf_timers, wf_mail, wf_nodes, wf_queues, wf_fairness, wf_pauses, wf_schedules, wf_tags, wf_acts \
                  WHERE 1 = 0) AS probed"
             )
         };
