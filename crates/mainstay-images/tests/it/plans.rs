@@ -162,7 +162,8 @@ fn write_down(plans: &mut String, name: &str, steps: &[String]) {
 
 #[tokio::test]
 async fn statements_that_many_wait_for_use_an_index() {
-    let (world, statements) = everything(&TestDatabase::sqlite()).await;
+    let database = TestDatabase::sqlite();
+    let (world, statements) = everything(&database).await;
     let mut plans = String::new();
     for (name, statement) in statements {
         let steps = plan(&world, &statement).await;
@@ -178,7 +179,8 @@ async fn statements_that_many_wait_for_use_an_index() {
 /// The same over full tables of PostgreSQL, whose planner would rather read small ones whole.
 #[tokio::test]
 async fn what_is_done_for_each_uses_an_index_of_full_tables() {
-    let (world, statements) = everything(&TestDatabase::postgres()).await;
+    let database = TestDatabase::postgres();
+    let (world, statements) = everything(&database).await;
     for statement in FILL {
         world.meddle(statement).await;
     }
