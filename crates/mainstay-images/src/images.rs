@@ -1,6 +1,7 @@
 //! The store: a database and a directory that belong together.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use mainstay_core::SystemClock;
 use mainstay_repo::{Priority, Repo, Row};
@@ -40,11 +41,20 @@ pub(crate) struct Shared {
     pub(crate) disk: Disk,
     pub(crate) options: ImagesOptions,
     pub(crate) chains: Chains,
+    /// The last look at how much room there is.
+    room: Mutex<Option<(Instant, Space)>>,
     id: String,
 }
 
+/// So long a look at the file system holds where there is plenty of room.
+const ROOM_HOLDS: Duration = Duration::from_millis(100);
+/// More octets than are written in that time.
+const PLENTY_BYTES: u64 = 4 << 30;
+/// More files than are made in that time.
+const PLENTY_INODES: u64 = 100_000;
+
 /// The longest that one statement of a collection may hold PostgreSQL.
-const CAP: std::time::Duration = std::time::Duration::from_secs(5);
+const CAP: Duration = Duration::from_secs(5);
 
 impl Images {
     /// Opens the store of a database, whose tables [`COMPONENT`](crate::COMPONENT) made, and of a directory. A new store
@@ -79,7 +89,8 @@ impl Images {
     /// The store without the proof that the directory is there: good for the database's side alone.
     pub(crate) fn unproved(repo: Repo, disk: Disk, options: ImagesOptions, id: String) -> Self {
         let slow = repo.clone().with_priority(Priority::Low { cap: CAP });
-        let shared = Shared { repo, slow, disk, options, chains: Chains::default(), id };
+        let shared =
+            Shared { repo, slow, disk, options, chains: Chains::default(), room: Mutex::default(), id };
         Self { shared: Arc::new(shared) }
     }
 
@@ -112,6 +123,23 @@ impl Images {
             .disk
             .run(|files| files.space().map_err(|error| Error::medium("cannot measure", ".", error)))
             .await
+    }
+
+    /// How much room there is for so many octets: as a look a moment ago said, if that leaves so much more than the policy's floors
+    /// that nobody can have come near them since. A small blob would wait longer for the look than for its file.
+    pub(crate) async fn recent_space(&self, size: u64) -> Result<Space> {
+        let policy = self.options().policy;
+        let last = *self.shared.room.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, space)) = last
+            && at.elapsed() < ROOM_HOLDS
+            && space.free_bytes > policy.min_free_bytes.saturating_add(size).saturating_add(PLENTY_BYTES)
+            && space.free_inodes > policy.min_free_inodes.saturating_add(PLENTY_INODES)
+        {
+            return Ok(space);
+        }
+        let space = self.space().await?;
+        *self.shared.room.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), space));
+        Ok(space)
     }
 
     /// One image.

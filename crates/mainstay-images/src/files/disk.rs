@@ -88,6 +88,20 @@ impl Files for DiskFiles {
         fs::rename(self.at(from), self.at(to))
     }
 
+    fn rename_new(&self, from: &str, to: &str) -> Result<()> {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        let (from, to) = (self.at(from), self.at(to));
+        match renameat_with(CWD, &from, CWD, &to, RenameFlags::NOREPLACE) {
+            Ok(()) => Ok(()),
+            // A network file system may not know it; a second name never replaces either.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP) => {
+                fs::hard_link(&from, &to)?;
+                fs::remove_file(&from)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn unlink(&self, path: &str) -> Result<()> {
         fs::remove_file(self.at(path))
     }

@@ -66,6 +66,18 @@ pub trait Files: Debug + Send + Sync {
     /// `NotFound`, or another of the file system.
     fn rename(&self, from: &str, to: &str) -> Result<()>;
 
+    /// Gives a file a name that nothing has, at once.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when something has it, and then nothing is changed; `NotFound`, or another of the file system.
+    fn rename_new(&self, from: &str, to: &str) -> Result<()> {
+        match self.size(to) {
+            Ok(_) => Err(std::io::ErrorKind::AlreadyExists.into()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => self.rename(from, to),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Removes a file.
     ///
     /// # Errors

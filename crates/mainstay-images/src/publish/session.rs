@@ -177,7 +177,7 @@ impl Session {
     /// Whether so much can be written and the floor is kept.
     pub(super) async fn check_space(&self, size: u64) -> Result<()> {
         let policy = self.images().options().policy;
-        let space = self.images().space().await?;
+        let space = self.images().recent_space(size).await?;
         let floor = policy.min_free_bytes;
         if space.free_bytes < floor.saturating_add(size) {
             return Err(Error::new(

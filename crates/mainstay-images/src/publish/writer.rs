@@ -3,6 +3,8 @@
 use std::io::{Read, Write as _};
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
+
 use super::session::{Claim, Ingest, Judged, Session, Staged, adopted};
 use crate::blob::BlobKind;
 use crate::digest::{Digest, Hasher};
@@ -43,6 +45,19 @@ impl WriterSpec {
     #[must_use]
     pub fn known(digest: Digest, size_bytes: u64, kind: BlobKind, media_type: impl Into<String>) -> Self {
         Self { digest: Some(digest), size_bytes: Some(size_bytes), kind, media_type: media_type.into() }
+    }
+
+    fn check(&self, digest: &Digest, size: u64) -> Result<()> {
+        let wrong = |message: String| {
+            Err(Error::new(ErrorKind::Corrupt, message).with_help("fetch it again; nothing of it was kept"))
+        };
+        if let Some(wanted) = self.size_bytes.filter(|wanted| *wanted != size) {
+            return wrong(format!("{size} octets came where {wanted} were told"));
+        }
+        if let Some(wanted) = self.digest.filter(|wanted| wanted != digest) {
+            return wrong(format!("the octets have the digest sha256:{digest}, not sha256:{wanted}"));
+        }
+        Ok(())
     }
 }
 
@@ -87,6 +102,100 @@ impl Open {
     }
 }
 
+/// What was done to a file.
+enum Done {
+    /// It holds other octets than were told.
+    Wrong(Error),
+    /// Another file has its number.
+    Taken,
+    /// It is durable; its digest was not known before.
+    Synced(Digest, u64),
+    /// It is durable and has its name.
+    Named(Digest, u64),
+}
+
+/// Announces steps from a thread that may block.
+struct InPlace {
+    session: Arc<Session>,
+    runtime: Handle,
+}
+
+impl InPlace {
+    fn before(&self, step: Step) -> Result<()> {
+        self.runtime.block_on(self.session.before(step))
+    }
+}
+
+impl Open {
+    /// The file of a publication; none if another file has its number.
+    fn create(files: &dyn Files, steps: &InPlace, inc: i64) -> Result<Option<Self>> {
+        steps.before(Step::PublishWrite)?;
+        let path = layout::staged(inc);
+        match files.create(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(None),
+            Err(error) => Err(Error::medium("cannot make", &path, error)),
+            Ok(file) => Ok(Some(Self { file, hasher: Hasher::new(), size: 0 })),
+        }
+    }
+
+    fn fill(
+        &mut self,
+        files: &dyn Files,
+        mut reader: impl Read,
+        most: Option<u64>,
+        floor: u64,
+        path: &str,
+    ) -> Result<()> {
+        // A small blob needs no large buffer; one octet more shows that there is none.
+        let chunk =
+            most.map_or(CHUNK, |most| usize::try_from(most).unwrap_or(CHUNK).saturating_add(1).min(CHUNK));
+        let mut chunk = vec![0; chunk];
+        let mut measured = 0;
+        loop {
+            let read = match reader.read(&mut chunk) {
+                Ok(0) => return Ok(()),
+                Ok(read) => read,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Error::medium("cannot read the source of", path, error)),
+            };
+            self.take(chunk.get(..read).unwrap_or_default(), most, path)?;
+            if most.is_none() && self.size - measured > SPACE_EVERY {
+                measured = self.size;
+                keep_floor(files, floor)?;
+            }
+        }
+    }
+
+    /// Makes the octets durable, if they are those that were told; and the name, if it is known.
+    fn seal(self, files: &dyn Files, steps: &InPlace, spec: &WriterSpec, inc: i64) -> Result<Done> {
+        let Self { mut file, hasher, size } = self;
+        let digest = hasher.finish();
+        if let Err(error) = spec.check(&digest, size) {
+            return Ok(Done::Wrong(error));
+        }
+        steps.before(Step::PublishSyncFile)?;
+        let synced = file.flush().and_then(|()| file.sync());
+        synced.map_err(|error| Error::medium("cannot write", &layout::staged(inc), error))?;
+        if spec.digest.is_none() {
+            return Ok(Done::Synced(digest, size));
+        }
+        Ok(if name(files, steps, &digest, inc)? { Done::Named(digest, size) } else { Done::Taken })
+    }
+}
+
+/// Gives a durable file its name, durably; no if another file has it.
+fn name(files: &dyn Files, steps: &InPlace, digest: &Digest, inc: i64) -> Result<bool> {
+    steps.before(Step::PublishRename)?;
+    let path = layout::blob(digest, inc);
+    match files.rename_new(&layout::staged(inc), &path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(false),
+        other => other.map_err(|error| Error::medium("cannot name", &path, error))?,
+    }
+    steps.before(Step::PublishSyncDir)?;
+    disk::sync_dir(files, &layout::shard(digest.shard()))?;
+    Ok(true)
+}
+
 impl Ingest {
     /// Begins to write a blob.
     ///
@@ -94,6 +203,18 @@ impl Ingest {
     /// [`ErrorKind::NoSpace`]; [`ErrorKind::Stale`]; [`ErrorKind::Conflict`] when this session has it or writes it already;
     /// of the database and the medium.
     pub async fn writer(&self, spec: WriterSpec) -> Result<BlobWriter> {
+        let mut writer = self.begin(spec).await?;
+        let (steps, inc) = (writer.steps(), writer.inc);
+        let opened = writer.session.disk().run(move |files| Open::create(files, &steps, inc)).await?;
+        match opened {
+            Some(open) => writer.open = Some(open),
+            None => return Err(writer.taken().await),
+        }
+        Ok(writer)
+    }
+
+    /// An intent, and what its file will replace; no file yet.
+    async fn begin(&self, spec: WriterSpec) -> Result<BlobWriter> {
         check_text("media_type", &spec.media_type)?;
         let session = Arc::clone(&self.shared);
         let pending = match &spec.digest {
@@ -122,14 +243,7 @@ impl Ingest {
             }
         };
         // The number is spare until the blob has its name: so long the file lies in the staging directory under it.
-        session.before(Step::PublishWrite).await?;
-        let path = layout::staged(inc);
-        let file = session
-            .disk()
-            .run(move |files| files.create(&path).map_err(|error| Error::medium("cannot make", &path, error)))
-            .await?;
-        let open = Some(Open { file, hasher: Hasher::new(), size: 0 });
-        Ok(BlobWriter { session, spec, inc, replaces, open, measured: 0 })
+        Ok(BlobWriter { session, spec, inc, replaces, open: None, measured: 0 })
     }
 
     /// Writes all that a reader gives, on a thread that may block, in one pass.
@@ -137,9 +251,16 @@ impl Ingest {
     /// # Errors
     /// As [`Ingest::writer`] and [`BlobWriter::finish`]; [`ErrorKind::Medium`] when the reader fails.
     pub async fn put(&self, spec: WriterSpec, reader: impl Read + Send + 'static) -> Result<Staged> {
-        let mut writer = self.writer(spec).await?;
-        writer.fill(reader).await?;
-        writer.finish().await
+        let writer = self.begin(spec).await?;
+        let (steps, inc, spec) = (writer.steps(), writer.inc, writer.spec.clone());
+        let floor = self.shared.images().options().policy.min_free_bytes;
+        // One visit to a thread that may block, for all that is done to the file.
+        let done = self.shared.disk().run(move |files| {
+            let Some(mut open) = Open::create(files, &steps, inc)? else { return Ok(Done::Taken) };
+            open.fill(files, reader, spec.size_bytes, floor, &layout::staged(inc))?;
+            open.seal(files, &steps, &spec, inc)
+        });
+        writer.settle(done.await?).await
     }
 }
 
@@ -162,35 +283,6 @@ impl BlobWriter {
         Ok(())
     }
 
-    async fn fill(&mut self, mut reader: impl Read + Send + 'static) -> Result<()> {
-        let mut open = self.take_open()?;
-        let (most, path) = (self.spec.size_bytes, layout::staged(self.inc));
-        let floor = self.session.images().options().policy.min_free_bytes;
-        let open = self
-            .session
-            .disk()
-            .run(move |files| {
-                let mut chunk = vec![0; CHUNK];
-                let mut measured = 0;
-                loop {
-                    let read = match reader.read(&mut chunk) {
-                        Ok(0) => return Ok(open),
-                        Ok(read) => read,
-                        Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                        Err(error) => return Err(Error::medium("cannot read the source of", &path, error)),
-                    };
-                    open.take(chunk.get(..read).unwrap_or_default(), most, &path)?;
-                    if most.is_none() && open.size - measured > SPACE_EVERY {
-                        measured = open.size;
-                        keep_floor(files, floor)?;
-                    }
-                }
-            })
-            .await?;
-        self.open = Some(open);
-        Ok(())
-    }
-
     fn take_open(&mut self) -> Result<Open> {
         self.open.take().ok_or_else(|| {
             Error::new(ErrorKind::Corrupt, "a write of this blob failed or was cancelled; begin it again")
@@ -209,43 +301,33 @@ impl BlobWriter {
     /// [`ErrorKind::Corrupt`] when digest or length are not what was told, and then nothing stays behind;
     /// [`ErrorKind::NoSpace`]; [`ErrorKind::Stale`]; of the database and the medium.
     pub async fn finish(mut self) -> Result<Staged> {
-        let Open { mut file, hasher, size } = self.take_open()?;
-        let digest = hasher.finish();
-        if let Err(error) = self.check(&digest, size) {
-            drop(file);
-            self.forget().await?;
-            return Err(error);
-        }
-        self.session.before(Step::PublishSyncFile).await?;
-        let staged = layout::staged(self.inc);
-        let path = staged.clone();
-        self.session
-            .disk()
-            .run(move |_| {
-                file.flush()
-                    .and_then(|()| file.sync())
-                    .map_err(|error| Error::medium("cannot write", &path, error))
-            })
-            .await?;
-        if self.spec.digest.is_none() {
-            if self.has_claim(&digest) {
+        let open = self.take_open()?;
+        let (steps, inc, spec) = (self.steps(), self.inc, self.spec.clone());
+        let done = self.session.disk().run(move |files| open.seal(files, &steps, &spec, inc)).await?;
+        self.settle(done).await
+    }
+
+    /// What follows from what was done to the file.
+    async fn settle(mut self, done: Done) -> Result<Staged> {
+        let (digest, size) = match done {
+            Done::Wrong(error) => {
                 self.forget().await?;
-                return Ok(Staged { digest, size_bytes: size, adopted: true });
+                return Err(error);
             }
-            let found = self.session.name(self.inc, &digest, size).await?;
-            match self.session.judge(found.as_ref(), Some(size)).await? {
-                Judged::Write { replaces } => self.replaces = replaces,
-                Judged::Adopt => {
-                    let Some(blob) = found else {
-                        return Err(Error::internal("a blob without a row was adopted"));
-                    };
-                    self.keep(digest, adopted(self.inc, &blob));
-                    self.session.discard(vec![staged]).await?;
-                    return Ok(Staged { digest, size_bytes: size, adopted: true });
+            Done::Taken => return Err(self.taken().await),
+            Done::Named(digest, size) => (digest, size),
+            Done::Synced(digest, size) => {
+                if let Some(adopted) = self.adopt(&digest, size).await? {
+                    return Ok(adopted);
                 }
+                let (steps, inc) = (self.steps(), self.inc);
+                let named = self.session.disk().run(move |files| name(files, &steps, &digest, inc)).await?;
+                if !named {
+                    return Err(self.taken().await);
+                }
+                (digest, size)
             }
-        }
-        self.name(digest, staged).await?;
+        };
         let claim = Claim {
             inc: self.inc,
             size,
@@ -259,35 +341,51 @@ impl BlobWriter {
         Ok(Staged { digest, size_bytes: size, adopted: false })
     }
 
+    /// Tells the intent a digest that was not known before; gives the file up if the store has the blob.
+    async fn adopt(&mut self, digest: &Digest, size: u64) -> Result<Option<Staged>> {
+        let staged = Staged { digest: *digest, size_bytes: size, adopted: true };
+        if self.has_claim(digest) {
+            self.forget().await?;
+            return Ok(Some(staged));
+        }
+        let found = self.session.name(self.inc, digest, size).await?;
+        match (self.session.judge(found.as_ref(), Some(size)).await?, found) {
+            (Judged::Write { replaces }, _) => {
+                self.replaces = replaces;
+                Ok(None)
+            }
+            (Judged::Adopt, Some(blob)) => {
+                self.keep(*digest, adopted(self.inc, &blob));
+                self.session.discard(vec![layout::staged(self.inc)]).await?;
+                Ok(Some(staged))
+            }
+            (Judged::Adopt, None) => Err(Error::internal("a blob without a row was adopted")),
+        }
+    }
+
+    /// A file has the number already: the database gave it before, and forgot. Nothing was replaced.
+    async fn taken(&self) -> Error {
+        if let Err(error) = self.session.images().after_restore().await {
+            return error;
+        }
+        Error::new(
+            ErrorKind::Stale,
+            format!(
+                "number {} was given to a file before: the database was restored from a backup",
+                self.inc
+            ),
+        )
+        .with_help(
+            "nothing was replaced and the numbers in use are passed over now; join anew and publish again",
+        )
+    }
+
+    fn steps(&self) -> InPlace {
+        InPlace { session: Arc::clone(&self.session), runtime: Handle::current() }
+    }
+
     fn has_claim(&self, digest: &Digest) -> bool {
         self.session.state().claims.contains_key(digest)
-    }
-
-    /// Gives the file its name, durably.
-    async fn name(&self, digest: Digest, staged: String) -> Result<()> {
-        self.session.before(Step::PublishRename).await?;
-        let path = layout::blob(&digest, self.inc);
-        self.session
-            .disk()
-            .run(move |files| {
-                files.rename(&staged, &path).map_err(|error| Error::medium("cannot name", &path, error))
-            })
-            .await?;
-        self.session.before(Step::PublishSyncDir).await?;
-        self.session.disk().run(move |files| disk::sync_dir(files, &layout::shard(digest.shard()))).await
-    }
-
-    fn check(&self, digest: &Digest, size: u64) -> Result<()> {
-        let wrong = |message: String| {
-            Err(Error::new(ErrorKind::Corrupt, message).with_help("fetch it again; nothing of it was kept"))
-        };
-        if let Some(wanted) = self.spec.size_bytes.filter(|wanted| *wanted != size) {
-            return wrong(format!("{size} octets came where {wanted} were told"));
-        }
-        if let Some(wanted) = self.spec.digest.filter(|wanted| wanted != digest) {
-            return wrong(format!("the octets have the digest sha256:{digest}, not sha256:{wanted}"));
-        }
-        Ok(())
     }
 
     fn keep(&self, digest: Digest, claim: Claim) {
