@@ -90,6 +90,6 @@ pub use publish::{
     BlobWriter, CommitSet, Committed, Ingest, NewImage, RefExpect, RefUpdate, Staged, WriterSpec,
 };
 pub use read::{BlobReader, LayerFile, Verify};
-pub use scrub::{ScrubOptions, ScrubReport};
+pub use scrub::{Fault, Finding, FindingState, ScrubOptions, ScrubReport};
 pub use step::{Step, Steps, Unobserved};
 pub use store::COMPONENT;

@@ -2,6 +2,8 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
+use mainstay_repo::Expect;
+
 use crate::blob::{Blob, BlobState};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, ErrorKind, Result};
@@ -9,6 +11,7 @@ use crate::files::{Files, ReadFile, layout};
 use crate::ids::{BlobId, ImageId, Incarnation};
 use crate::images::{Images, no_image, rows};
 use crate::store;
+use crate::store::guarded::Guarded;
 
 /// Octets that are read at once.
 const CHUNK: usize = 1024 * 1024;
@@ -76,6 +79,12 @@ pub(crate) enum Found {
     Missing,
     /// Other octets than it should hold.
     Wrong,
+}
+
+impl Found {
+    /// How a missing file is stored among the findings.
+    pub(crate) const MISSING: i64 = 1;
+    const WRONG: i64 = 2;
 }
 
 impl Images {
@@ -148,9 +157,18 @@ impl Images {
         found: Found,
     ) -> Result<bool> {
         self.shared.disk.prove().await?;
-        let marked = self.repo().write(store::blobs::damage(id.get(), incarnation.get())).await?;
-        if marked.rows_affected() == 0 {
-            return Ok(false);
+        let (blob, inc) = (id.get(), incarnation.get());
+        let mut batch = Guarded::new("images.blob_damage");
+        batch.require(Expect::ONE, store::blobs::damage(blob, inc), || {
+            Error::new(ErrorKind::Conflict, "another file is the blob's by now, or it is known to be damaged")
+        });
+        let what = if found == Found::Missing { Found::MISSING } else { Found::WRONG };
+        for statement in store::scrub::find(blob, inc, what) {
+            batch.push(statement);
+        }
+        match batch.run(self.repo()).await {
+            Err(error) if matches!(error.kind(), ErrorKind::Conflict) => return Ok(false),
+            other => drop(other?),
         }
         tracing::error!(%digest, %incarnation, ?found, "a blob is damaged");
         if found == Found::Wrong {

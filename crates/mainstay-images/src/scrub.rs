@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use mainstay_core::Timestamp;
+use mainstay_repo::{Expect, Row};
 use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::blob::{Blob, BlobState};
 use crate::digest::Digest;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::files::layout;
 use crate::gc::Tranquility;
 use crate::ids::{BlobId, Incarnation};
@@ -48,6 +49,79 @@ pub struct ScrubReport {
     pub damaged: u64,
 }
 
+/// What is wrong with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Fault {
+    /// It is not there.
+    Missing,
+    /// It holds other octets than it should; it lies in quarantine until its blob goes.
+    Wrong,
+}
+
+/// What became of a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FindingState {
+    /// The blob cannot be had; publishing its content again repairs it.
+    Open,
+    /// Its content was published again.
+    Repaired,
+    /// Nothing used the blob any more, and it is gone or going.
+    Removed,
+}
+
+/// A blob that was found missing or wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Finding {
+    /// Its number; later ones have higher numbers.
+    pub id: i64,
+    /// When it was found, by the database's clock.
+    pub found_at: Timestamp,
+    /// The blob.
+    pub digest: Digest,
+    /// Whose file it was.
+    pub incarnation: Incarnation,
+    /// How long the file should be, in octets.
+    pub size_bytes: u64,
+    /// What was wrong.
+    pub fault: Fault,
+    /// What became of it.
+    pub state: FindingState,
+}
+
+fn read_finding(row: &Row) -> Result<Finding> {
+    let inc: i64 = row.get("inc")?;
+    let (state, present): (Option<i64>, Option<i64>) = (row.get("state")?, row.get("present_inc")?);
+    let state = state.map(BlobState::from_stored).transpose()?;
+    Ok(Finding {
+        id: row.get("id")?,
+        found_at: row.get("found_at")?,
+        digest: store::blobs::read_digest(row)?,
+        incarnation: Incarnation(inc),
+        size_bytes: row.get("size")?,
+        fault: if row.get::<i64>("what")? == Found::MISSING { Fault::Missing } else { Fault::Wrong },
+        state: match state {
+            None | Some(BlobState::Deleting) => FindingState::Removed,
+            Some(_) if present != Some(inc) => FindingState::Repaired,
+            Some(_) => FindingState::Open,
+        },
+    })
+}
+
+fn read_report(row: &Row) -> Result<ScrubReport> {
+    Ok(ScrubReport {
+        started_at: row.get("started_at")?,
+        ended_at: row.get("ended_at")?,
+        checked: row.get("checked")?,
+        bytes: row.get("bytes")?,
+        damaged: row.get("damaged")?,
+    })
+}
+
 impl Images {
     /// Reads blobs again, from where the last call left off, and sets aside what does not hold what it should.
     ///
@@ -68,7 +142,7 @@ impl Images {
             let after = cursor.map_or_else(Vec::new, |digest: Digest| digest.as_bytes().to_vec());
             let found = self.shared.slow.read(store::blobs::page(&after, &[u8::MAX; 33], limit)).await?;
             let Some(last) = found.last() else {
-                self.shared.slow.write(store::scrub::end()).await?;
+                self.end_scrub().await?;
                 break;
             };
             cursor = Some(store::blobs::read_digest(last)?);
@@ -95,20 +169,46 @@ impl Images {
         rows(self.repo().read(store::blobs::damaged(MAX_PAGE)).await?, store::blobs::read)
     }
 
+    /// Passes that were read to their end, the newest first; at most 200 are remembered.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn scrubs(&self, limit: u32) -> Result<Vec<ScrubReport>> {
+        rows(self.repo().read(store::scrub::runs(limit.min(MAX_PAGE))).await?, read_report)
+    }
+
+    /// What was found missing or wrong, by scrubs and by readers, the newest first, before one finding; at most
+    /// [`MAX_PAGE`] at once, and 10,000 are remembered.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn findings(&self, before: Option<i64>, limit: u32) -> Result<Vec<Finding>> {
+        let statement = store::scrub::findings(before.unwrap_or(i64::MAX), limit.min(MAX_PAGE));
+        rows(self.repo().read(statement).await?, read_finding)
+    }
+
+    /// Ends a pass once, whoever else ends it too.
+    async fn end_scrub(&self) -> Result<()> {
+        let mut batch = Guarded::new("images.scrub_end");
+        batch.require(Expect::ONE, store::scrub::end(), || {
+            Error::new(ErrorKind::Conflict, "another ended this pass")
+        });
+        for statement in store::scrub::record() {
+            batch.push(statement);
+        }
+        match batch.run(&self.shared.slow).await {
+            Err(error) if matches!(error.kind(), ErrorKind::Conflict) => Ok(()),
+            other => other.map(|_| ()),
+        }
+    }
+
     async fn scrub_state(&self) -> Result<(Option<Digest>, ScrubReport)> {
         let found = self.repo().read(store::scrub::read()).await?;
         let row = found.first().ok_or_else(|| Error::internal("the scrub's row is gone"))?;
-        let report = ScrubReport {
-            started_at: row.get("started_at")?,
-            ended_at: row.get("ended_at")?,
-            checked: row.get("checked")?,
-            bytes: row.get("bytes")?,
-            damaged: row.get("damaged")?,
-        };
-        Ok((store::scrub::cursor(row)?, report))
+        Ok((store::scrub::cursor(row)?, read_report(row)?))
     }
 
-    async fn scrub_page(&self, page: &[mainstay_repo::Row]) -> Result<()> {
+    async fn scrub_page(&self, page: &[Row]) -> Result<()> {
         let (mut good, mut bytes, mut damaged) = (Vec::new(), 0_u64, 0_i64);
         let mut found: BTreeMap<BlobId, (Digest, Incarnation, Found)> = BTreeMap::new();
         let mut cursor = None;

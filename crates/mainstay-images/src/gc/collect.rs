@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use mainstay_core::Timestamp;
-use mainstay_repo::{Capability, Json, Topology as _};
+use mainstay_repo::{Capability, Json, Row, Topology as _};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::evict::Eviction;
+use super::process::Process;
 use super::{Plan, Tranquility};
 use crate::digest::Digest;
 use crate::disk::unlink;
@@ -124,14 +125,24 @@ impl Elected<'_> {
     }
 }
 
+/// Whether the process whose turn it is was seen to have ended. The election saves work and guards nothing, so that a wrong yes
+/// would be two collectors at once, which is safe.
+fn is_gone(own: Option<&Process>, state: &Row) -> Result<bool> {
+    let (place, process): (Option<String>, Option<String>) = (state.get("place")?, state.get("process")?);
+    Ok(match (own, place, process) {
+        (Some(own), Some(place), Some(process)) => own.sees_end_of(&place, &process),
+        _ => false,
+    })
+}
+
 impl Images {
     /// Collects: forgets holders that ended, lets images go by the policy if asked, removes blobs that nothing uses and files
     /// that nothing names. It may be interrupted anywhere and begun again. Nothing that is in use goes, whatever happens at
     /// the same time.
     ///
     /// # Errors
-    /// [`ErrorKind::CollectingOff`] after a restore; [`ErrorKind::Conflict`] when another collects, or was killed while it did:
-    /// its turn ends one time to live after its last sign;
+    /// [`ErrorKind::CollectingOff`] after a restore; [`ErrorKind::Conflict`] when another collects, or was killed on another
+    /// machine while it did: its turn ends one time to live after its last sign, on this machine at once;
     /// [`ErrorKind::Medium`] when the directory is not mounted or answers with errors; of the database.
     pub async fn collect(&self, collector: &str, options: &CollectOptions) -> Result<CollectReport> {
         crate::image::check_text("collector", collector)?;
@@ -214,11 +225,18 @@ impl Images {
     async fn elect<'a>(&self, collector: &'a str) -> Result<(Elected<'a>, i64)> {
         self.watch_lineage().await?;
         let asked = Instant::now();
-        let elect = store::collector::elect(collector, self.options().ttl);
-        let written = self.shared.slow.write(elect).await?;
+        let (ttl, own) = (self.options().ttl, Process::own());
+        let elect = store::collector::elect(collector, ttl, own.as_ref());
+        let mut written = self.shared.slow.write(elect).await?;
         let state = self.shared.slow.read(store::collector::read()).await?;
         let state = state.first().ok_or_else(|| Error::internal("the collector's row is gone"))?;
         let now: i64 = state.get("now")?;
+        if written.rows().is_empty() && is_gone(own.as_ref(), state)? {
+            let token = state.get("token")?;
+            tracing::info!("the one that collected was killed; its turn ends here");
+            let take_over = store::collector::take_over(collector, ttl, own.as_ref(), token);
+            written = self.shared.slow.write(take_over).await?;
+        }
         if let Some(row) = written.rows().first() {
             return Ok((
                 Elected { name: collector, token: row.get("token")?, extended: Mutex::new(asked) },

@@ -12,6 +12,7 @@ pub mod evict;
 mod facts;
 mod files;
 mod pace;
+pub(crate) mod process;
 mod reap;
 mod restore;
 mod sweep;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use mainstay_repo::{Json, Sql, Statement};
 
 use super::sql::{micros, sql};
+use crate::gc::process::Process;
 
 /// The most collections that are remembered.
 pub(crate) const MAX_RUNS: i64 = 200;
@@ -13,18 +14,24 @@ const CREATE: Sql = Sql::new(
     "INSERT INTO images_collector (id, token, until, off_until) VALUES (1, 0, 0, 0) ON CONFLICT (id) DO NOTHING",
 );
 const ELECT: Sql = sql![
-    "UPDATE images_collector SET holder = $1, token = token + 1, until = " now " + $2 \
+    "UPDATE images_collector SET holder = $1, token = token + 1, until = " now " + $2, place = $3, process = $4 \
      WHERE id = 1 AND (until < " now " OR holder IS NULL) AND off_until <= " now " RETURNING token"
+];
+/// From one that is known to be gone, if it is still the one that was looked at.
+const TAKE_OVER: Sql = sql![
+    "UPDATE images_collector SET holder = $1, token = token + 1, until = " now " + $2, place = $3, process = $4 \
+     WHERE id = 1 AND token = $5 AND off_until <= " now " RETURNING token"
 ];
 const EXTEND: Sql = sql![
     "UPDATE images_collector SET until = " now " + $3 WHERE id = 1 AND holder = $1 AND token = $2 \
      AND off_until <= " now
 ];
 const RESIGN: Sql = Sql::new(
-    "UPDATE images_collector SET holder = NULL, until = 0 WHERE id = 1 AND holder = $1 AND token = $2",
+    "UPDATE images_collector SET holder = NULL, until = 0, place = NULL, process = NULL \
+     WHERE id = 1 AND holder = $1 AND token = $2",
 );
 const READ: Sql = sql![
-    "SELECT holder, token, until, off_until, lineage, " now " AS now FROM images_collector WHERE id = 1"
+    "SELECT holder, token, until, off_until, lineage, place, process, " now " AS now FROM images_collector WHERE id = 1"
 ];
 const PAUSE: Sql = sql![
     "UPDATE images_collector SET off_until = CASE WHEN off_until > " now " + $1 THEN off_until ELSE " now " + $1 END \
@@ -45,8 +52,21 @@ pub(crate) fn create() -> Statement {
 }
 
 /// Becomes the collector; no row if another is, or collecting is off.
-pub(crate) fn elect(holder: &str, ttl: Duration) -> Statement {
-    Statement::new(ELECT).bind(holder).bind(micros(ttl)).named("images.collector_elect")
+pub(crate) fn elect(holder: &str, ttl: Duration, process: Option<&Process>) -> Statement {
+    stand(ELECT, holder, ttl, process).named("images.collector_elect")
+}
+
+/// Becomes the collector in the place of one that is gone; no row if another was faster, or collecting is off.
+pub(crate) fn take_over(holder: &str, ttl: Duration, process: Option<&Process>, token: i64) -> Statement {
+    stand(TAKE_OVER, holder, ttl, process).bind(token).named("images.collector_take_over")
+}
+
+fn stand(sql: Sql, holder: &str, ttl: Duration, process: Option<&Process>) -> Statement {
+    Statement::new(sql)
+        .bind(holder)
+        .bind(micros(ttl))
+        .bind(process.map(|process| process.place.clone()))
+        .bind(process.map(|process| process.process.clone()))
 }
 
 /// Stays the collector; no row if another is by now, or collecting was switched off.

@@ -3,7 +3,7 @@
 use mainstay_repo::{Component, Migration, Script};
 
 /// The tables of images. Migrate it before the first [`Images`](crate::Images) is opened.
-pub const COMPONENT: Component = Component { name: "images", migrations: &[CREATE, ACTS] };
+pub const COMPONENT: Component = Component { name: "images", migrations: &[CREATE, ACTS, FINDINGS] };
 
 const DOWN: &str = include_str!("migrations/down.sql");
 
@@ -21,4 +21,13 @@ const ACTS: Migration = Migration {
     name: "remember who did what with images",
     sqlite: Script::reversible(include_str!("migrations/acts_sqlite.sql"), ACTS_DOWN),
     postgres: Script::reversible(include_str!("migrations/acts_postgres.sql"), ACTS_DOWN),
+};
+
+const FINDINGS_DOWN: &str = include_str!("migrations/findings_down.sql");
+
+const FINDINGS: Migration = Migration {
+    version: 3,
+    name: "remember what scrubs found, and which process collects",
+    sqlite: Script::reversible(include_str!("migrations/findings_sqlite.sql"), FINDINGS_DOWN),
+    postgres: Script::reversible(include_str!("migrations/findings_postgres.sql"), FINDINGS_DOWN),
 };

@@ -17,7 +17,32 @@ const BEGIN: Sql = sql![
 const ADVANCE: Sql = Sql::new(
     "UPDATE images_scrub SET cursor = $1, checked = checked + $2, bytes = bytes + $3, damaged = damaged + $4 WHERE id = 1",
 );
-const END: Sql = sql!["UPDATE images_scrub SET cursor = NULL, ended_at = " now " WHERE id = 1"];
+const END: Sql =
+    sql!["UPDATE images_scrub SET cursor = NULL, ended_at = " now " WHERE id = 1 AND ended_at IS NULL"];
+const RECORD: Sql = Sql::new(
+    "INSERT INTO images_scrub_runs (started_at, ended_at, checked, bytes, damaged) \
+     SELECT started_at, ended_at, checked, bytes, damaged FROM images_scrub WHERE id = 1 AND ended_at IS NOT NULL",
+);
+const TRIM: Sql =
+    Sql::new("DELETE FROM images_scrub_runs WHERE id <= (SELECT MAX(id) FROM images_scrub_runs) - $1");
+const RUNS: Sql = Sql::new(
+    "SELECT started_at, ended_at, checked, bytes, damaged FROM images_scrub_runs ORDER BY id DESC LIMIT $1",
+);
+const FIND: Sql = sql![
+    "INSERT INTO images_findings (found_at, digest, inc, size, what) \
+     SELECT " now ", digest, inc, size, $3 FROM images_blobs WHERE id = $1 AND inc = $2 AND state = 2"
+];
+const TRIM_FINDINGS: Sql =
+    Sql::new("DELETE FROM images_findings WHERE id <= (SELECT MAX(id) FROM images_findings) - $1");
+const FINDINGS: Sql = Sql::new(
+    "SELECT f.id, f.found_at, f.digest, f.inc, f.size, f.what, b.state AS state, b.inc AS present_inc \
+     FROM images_findings f LEFT JOIN images_blobs b ON b.digest = f.digest WHERE f.id < $1 ORDER BY f.id DESC LIMIT $2",
+);
+
+/// The most passes that are remembered.
+pub(crate) const MAX_RUNS: i64 = 200;
+/// The most findings that are remembered.
+pub(crate) const MAX_FINDINGS: i64 = 10_000;
 
 /// Makes the row if it is not there.
 pub(crate) fn create() -> Statement {
@@ -44,9 +69,35 @@ pub(crate) fn advance(cursor: &Digest, checked: i64, bytes: i64, damaged: i64) -
         .named("images.scrub_advance")
 }
 
-/// Ends a pass.
+/// Ends a pass; no row if it was ended.
 pub(crate) fn end() -> Statement {
     Statement::new(END).named("images.scrub_end")
+}
+
+/// Remembers the pass that ended.
+pub(crate) fn record() -> [Statement; 2] {
+    [
+        Statement::new(RECORD).named("images.scrub_record"),
+        Statement::new(TRIM).bind(MAX_RUNS).named("images.scrub_trim"),
+    ]
+}
+
+/// Past passes, the newest first.
+pub(crate) fn runs(limit: u32) -> Statement {
+    Statement::new(RUNS).bind(limit).named("images.scrub_runs")
+}
+
+/// Remembers why a blob was just marked as damaged, if it still is that.
+pub(crate) fn find(blob: i64, inc: i64, what: i64) -> [Statement; 2] {
+    [
+        Statement::new(FIND).bind(blob).bind(inc).bind(what).named("images.scrub_find"),
+        Statement::new(TRIM_FINDINGS).bind(MAX_FINDINGS).named("images.scrub_trim_findings"),
+    ]
+}
+
+/// What was found before one finding, the newest first, and how its blob is now.
+pub(crate) fn findings(before: i64, limit: u32) -> Statement {
+    Statement::new(FINDINGS).bind(before).bind(limit).named("images.scrub_findings")
 }
 
 /// The last digest that was read.

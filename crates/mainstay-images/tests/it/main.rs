@@ -10,6 +10,7 @@
 )]
 #![allow(unreachable_pub, missing_docs, missing_debug_implementations, reason = "tests")]
 
+mod care;
 mod command;
 mod defects;
 mod gc;

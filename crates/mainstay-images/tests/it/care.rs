@@ -1,0 +1,155 @@
+//! What whoever looks after a store is told, and what it mends by itself.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use mainstay_images::*;
+use mainstay_repo::Dialect;
+use mainstay_testkit::for_each_database;
+
+use crate::support::{World, digest};
+
+/// A process that ends in the middle of a collection.
+#[derive(Debug)]
+struct EndsAtSweep;
+
+#[async_trait]
+impl Steps for EndsAtSweep {
+    async fn before(&self, step: Step) -> Result<()> {
+        if step == Step::SweepList {
+            // So that the turn is not given back, as it would be by a process that goes on.
+            std::future::pending::<()>().await;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_collector_that_was_killed_on_this_machine_does_not_keep_others_waiting() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let images = world.reopened(|options| options.steps = Arc::new(EndsAtSweep)).await;
+        let collecting =
+            tokio::spawn(async move { images.collect("killed", &CollectOptions::default()).await });
+        mainstay_testkit::eventually("it is the collector", async || {
+            world.number("SELECT COUNT(holder) AS n FROM images_collector").await == 1
+        })
+        .await;
+        collecting.abort();
+        let collect = async || world.images.collect("other", &CollectOptions::default()).await;
+        // Its process is this one, and lives.
+        assert_eq!(*collect().await.unwrap_err().kind(), ErrorKind::Conflict);
+        // A process that never was, elsewhere: nothing is known of it.
+        world.meddle("UPDATE images_collector SET process = '4194305 1'").await;
+        world.meddle("UPDATE images_collector SET place = 'elsewhere ' || place").await;
+        assert_eq!(*collect().await.unwrap_err().kind(), ErrorKind::Conflict);
+        // Here it is gone; but collecting that is off stays off, whoever is gone.
+        world.meddle("UPDATE images_collector SET place = substr(place, 11)").await;
+        world.images.pause_collecting(std::time::Duration::from_secs(60)).await.unwrap();
+        assert_eq!(*collect().await.unwrap_err().kind(), ErrorKind::CollectingOff);
+        world.meddle("UPDATE images_collector SET off_until = 0").await;
+        collect().await.unwrap();
+        assert_eq!(world.number("SELECT COUNT(process) AS n FROM images_collector").await, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_scrubs_find_is_remembered_with_what_became_of_it() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let node = world.node().await;
+        let image = world.publish(&node, &["base", "delta"]).await;
+        assert!(world.images.scrubs(10).await.unwrap().is_empty());
+        world.images.scrub(&ScrubOptions::default()).await.unwrap();
+        std::fs::write(world.path_of(&digest("base")).await, "wrong").unwrap();
+        std::fs::remove_file(world.path_of(&digest("delta")).await).unwrap();
+        let part = ScrubOptions { most_blobs: Some(1), ..ScrubOptions::default() };
+        let half = world.images.scrub(&part).await.unwrap();
+        assert_eq!((half.ended_at, world.images.scrubs(10).await.unwrap().len()), (None, 1));
+        let report = world.images.scrub(&ScrubOptions::default()).await.unwrap();
+        let passes = world.images.scrubs(10).await.unwrap();
+        assert_eq!((passes.len(), &passes[0], passes[1].damaged), (2, &report, 0));
+        assert_eq!((report.checked, report.damaged), (2, 2));
+
+        let told = async || {
+            let mut found = world.images.findings(None, 10).await.unwrap();
+            found.sort_by_key(|finding| finding.digest != digest("base"));
+            let told = |finding: &Finding| (finding.fault, finding.state, finding.size_bytes);
+            [told(&found[0]), told(&found[1])]
+        };
+        let open = FindingState::Open;
+        assert_eq!(told().await, [(Fault::Wrong, open, 4), (Fault::Missing, open, 5)]);
+        world.publish(&node, &["base"]).await;
+        assert_eq!(told().await, [(Fault::Wrong, FindingState::Repaired, 4), (Fault::Missing, open, 5)]);
+        world.images.remove(&image.id.into()).await.unwrap();
+        world.images.collect("c", &CollectOptions::default()).await.unwrap();
+        assert_eq!(told().await[1].1, FindingState::Removed);
+        let newest = world.images.findings(None, 1).await.unwrap().remove(0);
+        assert_eq!(world.images.findings(Some(newest.id), 10).await.unwrap().len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn findings_and_passes_are_forgotten_beyond_their_limits() {
+    let database = mainstay_testkit::TestDatabase::sqlite();
+    let world = World::new(&database).await;
+    let node = world.node().await;
+    world.publish(&node, &["base"]).await;
+    world
+        .meddle(
+            "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 10000) \
+             INSERT INTO images_findings (found_at, digest, inc, size, what) SELECT 0, zeroblob(32), 1, 1, 1 FROM n",
+        )
+        .await;
+    world
+        .meddle(
+            "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 200) \
+             INSERT INTO images_scrub_runs (started_at, ended_at, checked, bytes, damaged) SELECT 0, 0, 0, 0, 0 FROM n",
+        )
+        .await;
+    std::fs::remove_file(world.path_of(&digest("base")).await).unwrap();
+    world.images.scrub(&ScrubOptions::default()).await.unwrap();
+    assert_eq!(world.count("images_findings").await, 10_000);
+    assert_eq!(world.count("images_scrub_runs").await, 200);
+    assert_eq!(world.images.findings(None, 1).await.unwrap()[0].digest, digest("base"));
+    assert_eq!(world.images.scrubs(1).await.unwrap()[0].damaged, 1);
+}
+
+/// A database from an old backup beside a directory that went on: numbers are given again before anybody noticed.
+#[tokio::test]
+async fn a_file_is_never_replaced_by_one_whose_number_was_given_twice() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let node = world.node().await;
+        world.publish(&node, &["base"]).await;
+        let kept = world.path_of(&digest("base")).await;
+        for table in ["images_gc_queue", "images_layers", "images", "images_blobs", "images_intents"] {
+            world.meddle(&format!("DELETE FROM {table}")).await;
+        }
+        let again = match world.repo.dialect() {
+            Dialect::Sqlite => "DELETE FROM sqlite_sequence WHERE name = 'images_intents'",
+            _ => "ALTER SEQUENCE images_intents_inc_seq RESTART",
+        };
+        world.meddle(again).await;
+        let before = std::fs::metadata(&kept).unwrap().modified().unwrap();
+        let ingest = node.ingest();
+        let spec = WriterSpec::known(digest("base"), 4, BlobKind::Base, "t/t");
+        let error = ingest.put(spec, &b"base"[..]).await.unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::Stale, "{error}");
+        assert_eq!(std::fs::metadata(&kept).unwrap().modified().unwrap(), before, "nothing was replaced");
+        drop(ingest);
+
+        let node = world.node().await;
+        world.publish(&node, &["base"]).await;
+        let other = world.path_of(&digest("base")).await;
+        assert_ne!(other, kept);
+        let off = world.images.collect("c", &CollectOptions::default()).await.unwrap_err();
+        assert_eq!(*off.kind(), ErrorKind::CollectingOff);
+        world.meddle("UPDATE images_collector SET off_until = 0").await;
+        let report = world.images.collect("c", &CollectOptions::default()).await.unwrap();
+        assert!(report.orphans_removed >= 1 && !kept.exists() && other.exists(), "{report:?}");
+    })
+    .await;
+}
