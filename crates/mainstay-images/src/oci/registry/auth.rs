@@ -33,6 +33,9 @@ pub enum Credentials {
     },
     /// A token that the registry takes as it is.
     Token(Secret<String>),
+    /// What a login left instead of a password (OAuth's refresh token; `identitytoken` in Docker's configuration): the token service
+    /// gives a token for it.
+    Identity(Secret<String>),
 }
 
 impl Credentials {
@@ -43,7 +46,7 @@ impl Credentials {
                 let pair = STANDARD.encode(format!("{user}:{}", password.expose()));
                 Some(Secret::new(format!("Basic {pair}")))
             }
-            Self::Anonymous | Self::Token(_) => None,
+            Self::Anonymous | Self::Token(_) | Self::Identity(_) => None,
         }
     }
 }
@@ -145,6 +148,7 @@ fn parameter(text: &str) -> Option<(&str, String, &str)> {
 pub(crate) fn refused(registry: &str, repository: &str, credentials: &Credentials) -> Error {
     let mend = match credentials {
         Credentials::Anonymous => "give credentials",
+        Credentials::Identity(_) => "log in anew: what the login left holds no more, or not for this",
         Credentials::Password { .. } | Credentials::Token(_) => {
             "check the credentials, and that they may do this in the repository"
         }

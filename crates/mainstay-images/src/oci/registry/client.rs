@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{AUTHORIZATION, HeaderName, HeaderValue, LOCATION, USER_AGENT};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, USER_AGENT};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
@@ -134,6 +134,54 @@ impl Ask {
         self.body = body;
         self
     }
+}
+
+/// Asks a token service, with a password if there is one.
+fn asked(
+    mut at: Uri,
+    service: Option<&str>,
+    scopes: &[String],
+    credentials: &Credentials,
+) -> Result<Request<Full<Bytes>>> {
+    if let Some(service) = service {
+        at = url::with_query(&at, "service", service)?;
+    }
+    for scope in scopes {
+        at = url::with_query(&at, "scope", scope)?;
+    }
+    let mut request = Request::new(Full::default());
+    *request.uri_mut() = at;
+    if let Some(header) = credentials.basic() {
+        let mut value = HeaderValue::from_str(header.expose())
+            .map_err(|_| Error::new(ErrorKind::Invalid, "the credentials do not fit into a header"))?;
+        value.set_sensitive(true);
+        request.headers_mut().insert(AUTHORIZATION, value);
+    }
+    Ok(request)
+}
+
+/// Asks a token service in the name of who logged in before. What the login left goes into the body, never into a URL, which others
+/// write down.
+fn identified(
+    at: Uri,
+    service: Option<&str>,
+    scopes: &[String],
+    identity: &Secret<String>,
+) -> Request<Full<Bytes>> {
+    let form = [
+        ("grant_type", "refresh_token"),
+        ("client_id", "mainstay"),
+        ("service", service.unwrap_or_default()),
+        ("scope", &scopes.join(" ")),
+        ("refresh_token", identity.expose()),
+    ];
+    let form = form.map(|(key, value)| format!("{key}={}", url::escaped(value))).join("&");
+    let mut request = Request::new(Full::from(form));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = at;
+    let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
+    request.headers_mut().insert(CONTENT_TYPE, form_type);
+    request
 }
 
 /// A registry's account of what is wrong.
@@ -320,26 +368,19 @@ impl Registry {
     }
 
     async fn token(&self, realm: &str, service: Option<&str>) -> Result<Token> {
-        let mut at = url::follow(&self.origin.url("/")?, realm)?;
-        if let Some(service) = service {
-            at = url::with_query(&at, "service", service)?;
-        }
-        let (actions, mount_from) = match &self.access {
-            Access::Pull => ("pull", None),
-            Access::Push { mount_from } => ("pull,push", mount_from.as_deref()),
+        let at = url::follow(&self.origin.url("/")?, realm)?;
+        let path = self.reference.path();
+        let scopes = match &self.access {
+            Access::Pull => vec![format!("repository:{path}:pull")],
+            Access::Push { mount_from } => {
+                let other = mount_from.iter().map(|other| format!("repository:{other}:pull"));
+                std::iter::once(format!("repository:{path}:pull,push")).chain(other).collect()
+            }
         };
-        at = url::with_query(&at, "scope", &format!("repository:{}:{actions}", self.reference.path()))?;
-        if let Some(other) = mount_from {
-            at = url::with_query(&at, "scope", &format!("repository:{other}:pull"))?;
-        }
-        let mut request = Request::new(Full::default());
-        *request.uri_mut() = at;
-        if let Some(header) = self.options.credentials.basic() {
-            let mut value = HeaderValue::from_str(header.expose())
-                .map_err(|_| Error::new(ErrorKind::Invalid, "the credentials do not fit into a header"))?;
-            value.set_sensitive(true);
-            request.headers_mut().insert(AUTHORIZATION, value);
-        }
+        let request = match &self.options.credentials {
+            Credentials::Identity(identity) => identified(at, service, &scopes, identity),
+            credentials => asked(at, service, &scopes, credentials)?,
+        };
         let response = self.exchange(request).await?;
         match response.status() {
             StatusCode::OK => Token::parse(&self.body(response, MAX_ANSWER).await?),

@@ -24,6 +24,8 @@ pub const TOKEN: &str = "token-of-the-test";
 pub struct Faults {
     /// Asks for a token, which it gives to who has this header.
     pub token_for: Option<String>,
+    /// Asks for a token, which it gives to who posts this.
+    pub token_for_form: Option<String>,
     /// The next answers, instead of the registry's.
     pub answers: Vec<StatusCode>,
     /// Breaks the bodies of blobs after so many octets.
@@ -116,6 +118,12 @@ async fn answer(
     let (method, path) = (request.method().clone(), request.uri().to_string());
     let authorization = header(AUTHORIZATION);
     let is_blob = method == Method::GET && path.contains("/blobs/sha256:");
+    if method == Method::POST && path == "/token" {
+        let form = request.into_body().collect().await.unwrap().to_bytes();
+        let right = faults.lock().unwrap().token_for_form.as_deref().map(str::as_bytes) == Some(&form[..]);
+        let answer = format!(r#"{{"access_token":"{TOKEN}","expires_in":300}}"#);
+        return if right { Response::new(whole(answer)) } else { plain(StatusCode::UNAUTHORIZED) };
+    }
     let (cut, no_ranges, shift, lie, halve) = {
         let mut faults = faults.lock().unwrap();
         let range = header(RANGE);

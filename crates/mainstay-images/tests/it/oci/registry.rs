@@ -235,6 +235,30 @@ async fn tokens_are_bought_with_the_password_and_go_nowhere_else() {
 }
 
 #[tokio::test]
+async fn what_a_login_left_buys_a_token_and_stands_in_no_url() {
+    let Registered { sample, registry } = Registered::new().await;
+    let front = Front::start(registry.address).await;
+    let from = reference(front.address, "team/app:1");
+    // Nobody has the right password here.
+    front.faults().token_for = Some("Basic none".to_owned());
+    let form = "grant_type=refresh_token&client_id=mainstay&service=test&scope=repository%3Ateam%2Fapp%3Apull\
+                &refresh_token=left%2Fby%2Ba%20login";
+    front.faults().token_for_form = Some(form.to_owned());
+    let world = World::new(&TestDatabase::sqlite()).await;
+    let oci = world.oci().await;
+    let identity = |text: &str| {
+        let mut options = options();
+        options.credentials = Credentials::Identity(Secret::new(text.to_owned()));
+        options
+    };
+    let error = pull(&oci, &from, &identity("of somebody else")).await.unwrap_err();
+    assert!(error.kind() == &ErrorKind::Unauthorized && error.to_string().contains("log in anew"), "{error}");
+    let pulled = pull(&oci, &from, &identity("left/by+a login")).await.unwrap();
+    assert_eq!(pulled, sample.listed("app").digest.0);
+    assert!(front.faults().seen.iter().all(|seen| !format!("{seen:?}").contains("left")));
+}
+
+#[tokio::test]
 async fn passwords_are_sent_to_a_registry_that_asks_for_them() {
     let sample = Sample::new();
     let registry = DockerRegistry::start(Asks::Password).await;
