@@ -2,7 +2,7 @@
 //!
 //! `MAINSTAY_SOAK=1` kills for long; `MAINSTAY_SEED` repeats the choices of a run.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::Path;
 use std::process::Command;
@@ -34,6 +34,8 @@ struct Told {
     held: usize,
     collected: usize,
     removed: usize,
+    /// What was refused because others do as they like, by the kind of the error.
+    refused: BTreeMap<String, usize>,
 }
 
 impl Told {
@@ -45,7 +47,11 @@ impl Told {
                 Some("collected") => self.collected += 1,
                 Some("removed") => self.removed += 1,
                 Some("ready") => {}
-                Some("error") => assert!(is_expected(line), "{line}"),
+                Some("error") => {
+                    assert!(is_expected(line), "{line}");
+                    let kind = line.split(' ').nth(1).unwrap_or_default();
+                    *self.refused.entry(kind.to_owned()).or_default() += 1;
+                }
                 _ => panic!("{line}"),
             }
         }
@@ -82,9 +88,10 @@ async fn kill_all_the_time(url: &str, kills: u32, mut random: Random) {
         start(ROLES[place], url, directory.path(), &format!("{name}-{}", life % 3), random.next_u64())
     };
     let mut victims: Vec<Victim> = (0..ROLES.len()).map(|place| run(&mut random, place, 0)).collect();
+    let mut killed: BTreeMap<&str, u32> = BTreeMap::new();
     for kill in 0..kills {
-        // A collector that is killed keeps the others from collecting for a while, so most of them live longer.
-        let place = usize::try_from(random.below(4 + 2 * u64::from(kill % 4 == 0))).unwrap();
+        let place = usize::try_from(random.below(ROLES.len() as u64)).unwrap();
+        *killed.entry(ROLES[place]).or_default() += 1;
         victims[place].wait_until("an open store", |lines| !lines.is_empty());
         pause(Duration::from_millis(random.below(400)));
         let victim = std::mem::replace(&mut victims[place], run(&mut random, place, kill));
@@ -96,13 +103,13 @@ async fn kill_all_the_time(url: &str, kills: u32, mut random: Random) {
     for victim in victims {
         told.add(&victim.kill());
     }
-    println!("{kills} kills: {told:?}");
+    let checked = soon(check(url, directory.path())).await;
+    println!("{kills} kills {killed:?}: {told:?}; {checked} blobs are in use afterwards, and all verify");
     assert!(told.published > 0 && told.held > 0 && told.collected > 0 && told.removed > 0, "{told:?}");
-    soon(check(url, directory.path())).await;
 }
 
-/// Every blob of an image is there and verifies; after a collection nothing else is; everything can be published.
-async fn check(url: &str, directory: &Path) {
+/// Every blob of an image is there and verifies, and they are counted; after a collection nothing else is; everything can be published.
+async fn check(url: &str, directory: &Path) -> usize {
     let repo = Repo::connect(url).await.unwrap();
     verify_all(&open(url, directory).await).await;
     // The killed ones are not waited for.
@@ -128,6 +135,7 @@ async fn check(url: &str, directory: &Path) {
     let incs = repo.read(Statement::new("SELECT inc FROM images_intents")).await.unwrap();
     assert!(incs.is_empty(), "intents after a full collection");
     soon(repo.close()).await;
+    referenced.len()
 }
 
 /// Reads every blob of every image.

@@ -86,12 +86,17 @@ scenarios! {
     repair_survives_a_crash_at_each_step: Repair,
     collection_survives_a_crash_at_each_step: Collect,
     sweep_survives_a_crash_at_each_step: Sweep,
+    leases_and_eviction_survive_a_crash_at_each_step: LeaseAndEvict,
 }
 
-// What differs between the databases is how transactions meet, and these have all of the transactions.
+// Every step of every piece of work; what becomes of the disk is the same on both, so the ways in which it ends take turns.
 scenarios! {
     postgres, TestDatabase::postgres(), false =>
-    publish_survives_a_crash_at_each_step: Adopt,
+    publish_survives_a_crash_at_each_step: Publish,
+    adoption_survives_a_crash_at_each_step: Adopt,
+    streams_survive_a_crash_at_each_step: Streams,
+    sweep_survives_a_crash_at_each_step: Sweep,
+    leases_and_eviction_survive_a_crash_at_each_step: LeaseAndEvict,
     publish_beside_a_tombstone_survives_a_crash_at_each_step: PublishBesideTombstone,
     repair_survives_a_crash_at_each_step: Repair,
     collection_survives_a_crash_at_each_step: Collect,

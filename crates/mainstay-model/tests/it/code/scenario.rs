@@ -1,8 +1,9 @@
 //! What is done while processes end, disks fail and the power goes.
 
-use mainstay_images::{Digest, Images, Result};
+use mainstay_images::gc::CollectOptions;
+use mainstay_images::{Digest, ErrorKind, Images, Result};
 
-use super::world::{A, B, C, World, collect, publish, publish_streams, remove};
+use super::world::{A, B, C, World, collect, join, publish, publish_streams, remove};
 
 /// One piece of work, and what was there before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub(super) enum Scenario {
     Collect,
     /// A collection of what a publisher that ended has left.
     Sweep,
+    /// A holder leases an image, renews, goes over to another and gives it back, while a collection lets go of what nobody claims.
+    LeaseAndEvict,
 }
 
 impl Scenario {
@@ -41,6 +44,11 @@ impl Scenario {
             Self::Collect => {
                 publish(&images, "earlier", &[A]).await.unwrap();
                 publish(&images, "earlier", &[A, B, C]).await.unwrap();
+                world.expire_holders().await;
+            }
+            Self::LeaseAndEvict => {
+                publish(&images, "earlier", &[A]).await.unwrap();
+                publish(&images, "earlier", &[B, C]).await.unwrap();
                 world.expire_holders().await;
             }
             Self::Sweep => {
@@ -73,8 +81,35 @@ impl Scenario {
                 collect(images).await
             }
             Self::Sweep => collect(images).await,
+            Self::LeaseAndEvict => lease_and_evict(images).await,
         }
     }
+}
+
+/// What is leased stays, whatever the policy says; what was leased before goes.
+async fn lease_and_evict(images: &Images) -> Result<()> {
+    let all = images.images(None, 10).await?;
+    let [first, second] = all.as_slice() else { panic!("there are two images") };
+    let node = join(images, "worker").await?;
+    let held = node.acquire("vm", first.id).await?;
+    node.renew().await?;
+    held.confirm().await?;
+    let moved = node.acquire("vm", second.id).await?;
+    let stale = held.confirm().await.expect_err("the lease was moved to another image");
+    assert_eq!(*stale.kind(), ErrorKind::Stale);
+    // Images are as old as the minute in which they were used.
+    let evicting = CollectOptions { evict: true, make_room_bytes: u64::MAX / 4, ..CollectOptions::default() };
+    images.collect("evictor", &evicting).await?;
+    assert!(images.find_image(&first.id.into()).await?.is_none(), "nobody claims it any more");
+    moved.confirm().await?;
+    let chain = images.resolve_chain(second.id).await?;
+    for layer in chain.layers() {
+        images.open_blob(&layer.digest, mainstay_images::Verify::Content).await?;
+    }
+    moved.release().await?;
+    images.collect("evictor", &evicting).await?;
+    assert!(images.find_image(&second.id.into()).await?.is_none(), "nobody claims it any more");
+    Ok(())
 }
 
 /// A publisher writes files and ends: one has its name, one has not.

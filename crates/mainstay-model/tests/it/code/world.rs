@@ -96,7 +96,13 @@ impl World {
             ttl: Duration::from_secs(3600),
             margin: Duration::ZERO,
             grace: Duration::ZERO,
-            policy: Policy { min_free_bytes: 0, min_free_inodes: 0, ..Policy::DEFAULT },
+            policy: Policy {
+                min_free_bytes: 0,
+                min_free_inodes: 0,
+                // Whoever evicts lets go of all that nobody claims.
+                keep_unclaimed: Some(Duration::ZERO),
+                ..Policy::DEFAULT
+            },
             reserve_bytes: 0,
             steps,
         }
