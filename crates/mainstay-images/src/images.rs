@@ -15,6 +15,7 @@ use crate::files::{Files, Space};
 use crate::ids::ImageId;
 use crate::image::{Attachment, Chain, Image, ImageRef, Reference};
 use crate::options::ImagesOptions;
+use crate::resolve::Resolving;
 use crate::step::Step;
 use crate::store;
 use crate::store::guarded::Guarded;
@@ -41,6 +42,7 @@ pub(crate) struct Shared {
     pub(crate) disk: Disk,
     pub(crate) options: ImagesOptions,
     pub(crate) chains: Chains,
+    pub(crate) resolving: Resolving,
     /// The last look at how much room there is.
     room: Mutex<Option<(Instant, Space)>>,
     id: String,
@@ -89,8 +91,16 @@ impl Images {
     /// The store without the proof that the directory is there: good for the database's side alone.
     pub(crate) fn unproved(repo: Repo, disk: Disk, options: ImagesOptions, id: String) -> Self {
         let slow = repo.clone().with_priority(Priority::Low { cap: CAP });
-        let shared =
-            Shared { repo, slow, disk, options, chains: Chains::default(), room: Mutex::default(), id };
+        let shared = Shared {
+            repo,
+            slow,
+            disk,
+            options,
+            chains: Chains::default(),
+            resolving: Resolving::default(),
+            room: Mutex::default(),
+            id,
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -205,7 +215,7 @@ impl Images {
     }
 
     /// The layers of an image, the base first. A chain never changes, so it is remembered; whether its files can be had is
-    /// what [`Node::acquire`](crate::Node::acquire) tells.
+    /// what [`Node::acquire`](crate::Node::acquire) tells. Many that ask at once for what is not remembered share statements.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound).
@@ -213,11 +223,7 @@ impl Images {
         if let Some(chain) = self.shared.chains.get(image) {
             return Ok(chain);
         }
-        let found = self.repo().read(store::images::chain(image.get())).await?;
-        let row = found.first().ok_or_else(|| no_image(&image.into()))?;
-        let chain = Arc::new(store::images::read_chain(row)?);
-        self.shared.chains.put(image, Arc::clone(&chain));
-        Ok(chain)
+        self.read_chain(image).await
     }
 
     /// The layers of several images at once, in the order of the numbers; unknown numbers are left out.

@@ -64,6 +64,7 @@ pub mod oci;
 mod options;
 mod publish;
 mod read;
+mod resolve;
 mod scrub;
 mod step;
 mod store;

@@ -19,4 +19,5 @@ mod limits;
 mod oci;
 mod plans;
 mod publish;
+mod resolve;
 mod support;
