@@ -39,6 +39,11 @@ pub(crate) trait Target: Send + Sync {
     /// Whether the blob is there already, in its full size.
     async fn has(&self, descriptor: &Descriptor) -> Result<bool>;
 
+    /// Says beforehand what will be asked for.
+    async fn expect(&self, _descriptors: &[&Descriptor]) -> Result<()> {
+        Ok(())
+    }
+
     /// Begins a blob. A writer that is dropped leaves nothing.
     async fn create<'a>(&'a self, descriptor: &'a Descriptor) -> Result<Box<dyn BlobWriter + 'a>>;
 

@@ -29,6 +29,9 @@ impl Copy<'_> {
     pub(crate) async fn run(&self, plan: &Plan) -> Result<()> {
         let octets = plan.blobs.iter().fold(0_u64, |sum, blob| sum.saturating_add(blob.descriptor.size));
         self.progress.on(Event::Planned { blobs: plan.blobs.len(), octets });
+        let documents = plan.configs.iter().chain(&plan.manifests).map(|document| &document.descriptor);
+        let all: Vec<&Descriptor> = plan.blobs.iter().map(|blob| &blob.descriptor).chain(documents).collect();
+        self.target.expect(&all).await?;
         let parallel = self.source.parallel().min(self.target.parallel()).max(1);
         let blobs = stream::iter(plan.blobs.iter().map(Ok));
         blobs.try_for_each_concurrent(parallel, |blob| self.blob(blob)).await?;

@@ -71,6 +71,12 @@ impl Target for StoreTarget {
         self.ingest.has(&descriptor.digest.0, descriptor.size).await.map_err(Error::store)
     }
 
+    async fn expect(&self, descriptors: &[&Descriptor]) -> Result<()> {
+        let blobs: Vec<(Digest, u64)> =
+            descriptors.iter().map(|descriptor| (descriptor.digest.0, descriptor.size)).collect();
+        self.ingest.expect(&blobs).await.map_err(Error::store)
+    }
+
     async fn create<'a>(&'a self, descriptor: &'a Descriptor) -> Result<Box<dyn content::BlobWriter + 'a>> {
         let kind = match media::kind(&descriptor.media_type) {
             Kind::Layer(_) => BlobKind::Layer,

@@ -141,6 +141,7 @@ impl Ingest {
     /// # Errors
     /// [`ErrorKind::Stale`] when the holder lost its claims; of the database.
     pub async fn land(&self) -> Result<()> {
+        self.shared.sync_names().await?;
         loop {
             let mut waiting = self.shared.unlanded();
             let rest = waiting.keys().nth(AT_ONCE).copied();
@@ -181,6 +182,7 @@ impl Ingest {
         let session = &self.shared;
         let known = session.known(&set).await?;
         let ready = session.ready(&set, &known).await?;
+        session.sync_names().await?;
         if session.unlanded().len() > AT_ONCE {
             self.land().await?;
         }
@@ -245,10 +247,11 @@ impl Session {
         outcome
     }
 
-    /// Own files whose row is not made yet, in the order of their digests: all who lock rows lock them in this order.
+    /// Own files with durable names whose row is not made yet, in the order of their digests: all who lock rows lock them in this
+    /// order. What another writer of the session names meanwhile waits for its turn.
     fn unlanded(&self) -> BTreeMap<Digest, Claim> {
         let state = self.state();
-        let waiting = state.claims.iter().filter(|(_, claim)| !claim.landed);
+        let waiting = state.claims.iter().filter(|(_, claim)| !claim.landed && claim.is_named_durably);
         waiting.map(|(digest, claim)| (*digest, claim.clone())).collect()
     }
 

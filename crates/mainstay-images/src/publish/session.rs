@@ -1,9 +1,10 @@
 //! An ingest: the intents of one holder for one purpose, and what came of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::future::try_join_all;
 use mainstay_repo::Expect;
 
 use crate::blob::{Blob, BlobKind, BlobState};
@@ -16,6 +17,11 @@ use crate::lease::Node;
 use crate::step::Step;
 use crate::store;
 use crate::store::guarded::Guarded;
+
+/// Directories of one session that are made durable at the same time.
+const SYNCS_AT_ONCE: usize = 4;
+/// Intents that one transaction writes.
+const INTENTS_AT_ONCE: usize = 250;
 
 /// A blob that an ingest has at hand.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +44,8 @@ pub(super) struct Claim {
     pub(super) media_type: String,
     /// A file of its own lies under its number.
     pub(super) own: bool,
+    /// Its file's name outlives a loss of power. No row is made before.
+    pub(super) is_named_durably: bool,
     /// Its row is known to be there.
     pub(super) landed: bool,
     /// The file that this one is to replace.
@@ -128,18 +136,44 @@ impl Session {
         written.await.map_err(|_| Error::internal("the task that writes an intent was ended"))?
     }
 
+    /// Intents for blobs whose digests are known, in one transaction; the numbers in the order of the blobs.
+    async fn intend_all(self: &Arc<Self>, blobs: Vec<(Digest, u64)>) -> Result<Vec<(i64, Option<Blob>)>> {
+        for _ in &blobs {
+            self.before(Step::PublishIntent).await?;
+        }
+        let session = Arc::clone(self);
+        let written = tokio::spawn(async move {
+            let blobs: Vec<_> = blobs.iter().map(|(digest, size)| (Some(digest), *size)).collect();
+            session.write_intents(&blobs).await
+        });
+        written.await.map_err(|_| Error::internal("the task that writes intents was ended"))?
+    }
+
     async fn write_intent(&self, digest: Option<&Digest>, size: u64) -> Result<(i64, Option<Blob>)> {
+        let written = self.write_intents(&[(digest, size)]).await?.pop();
+        written.ok_or_else(|| Error::internal("an intent's row was not returned"))
+    }
+
+    async fn write_intents(&self, blobs: &[(Option<&Digest>, u64)]) -> Result<Vec<(i64, Option<Blob>)>> {
         let mut batch = Guarded::new("images.publish_intent");
         self.guard_holder(&mut batch);
-        self.guard_quota(&mut batch, digest, size);
-        let look = digest.map(|digest| batch.push(store::blobs::look(digest)));
-        let made = batch.push(store::intents::insert(self.holder(), digest, size));
+        let mut places = Vec::with_capacity(blobs.len());
+        for (digest, size) in blobs {
+            self.guard_quota(&mut batch, *digest, *size);
+            let look = digest.map(|digest| batch.push(store::blobs::look(digest)));
+            places.push((look, batch.push(store::intents::insert(self.holder(), *digest, *size))));
+        }
         let outcome = batch.run(self.images().repo()).await?;
-        let row = outcome.get(made).and_then(|written| written.rows().first());
-        let inc: i64 = row.ok_or_else(|| Error::internal("an intent's row was not returned"))?.get("inc")?;
-        self.state().spare.push(inc);
-        let found = look.and_then(|look| outcome.get(look)).and_then(|written| written.rows().first());
-        Ok((inc, found.map(store::blobs::read).transpose()?))
+        let mut intents = Vec::with_capacity(blobs.len());
+        for (look, made) in places {
+            let row = outcome.get(made).and_then(|written| written.rows().first());
+            let row = row.ok_or_else(|| Error::internal("an intent's row was not returned"))?;
+            let inc: i64 = row.get("inc")?;
+            self.state().spare.push(inc);
+            let found = look.and_then(|look| outcome.get(look)).and_then(|written| written.rows().first());
+            intents.push((inc, found.map(store::blobs::read).transpose()?));
+        }
+        Ok(intents)
     }
 
     /// Tells an intent its digest and looks at the blob's row in the same transaction.
@@ -154,6 +188,37 @@ impl Session {
         let outcome = batch.run(self.images().repo()).await?;
         let found = outcome.get(look).and_then(|written| written.rows().first());
         found.map(store::blobs::read).transpose()
+    }
+
+    /// Makes the names of own files durable. One call for a directory serves all that lie in it, and the first call of many lets a
+    /// journal write the others' changes too.
+    pub(super) async fn sync_names(&self) -> Result<()> {
+        let loose: Vec<(Digest, i64)> = {
+            let state = self.state();
+            let loose = state.claims.iter().filter(|(_, claim)| !claim.is_named_durably);
+            loose.map(|(digest, claim)| (*digest, claim.inc)).collect()
+        };
+        let mut shards = BTreeSet::new();
+        for (digest, _) in &loose {
+            self.before(Step::PublishSyncDir).await?;
+            shards.insert(digest.shard());
+        }
+        let shards: Vec<u8> = shards.into_iter().collect();
+        let synced = shards.chunks(shards.len().div_ceil(SYNCS_AT_ONCE).max(1)).map(|some| {
+            let some = some.to_vec();
+            self.disk().run(move |files| {
+                some.iter().try_for_each(|shard| disk::sync_dir(files, &layout::shard(*shard)))
+            })
+        });
+        try_join_all(synced).await?;
+        let mut state = self.state();
+        for (digest, inc) in loose {
+            // Another writer of the session may have brought the digest again meanwhile.
+            if let Some(claim) = state.claims.get_mut(&digest).filter(|claim| claim.inc == inc) {
+                claim.is_named_durably = true;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn guard_holder(&self, batch: &mut Guarded) {
@@ -242,6 +307,28 @@ impl Session {
         Ok(Judged::Write { replaces: Some(blob.incarnation.get()) })
     }
 
+    /// Notes what an intent is for: a blob that the store has, which is kept now, or one that is to be written. Says which.
+    async fn note(&self, digest: &Digest, size: u64, inc: i64, found: Option<Blob>) -> Result<bool> {
+        let judged = self.judge(found.as_ref(), Some(size)).await?;
+        let mut state = self.state();
+        match (judged, found) {
+            (Judged::Adopt, Some(blob)) => {
+                state.use_intent(inc);
+                // Two that asked for the same at once: one number is enough.
+                let earlier = state.claims.insert(*digest, adopted(inc, &blob));
+                state.spare.extend(earlier.map(|claim| claim.inc));
+                Ok(true)
+            }
+            (Judged::Write { replaces }, _) => {
+                state.use_intent(inc);
+                let earlier = state.pending.insert(*digest, Pending { inc, replaces });
+                state.spare.extend(earlier.map(|pending| pending.inc));
+                Ok(false)
+            }
+            (Judged::Adopt, None) => Err(Error::internal("a blob without a row was adopted")),
+        }
+    }
+
     /// Forgets intents and removes what they wrote; files first become orphans, then go.
     pub(super) async fn drop_intents(&self, incs: Vec<i64>, files: Vec<String>) -> Result<()> {
         if !incs.is_empty() {
@@ -320,21 +407,37 @@ impl Ingest {
             }
         }
         let (inc, found) = session.intend(Some(digest), size_bytes).await?;
-        let judged = session.judge(found.as_ref(), Some(size_bytes)).await?;
-        let mut state = session.state();
-        match (judged, found) {
-            (Judged::Adopt, Some(blob)) => {
-                state.use_intent(inc);
-                state.claims.insert(*digest, adopted(inc, &blob));
-                Ok(true)
-            }
-            (Judged::Write { replaces }, _) => {
-                state.use_intent(inc);
-                state.pending.insert(*digest, Pending { inc, replaces });
-                Ok(false)
-            }
-            (Judged::Adopt, None) => Err(Error::internal("a blob without a row was adopted")),
+        session.note(digest, size_bytes, inc, found).await
+    }
+
+    /// Says beforehand which blobs will be asked for or written, so that their intents are written in one transaction instead of one
+    /// each. [`Ingest::has`] and [`Ingest::writer`] find them then. What the session has or was told before is left out.
+    ///
+    /// # Errors
+    /// As [`Ingest::has`], also when not all of them fit.
+    pub async fn expect(&self, blobs: &[(Digest, u64)]) -> Result<()> {
+        let session = &self.shared;
+        let mut wanted = BTreeMap::new();
+        {
+            let state = session.state();
+            let known =
+                |digest: &Digest| state.claims.contains_key(digest) || state.pending.contains_key(digest);
+            wanted.extend(blobs.iter().copied().filter(|(digest, _)| !known(digest)));
         }
+        // All who lock rows lock them in the order of their digests.
+        let wanted: Vec<(Digest, u64)> = wanted.into_iter().collect();
+        for some in wanted.chunks(INTENTS_AT_ONCE) {
+            let intents = session.intend_all(some.to_vec()).await?;
+            let mut missing = 0_u64;
+            for ((digest, size), (inc, found)) in some.iter().zip(intents) {
+                if !session.note(digest, *size, inc, found).await? {
+                    missing = missing.saturating_add(*size);
+                }
+            }
+            // Nothing is written yet, and what the store has needs no room.
+            session.check_space(missing).await?;
+        }
+        Ok(())
     }
 
     /// Ends the session: what was not committed is gone, but for blobs that landed, which wait for a collection.
@@ -356,6 +459,7 @@ pub(super) fn adopted(inc: i64, blob: &Blob) -> Claim {
         kind: blob.kind,
         media_type: blob.media_type.clone(),
         own: false,
+        is_named_durably: true,
         landed: true,
         replaces: None,
     }

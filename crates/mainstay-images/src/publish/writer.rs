@@ -8,7 +8,6 @@ use tokio::runtime::Handle;
 use super::session::{Claim, Ingest, Judged, Session, Staged, adopted};
 use crate::blob::BlobKind;
 use crate::digest::{Digest, Hasher};
-use crate::disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{Files, StagedFile, layout};
 use crate::image::check_text;
@@ -110,7 +109,7 @@ enum Done {
     Taken,
     /// It is durable; its digest was not known before.
     Synced(Digest, u64),
-    /// It is durable and has its name.
+    /// It is durable and has its name, which is not durable yet.
     Named(Digest, u64),
 }
 
@@ -166,7 +165,7 @@ impl Open {
         }
     }
 
-    /// Makes the octets durable, if they are those that were told; and the name, if it is known.
+    /// Makes the octets durable, if they are those that were told, and gives them their name, if it is known.
     fn seal(self, files: &dyn Files, steps: &InPlace, spec: &WriterSpec, inc: i64) -> Result<Done> {
         let Self { mut file, hasher, size } = self;
         let digest = hasher.finish();
@@ -183,7 +182,7 @@ impl Open {
     }
 }
 
-/// Gives a durable file its name, durably; no if another file has it.
+/// Gives a durable file its name; no if another file has it. The name becomes durable before a row tells of it.
 fn name(files: &dyn Files, steps: &InPlace, digest: &Digest, inc: i64) -> Result<bool> {
     steps.before(Step::PublishRename)?;
     let path = layout::blob(digest, inc);
@@ -191,8 +190,6 @@ fn name(files: &dyn Files, steps: &InPlace, digest: &Digest, inc: i64) -> Result
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(false),
         other => other.map_err(|error| Error::medium("cannot name", &path, error))?,
     }
-    steps.before(Step::PublishSyncDir)?;
-    disk::sync_dir(files, &layout::shard(digest.shard()))?;
     Ok(true)
 }
 
@@ -295,7 +292,8 @@ impl BlobWriter {
         self.open.as_ref().map_or(0, |open| open.size)
     }
 
-    /// Checks the digest and the length, makes the file durable and gives it its name. The session keeps it from now on.
+    /// Checks the digest and the length, makes the octets durable and gives the file its name. The session keeps it from now on;
+    /// the name is made durable with those of the session's other blobs, before [`Ingest::land`] or [`Ingest::commit`] writes rows.
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`] when digest or length are not what was told, and then nothing stays behind;
@@ -334,6 +332,7 @@ impl BlobWriter {
             kind: self.spec.kind,
             media_type: self.spec.media_type.clone(),
             own: true,
+            is_named_durably: false,
             landed: false,
             replaces: self.replaces,
         };

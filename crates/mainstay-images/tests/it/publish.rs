@@ -185,3 +185,32 @@ async fn names_move_only_as_expected() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_is_expected_is_announced_at_once_and_found_later() {
+    for_each_database(async |database| {
+        let world = World::with(database, |options| options.policy.max_bytes = Some(20)).await;
+        let node = world.node().await;
+        world.publish(&node, &["base"]).await;
+        let ingest = node.ingest();
+        let (base, delta) = ((digest("base"), 4), (digest("delta"), 5));
+        ingest.expect(&[base, delta, delta]).await.unwrap();
+        assert_eq!(world.count("images_intents").await, 2);
+        ingest.expect(&[base, delta]).await.unwrap();
+        assert!(put(&ingest, BlobKind::Base, "base").await, "the store has it");
+        assert!(!put(&ingest, BlobKind::Delta, "delta").await);
+        assert_eq!(world.count("images_intents").await, 2, "no other was needed");
+        let made = commit(&ingest, NewImage::chain(vec![base.0, delta.0])).await;
+        assert_eq!((made.chain.depth(), world.count("images_intents").await), (2, 0));
+
+        // All must fit together; none is written then.
+        let ingest = node.ingest();
+        let more = |text: &str| (digest(text), 6);
+        let error = ingest.expect(&[more("one"), more("two")]).await.unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::NoSpace, "{error}");
+        ingest.expect(&[more("one")]).await.unwrap();
+        ingest.abort().await.unwrap();
+        assert_eq!(world.count("images_intents").await, 0);
+    })
+    .await;
+}
