@@ -6,14 +6,14 @@ use std::sync::Arc;
 use mainstay_core::Timestamp;
 
 use super::cell::{Cell, Held, Item, Source};
-use super::core::Core;
+use super::core::{Core, Taken};
 use super::dispatch::Ready;
 use super::tally::Tally;
 use crate::engine::output::run_output;
 use crate::handler::Results;
 use crate::id::RunId;
 use crate::plan::{Attempt, Fault, Input, Record};
-use crate::store::{Claimed, Fate, Loaded, Mail, TaskKey};
+use crate::store::{Fate, Loaded, Mail, TaskKey};
 
 impl Core {
     /// There may be mail for a run, or a timer of it may be due.
@@ -34,7 +34,7 @@ impl Core {
     }
 
     /// Attempts were leased to this node.
-    pub(super) fn claimed(&mut self, claimed: Vec<Claimed>) {
+    pub(super) fn claimed(&mut self, claimed: impl IntoIterator<Item = Taken>) {
         for claimed in claimed {
             let run = claimed.key.run;
             // A task that another node gave out says that the run has moved since it was read here. A baton says nothing: what it stands
@@ -53,7 +53,10 @@ impl Core {
                 cell.busy = true;
             }
             let is_new = !self.arrivals.contains_key(&run);
-            self.arrivals.entry(run).or_default().claimed.push(claimed);
+            let arrivals = self.arrivals.entry(run).or_default();
+            // What is being read may be older than the claim.
+            let place = if arrivals.is_asked { &mut arrivals.late } else { &mut arrivals.claimed };
+            place.push(claimed);
             if is_new {
                 self.to_load.push(run);
             }
@@ -61,12 +64,15 @@ impl Core {
     }
 
     /// An attempt of a cached run is leased to this node: it runs, or is answered at once.
-    fn hold(&mut self, claimed: Claimed) {
-        let Claimed { key, fate, begun, .. } = claimed;
+    fn hold(&mut self, taken: Taken) {
+        let Taken { key, fate, begun } = taken;
         let TaskKey { run, attempt } = if key.is_baton() {
             let stands_for = self.cells.get(&key.run).and_then(|cell| cell.head.baton.clone());
-            // Whoever moved the run since then took the baton along.
-            let Some(attempt) = stands_for else { return };
+            let Some(attempt) = stands_for else {
+                // Whoever moved the run since then took the baton along, or left it here as the task of an attempt: that is looked at.
+                self.keeper.miss(key.run, fate);
+                return;
+            };
             TaskKey { run: key.run, attempt }
         } else {
             key
@@ -149,8 +155,10 @@ impl Core {
                 self.watchers.remove(run);
                 continue;
             }
+            let late = std::mem::take(&mut arrivals.late);
             let Some(cell) = self.cells.get_mut(run).filter(|cell| !cell.busy) else {
                 self.gone(*run, arrivals.claimed);
+                self.claimed(late);
                 continue;
             };
             arrivals.claimed.append(&mut cell.later);
@@ -164,12 +172,23 @@ impl Core {
             }
             arrivals.claimed.into_iter().for_each(|claimed| self.hold(claimed));
             self.put(*run, Item::tick());
+            self.claimed(late);
         }
         self.forget();
     }
 
+    /// Runs could not be read: another read follows, which shows all that was leased until then.
+    pub(super) fn ask_again(&mut self, runs: Vec<RunId>) {
+        for run in &runs {
+            let arrivals = self.arrivals.entry(*run).or_default();
+            arrivals.is_asked = false;
+            arrivals.claimed.append(&mut arrivals.late);
+        }
+        self.to_load.extend(runs);
+    }
+
     /// A run that was asked for is not there: what was leased of it is given up.
-    fn gone(&mut self, run: RunId, claimed: Vec<Claimed>) {
+    fn gone(&mut self, run: RunId, claimed: Vec<Taken>) {
         // Who waits asks the database.
         self.watchers.remove(&run);
         if let Some(cell) = self.cells.remove(&run) {

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use mainstay_repo::Batch;
 use serde_json::Value;
 
+use super::core::Taken;
 use super::tally::Tally;
 use super::telemetry::Timing;
 use crate::engine::registry::Registered;
 use crate::handler::Results;
 use crate::plan::{Attempt, Effect, Input, outstanding};
-use crate::store::{Claimed, Head, Mail, TaskKey};
+use crate::store::{Head, Mail, TaskKey};
 
 /// A cached run.
 pub(super) struct Cell {
@@ -33,7 +34,7 @@ pub(super) struct Cell {
     /// There may be mail, or a timer may be due.
     pub(super) woken: bool,
     /// Attempts that were claimed while something was under way.
-    pub(super) later: Vec<Claimed>,
+    pub(super) later: Vec<Taken>,
     /// The attempts that are leased to this node.
     pub(super) held: HashMap<Attempt, Held>,
 }

@@ -17,7 +17,7 @@ use super::{Command, Config, Setup};
 use crate::engine::registry::{Registered, Registry};
 use crate::handler::States;
 use crate::id::{DefinitionId, NodeId, RunId};
-use crate::store::{Claimed, Ended, Mail, Store, TaskKey};
+use crate::store::{Claimed, Ended, Fate, Mail, Store, TaskKey};
 
 /// What a node has in memory.
 pub(super) struct Core {
@@ -76,8 +76,27 @@ pub(super) struct UnderWay {
 /// What arrived for a run that is being read.
 #[derive(Default)]
 pub(super) struct Arrivals {
-    pub(super) claimed: Vec<Claimed>,
+    pub(super) claimed: Vec<Taken>,
     pub(super) woken: bool,
+    /// The read is under way.
+    pub(super) is_asked: bool,
+    /// What was leased since: the read may not show it, so another one follows.
+    pub(super) late: Vec<Taken>,
+}
+
+/// A task that is in this node's hands now.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) key: TaskKey,
+    pub(super) fate: Fate,
+    /// Whether it may have begun elsewhere.
+    pub(super) begun: bool,
+}
+
+impl From<Claimed> for Taken {
+    fn from(Claimed { key, fate, begun, .. }: Claimed) -> Self {
+        Self { key, fate, begun }
+    }
 }
 
 impl Core {
@@ -223,6 +242,13 @@ impl Core {
     /// How many attempts are leased or will be by what is on its way.
     pub(super) fn load(&self) -> usize {
         self.ready.len() + self.losses.len() + self.workers.len()
+    }
+
+    /// Whether what follows from a commit may be leased to this node with it. A node that may have been given up leases nothing.
+    pub(super) fn may_lease(&self) -> bool {
+        !self.is_stopping
+            && self.load() < self.config.backlog
+            && !self.keeper.is_silent(Instant::now(), self.config.ttl)
     }
 
     /// Forgets runs of which nothing goes on here, when there are too many.

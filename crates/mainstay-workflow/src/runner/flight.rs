@@ -4,13 +4,14 @@ use futures_util::future::BoxFuture;
 use mainstay_core::Timestamp;
 use mainstay_repo::ErrorKind as RepoErrorKind;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::cell::Item;
 use crate::engine::birth::Birth;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{NodeId, RunId};
 use crate::plan::{Attempt, Record};
-use crate::store::{Beat, Claimed, Commit, Committed, Fired, Head, Loaded, Mail, Schedule, Started};
+use crate::store::{Beat, Claimed, Commit, Committed, Fired, Head, Loaded, Mail, Schedule, Started, TaskKey};
 
 /// Something on its way.
 pub(super) type Flight = BoxFuture<'static, Landed>;
@@ -30,7 +31,7 @@ pub(super) enum Landed {
     /// The database was asked for work.
     Poll { asked: usize, result: Result<Polled> },
     /// The node said that it is alive.
-    Beat { result: Result<Beaten> },
+    Beat { sent: Instant, result: Result<Beaten> },
     /// What is leased to this node according to the database.
     Leased { result: Result<Vec<crate::store::TaskKey>> },
     /// The node has begun another life.
@@ -44,7 +45,7 @@ pub(super) enum Landed {
     /// Tasks that had been set aside came back.
     CameBack { result: Result<u64> },
     /// It was noted that attempts begin.
-    Noted { notes: Vec<super::dispatch::Ready>, result: Result<()> },
+    Noted { notes: Vec<super::dispatch::Ready>, result: Result<Vec<TaskKey>> },
     /// Nobody waits for it.
     Settled { result: Result<()> },
 }

@@ -10,11 +10,11 @@ use futures_util::FutureExt as _;
 use mainstay_core::Timestamp;
 use tokio::time::Instant;
 
-use super::core::Core;
+use super::core::{Core, Taken};
 use super::flight::{Beaten, Landed, Polled};
 use crate::error::Result;
-use crate::id::NodeId;
-use crate::store::{Claim, Lane, Takeover, TaskKey};
+use crate::id::{NodeId, RunId};
+use crate::store::{Claim, Fate, Lane, Takeover, TaskKey};
 
 /// How many runs are woken by one poll.
 pub(super) const WAKE_BATCH: u32 = 512;
@@ -48,6 +48,10 @@ pub(super) struct Keeper {
     compared_at: Instant,
     /// Leases that nobody here knew of at the last comparison.
     strangers: HashSet<TaskKey>,
+    /// Runs of which something was taken over from a dead node that is not to be found where it was looked for.
+    missed: HashSet<RunId>,
+    /// A beat failed, which may have taken over what nobody here was told of.
+    may_have_taken_over: bool,
     is_dead: bool,
 }
 
@@ -64,6 +68,8 @@ impl Keeper {
             is_suspect: false,
             compared_at: now,
             strangers: HashSet::new(),
+            missed: HashSet::new(),
+            may_have_taken_over: false,
             is_dead: false,
         }
     }
@@ -106,6 +112,19 @@ impl Keeper {
         if u32::try_from(count).unwrap_or(u32::MAX) >= TAKE_OVER {
             self.beat_at = Instant::now();
         }
+    }
+
+    /// What was leased of a run is not what it was taken for.
+    pub(super) fn miss(&mut self, run: RunId, fate: Fate) {
+        self.is_suspect = true;
+        if fate == Fate::Lost {
+            self.missed.insert(run);
+        }
+    }
+
+    /// Nobody knows whether a take-over is there.
+    pub(super) fn may_have_taken_over(&mut self) {
+        self.may_have_taken_over = true;
     }
 
     pub(super) fn suspect(&mut self) {
@@ -196,7 +215,7 @@ impl Core {
                     let taken_over = store.take_over(node, TAKE_OVER, &definitions).await?;
                     Ok(Beaten { beat, taken_over })
                 };
-                Landed::Beat { result: beat.await }
+                Landed::Beat { sent: now, result: beat.await }
             }
             .boxed(),
         );
@@ -245,7 +264,8 @@ impl Core {
         self.flights.push(async move { Landed::Leased { result: store.leased(node).await } }.boxed());
     }
 
-    /// Gives back what the database says is leased to this node, and was unknown here twice in a row.
+    /// What the database says is leased to this node, and was unknown here twice in a row: what came from a dead node is answered as
+    /// lost; a baton is looked up, as it stands for something else by now; the rest is given back.
     pub(super) fn compare(&mut self, result: Result<Vec<TaskKey>>) {
         let leased = match result {
             Ok(leased) => leased,
@@ -258,7 +278,20 @@ impl Core {
         };
         let strangers: HashSet<TaskKey> = leased.into_iter().filter(|key| !is_known(key)).collect();
         let again: Vec<TaskKey> = strangers.intersection(&self.keeper.strangers).cloned().collect();
-        self.keeper.strangers = strangers.into_iter().filter(|key| !again.contains(key)).collect();
+        let is_lost =
+            |key: &TaskKey| self.keeper.may_have_taken_over || self.keeper.missed.contains(&key.run);
+        let (kept, again): (Vec<TaskKey>, Vec<TaskKey>) =
+            again.into_iter().partition(|key| key.is_baton() || is_lost(key));
+        let kept: Vec<Taken> = kept
+            .into_iter()
+            .map(|key| Taken { fate: if is_lost(&key) { Fate::Lost } else { Fate::Run }, key, begun: true })
+            .collect();
+        let known = |key: &TaskKey| again.contains(key) || kept.iter().any(|taken| taken.key == *key);
+        let strangers: HashSet<TaskKey> = strangers.into_iter().filter(|key| !known(key)).collect();
+        self.keeper.missed.retain(|run| strangers.iter().any(|key| key.run == *run));
+        self.keeper.may_have_taken_over &= !strangers.is_empty();
+        self.keeper.strangers = strangers;
+        self.claimed(kept);
         if !again.is_empty() && self.under_way.settles == 0 {
             tracing::debug!(count = again.len(), "leases that nobody knows of are given back");
             let (store, node, now) = (self.store.clone(), self.node, self.now());
@@ -291,6 +324,8 @@ impl Core {
         self.forget_losses();
         self.alarms.clear();
         self.keeper.strangers.clear();
+        self.keeper.missed.clear();
+        self.keeper.may_have_taken_over = false;
         self.keeper.is_dead = true;
         self.join_again();
     }

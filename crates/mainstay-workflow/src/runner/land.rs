@@ -39,7 +39,7 @@ impl Core {
                     Ok(loaded) => self.loaded(&runs, loaded),
                     Err(error) => {
                         self.ail(&error);
-                        self.to_load.extend(runs);
+                        self.ask_again(runs);
                     }
                 }
             }
@@ -51,9 +51,9 @@ impl Core {
                 self.under_way.polls -= 1;
                 self.polled(asked, result);
             }
-            Landed::Beat { result } => {
+            Landed::Beat { sent, result } => {
                 self.under_way.beats -= 1;
-                self.lives(result);
+                self.lives(sent, result);
             }
             Landed::Leased { result } => {
                 self.under_way.others -= 1;
@@ -368,7 +368,7 @@ impl Core {
                 self.keeper.is_well();
                 let is_full = claimed.len() >= asked.max(1)
                     || u32::try_from(woken.len()).is_ok_and(|count| count >= super::keeper::WAKE_BATCH);
-                self.claimed(claimed);
+                self.claimed(claimed.into_iter().map(Into::into));
                 woken.into_iter().for_each(|run| self.wake(run));
                 self.keeper.refill(next_due);
                 if is_full {
@@ -378,16 +378,20 @@ impl Core {
         }
     }
 
-    fn lives(&mut self, result: Result<Beaten>) {
+    fn lives(&mut self, sent: Instant, result: Result<Beaten>) {
         let Beaten { beat, taken_over } = match result {
             Ok(beaten) => beaten,
-            Err(error) => return self.ail(&error),
+            Err(error) => {
+                self.keeper.may_have_taken_over();
+                return self.ail(&error);
+            }
         };
         self.keeper.is_well();
         if !beat.alive {
             return self.die();
         }
-        self.keeper.was_heard(Instant::now());
+        // The others count from when the database wrote it, which was not before it was sent.
+        self.keeper.was_heard(sent);
         for TaskKey { run, attempt } in beat.revoked {
             if self.cells.get(&run).is_some_and(|cell| cell.held.contains_key(&attempt)) {
                 self.revoke(run, attempt);
@@ -397,7 +401,7 @@ impl Core {
             }
         }
         self.keeper.took_over(taken_over.len());
-        self.claimed(taken_over);
+        self.claimed(taken_over.into_iter().map(Into::into));
     }
 
     /// Something is wrong with the database: it is asked again after a while, longer each time.

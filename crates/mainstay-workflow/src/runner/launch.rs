@@ -45,6 +45,9 @@ impl Core {
         while !self.to_load.is_empty() && self.under_way.loads < self.config.flights {
             let count = self.to_load.len().min(LOAD_BATCH);
             let runs: Vec<RunId> = self.to_load.drain(..count).collect();
+            for run in &runs {
+                self.arrivals.entry(*run).or_default().is_asked = true;
+            }
             let store = self.store.clone();
             self.under_way.loads += 1;
             self.flights.push(
@@ -94,7 +97,7 @@ impl Core {
 
     /// Decides what waits in one run; what goes alone is sent alone.
     fn decide_run(&mut self, run: RunId, now: mainstay_core::Timestamp) -> Option<Decided> {
-        let leases = !self.is_stopping && self.load() < self.config.backlog;
+        let leases = self.may_lease();
         let cell = self.cells.get_mut(&run)?;
         cell.queued = false;
         if cell.busy {
@@ -236,7 +239,7 @@ impl Core {
     }
 
     pub(super) fn start_of(&self, begun: &mut Begun) -> Option<Start> {
-        let leases = self.load() < self.config.backlog;
+        let leases = self.may_lease();
         let start =
             crate::engine::start_of(&begun.birth, &self.config, self.now(), leases.then_some(self.node))?;
         begun.leased = start.leased();

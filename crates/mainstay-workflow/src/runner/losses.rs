@@ -5,6 +5,8 @@
 //! runs, and when its node dies without the note, it was not lost, and goes on elsewhere as it is. An attempt after [`ALONE`] losses may
 //! be what kills its nodes; a node runs one of these at a time, so that they do not count for each other.
 
+use std::collections::HashSet;
+
 use futures_util::FutureExt as _;
 
 use super::cell::{Cell, Held};
@@ -69,7 +71,8 @@ impl Core {
             return Some(ready);
         }
         if losses >= ALONE {
-            if self.losses.alone.is_some() {
+            let is_other = |(run, attempt): &(RunId, Attempt)| *run != ready.run || *attempt != ready.attempt;
+            if self.losses.alone.as_ref().is_some_and(is_other) {
                 self.losses.waiting.push(ready);
                 return None;
             }
@@ -105,17 +108,32 @@ impl Core {
             .push(async move { Landed::Noted { notes, result: store.begin(node, &keys).await } }.boxed());
     }
 
-    pub(super) fn noted(&mut self, notes: Vec<Ready>, result: Result<()>) {
-        let next = || if result.is_ok() { Held::Noted } else { Held::Ready };
+    pub(super) fn noted(&mut self, notes: Vec<Ready>, result: Result<Vec<TaskKey>>) {
+        let (begun, failed) = match result {
+            Ok(begun) => (begun.into_iter().collect::<HashSet<_>>(), None),
+            Err(error) => (HashSet::new(), Some(error)),
+        };
         for ready in notes {
-            let held = self.cells.get_mut(&ready.run).and_then(|cell| cell.held.get_mut(&ready.attempt));
+            let Some(cell) = self.cells.get_mut(&ready.run) else { continue };
             // It may have been taken back meanwhile.
-            if let Some(held @ Held::Noting) = held {
-                *held = next();
-                self.ready.push(ready);
+            if !matches!(cell.held.get(&ready.attempt), Some(Held::Noting)) {
+                continue;
             }
+            let key = TaskKey { run: ready.run, attempt: ready.attempt.clone() };
+            let next = match &failed {
+                Some(_) => Held::Ready,
+                None if begun.contains(&key) => Held::Noted,
+                None => {
+                    // It is not in these hands any more: others go on with it.
+                    cell.held.remove(&ready.attempt);
+                    self.keeper.suspect();
+                    continue;
+                }
+            };
+            cell.held.insert(ready.attempt.clone(), next);
+            self.ready.push(ready);
         }
-        if let Err(error) = result {
+        if let Some(error) = failed {
             self.ail(&error);
         }
     }

@@ -75,37 +75,47 @@ const FAIR_SERVED: Sql = Sql::new(
      WHERE namespace_id = $1 AND queue = $2 AND fairness = ''",
 );
 
+/// What is in hands that are not alive, whether or not anybody remembers them: a node that stood still for so long that it was forgotten
+/// may have leased something to itself before it found out. The hands are found one by one along the index.
 const TAKE_OVER: Sql = Sql::per_dialect(
     "UPDATE wf_tasks SET node_id = $2 WHERE (run_id, step, part) IN (SELECT run_id, step, part FROM wf_tasks \
-        WHERE namespace_id = $1 AND state = 2 AND node_id IN (SELECT id FROM wf_nodes WHERE namespace_id = $1 \
-        AND dead_at IS NOT NULL) AND definition_id IN (SELECT value FROM json_each($4)) LIMIT $3) \
+        WHERE namespace_id = $1 AND state = 2 AND node_id IN (WITH RECURSIVE hand (id) AS (SELECT min(node_id) FROM wf_tasks \
+        WHERE namespace_id = $1 AND state = 2 UNION ALL SELECT (SELECT min(t.node_id) FROM wf_tasks t WHERE t.namespace_id = $1 \
+        AND t.state = 2 AND t.node_id > hand.id) FROM hand WHERE hand.id IS NOT NULL) \
+        SELECT id FROM hand WHERE id NOT IN (SELECT id FROM wf_nodes WHERE namespace_id = $1 AND dead_at IS NULL)) \
+        AND definition_id IN (SELECT value FROM json_each($4)) LIMIT $3) \
         RETURNING run_id, step, part, number, definition_id, queue, ready_at, revoked, begun, state, priority, rank",
     "UPDATE wf_tasks SET node_id = $2 WHERE ctid = ANY (ARRAY (SELECT ctid FROM wf_tasks WHERE namespace_id = $1 AND state = 2 \
-        AND node_id IN (SELECT id FROM wf_nodes WHERE namespace_id = $1 AND dead_at IS NOT NULL) AND definition_id = ANY ($4::bigint[]) LIMIT $3 \
+        AND node_id IN (WITH RECURSIVE hand (id) AS (SELECT min(node_id) FROM wf_tasks WHERE namespace_id = $1 AND state = 2 \
+        UNION ALL SELECT (SELECT min(t.node_id) FROM wf_tasks t WHERE t.namespace_id = $1 AND t.state = 2 AND t.node_id > hand.id) \
+        FROM hand WHERE hand.id IS NOT NULL) \
+        SELECT id FROM hand WHERE id NOT IN (SELECT id FROM wf_nodes WHERE namespace_id = $1 AND dead_at IS NULL)) \
+        AND definition_id = ANY ($4::bigint[]) LIMIT $3 \
         FOR UPDATE SKIP LOCKED)) \
         RETURNING run_id, step, part, number, definition_id, queue, ready_at, revoked, begun, state, priority, rank",
 );
 
 const BEGIN: Bulk = Bulk {
     name: "workflow.begin",
-    sqlite: "UPDATE wf_tasks SET begun = 1 WHERE run_id = $1 AND step = $2 AND part = $3 AND number = $4 AND state = 2 AND node_id = $5",
+    sqlite: "UPDATE wf_tasks SET begun = 1 WHERE run_id = $1 AND step = $2 AND part = $3 AND number = $4 AND state = 2 AND node_id = $5 \
+        RETURNING run_id, step, part, number",
     postgres: "UPDATE wf_tasks SET begun = true WHERE state = 2 AND node_id = $5 AND ctid = ANY (ARRAY (SELECT l.ctid \
         FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) AS u (run_id, step, part, number) CROSS JOIN LATERAL \
         (SELECT t.ctid FROM wf_tasks t WHERE t.run_id = u.run_id AND t.step = u.step AND t.part = u.part \
-        AND t.number = u.number OFFSET 0) AS l))",
+        AND t.number = u.number OFFSET 0) AS l)) RETURNING run_id, step, part, number",
 };
 
 const RELEASE: Bulk = Bulk {
     name: "workflow.release",
-    sqlite: "UPDATE wf_tasks SET state = 0, ready_at = $5, node_id = NULL \
+    sqlite: "UPDATE wf_tasks SET state = 0, ready_at = $5, node_id = NULL, begun = 0 \
         WHERE run_id = $1 AND step = $2 AND part = $3 AND number = $4 AND state = 2 AND node_id = $6",
-    postgres: "UPDATE wf_tasks SET state = 0, ready_at = $5, node_id = NULL WHERE state = 2 AND node_id = $6 AND ctid = ANY (ARRAY (SELECT l.ctid \
+    postgres: "UPDATE wf_tasks SET state = 0, ready_at = $5, node_id = NULL, begun = false WHERE state = 2 AND node_id = $6 AND ctid = ANY (ARRAY (SELECT l.ctid \
         FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) AS u (run_id, step, part, number) CROSS JOIN LATERAL \
         (SELECT t.ctid FROM wf_tasks t WHERE t.run_id = u.run_id AND t.step = u.step AND t.part = u.part \
         AND t.number = u.number OFFSET 0) AS l))",
 };
 const RELEASE_ALL: Sql = Sql::new(
-    "UPDATE wf_tasks SET state = 1, node_id = NULL WHERE namespace_id = $1 AND state = 2 AND node_id = $2",
+    "UPDATE wf_tasks SET state = 1, node_id = NULL, begun = false WHERE namespace_id = $1 AND state = 2 AND node_id = $2",
 );
 const LEASES: Sql = Sql::new(
     "SELECT run_id, step, part, number FROM wf_tasks WHERE namespace_id = $1 AND state = 2 AND node_id = $2",
@@ -167,23 +177,32 @@ impl Store {
         let written = self.repo.write(statement.bind(node.0).bind(limit).bind(definitions)).await?;
         let mut claimed = Vec::new();
         take(written.rows(), &mut claimed)?;
-        claimed.iter_mut().for_each(|task| task.fate = Fate::Lost);
+        for task in &mut claimed {
+            // What was taken back is not begun again, even if it had not begun.
+            task.begun |= task.fate == Fate::Revoked;
+            task.fate = Fate::Lost;
+        }
         Ok(claimed)
     }
 
-    /// Notes that the node begins these tasks now: should it die, [`Store::take_over`] says so ([`Claimed::begun`]).
+    /// Notes that the node begins these tasks now: should it die, [`Store::take_over`] says so ([`Claimed::begun`]). Says which are
+    /// still in its hands; the others must not begin.
     ///
     /// # Errors
     /// [`Database`](crate::ErrorKind::Database).
-    pub async fn begin(&self, node: NodeId, keys: &[TaskKey]) -> Result<()> {
+    pub async fn begin(&self, node: NodeId, keys: &[TaskKey]) -> Result<Vec<TaskKey>> {
+        let mut begun = Vec::with_capacity(keys.len());
         for group in keys.chunks(super::MAX_GROUP) {
             let mut rows = Rows::new();
             group.iter().for_each(|key| rows.push(task_row(key)));
             let mut batch = Batch::new("workflow.begin");
             rows.write(&mut batch, self.dialect(), &BEGIN, &[node.0.into()], false);
-            self.repo.batch(batch).await?;
+            let outcome = self.repo.batch(batch).await?;
+            for written in outcome.written() {
+                begun.extend(written.rows().iter().map(key).collect::<Result<Vec<_>>>()?);
+            }
         }
-        Ok(())
+        Ok(begun)
     }
 
     /// Gives back tasks that were not begun, to be claimed from an instant on. They stay the same attempts.

@@ -46,7 +46,7 @@ const FORGET: Sql = Sql::new(
 );
 const LEAVE: Sql = Sql::new("DELETE FROM wf_nodes WHERE namespace_id = $1 AND id = $2");
 const LEAVE_TASKS: Sql = Sql::new(
-    "UPDATE wf_tasks SET state = 1, node_id = NULL WHERE namespace_id = $1 AND state = 2 AND node_id = $2",
+    "UPDATE wf_tasks SET state = 1, node_id = NULL, begun = false WHERE namespace_id = $1 AND state = 2 AND node_id = $2",
 );
 
 /// A node in a list.

@@ -315,14 +315,64 @@ async fn what_had_begun_is_known_where_it_was_noted() {
         }
         let dying = world.store.join("two", Takeover::Nobody).await.unwrap();
         let claimed = world.claim(dying, "default", 2).await;
-        world.store.begin(dying, std::slice::from_ref(&claimed[0].key)).await.unwrap();
-        // Not in its hands: it cannot say so.
-        world.store.begin(world.node, std::slice::from_ref(&claimed[1].key)).await.unwrap();
+        let (first, second) = (claimed[0].key.clone(), claimed[1].key.clone());
+        let begun = world.store.begin(dying, std::slice::from_ref(&first)).await.unwrap();
+        assert_eq!(begun, std::slice::from_ref(&first));
+        // Not in its hands: it must not begin.
+        assert!(world.store.begin(world.node, std::slice::from_ref(&second)).await.unwrap().is_empty());
         world.silence(dying, 60).await;
         world.store.bury(10 * SECOND).await.unwrap();
         let mut lost = world.store.take_over(world.node, 9, &[world.definition]).await.unwrap();
         lost.sort_by_key(|task| task.key != claimed[0].key);
         assert_eq!(lost.iter().map(|task| task.begun).collect::<Vec<_>>(), [true, false]);
+        // The one who was given up finds out when it would begin.
+        assert!(world.store.begin(dying, &[second]).await.unwrap().is_empty());
+        // Given back, it has not begun.
+        world.store.release(world.node, std::slice::from_ref(&first), world.now()).await.unwrap();
+        assert!(world.claim(world.node, "default", 9).await.iter().all(|task| !task.begun));
+    })
+    .await;
+}
+
+/// What is taken back is not begun by an heir, even if it is known that it had not begun.
+#[tokio::test]
+async fn what_was_taken_back_in_a_dead_nodes_hands_is_not_begun_by_its_heir() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let head = world.begin().await;
+        let dying = world.store.join("two", Takeover::Nobody).await.unwrap();
+        let task = world.claim(dying, "default", 1).await.remove(0);
+        world.commit(world.commit_of(&head, Input::Cancel { reason: "enough".into() })).await;
+        world.silence(dying, 60).await;
+        world.store.bury(10 * SECOND).await.unwrap();
+        let lost = world.store.take_over(world.node, 9, &[world.definition]).await.unwrap().remove(0);
+        assert_eq!((lost.key, lost.fate, lost.begun), (task.key, Fate::Lost, true));
+    })
+    .await;
+}
+
+/// A node that stood still for so long that it was forgotten may lease something to itself before it finds out.
+#[tokio::test]
+async fn what_a_forgotten_node_leased_to_itself_is_found() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let asleep = world.store.join("two", Takeover::Nobody).await.unwrap();
+        world.silence(asleep, 60).await;
+        world.store.bury(10 * SECOND).await.unwrap();
+        assert_eq!(world.count("SELECT count(*) FROM wf_nodes").await, 1, "nothing was in its hands");
+        let mut start = world.start_with(Value::Null);
+        start.lease = Some(asleep);
+        let head = world.begin_with(start).await;
+        assert!(!world.store.beat(asleep).await.unwrap().alive);
+        // Those who live keep theirs.
+        let mut start = world.start_with(Value::Null);
+        start.lease = Some(world.node);
+        world.begin_with(start).await;
+        let lost = world.store.take_over(world.node, 9, &[world.definition]).await.unwrap();
+        assert_eq!(
+            lost.iter().map(|task| (task.key.run, task.fate)).collect::<Vec<_>>(),
+            [(head.meta.run, Fate::Lost)]
+        );
     })
     .await;
 }
