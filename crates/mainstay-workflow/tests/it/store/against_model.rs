@@ -23,15 +23,54 @@ const TTL: Duration = Duration::from_secs(100_000);
 /// What happens next. Numbers choose among what there is.
 #[derive(Debug, Clone)]
 enum Move {
-    Start { key: Option<u8>, lease: Option<u8> },
-    Claim { node: u8, count: u8 },
-    Answer { node: u8, which: u8, choice: u8, lease: bool, is_cached: bool },
-    Send { run: u8, sender: Option<u8>, what: u8 },
-    Wake { node: u8, lease: bool },
-    Wait { seconds: u8 },
-    Release { node: u8, which: u8 },
-    Leave { node: u8 },
-    Die { node: u8 },
+    Start {
+        key: Option<u8>,
+        lease: Option<u8>,
+    },
+    Claim {
+        node: u8,
+        count: u8,
+    },
+    Answer {
+        node: u8,
+        which: u8,
+        choice: u8,
+        lease: bool,
+        is_cached: bool,
+    },
+    Send {
+        run: u8,
+        sender: Option<u8>,
+        what: u8,
+    },
+    Wake {
+        node: u8,
+        lease: bool,
+    },
+    Wait {
+        seconds: u8,
+    },
+    Release {
+        node: u8,
+        which: u8,
+    },
+    Leave {
+        node: u8,
+    },
+    /// A node is given up, and what it had stays in its hands.
+    Fall {
+        node: u8,
+    },
+    /// A node takes over what is in dead hands.
+    Inherit {
+        node: u8,
+    },
+    /// One who was given up does not know it yet, and leases to itself.
+    Late {
+        node: u8,
+        which: u8,
+        choice: u8,
+    },
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
@@ -46,7 +85,9 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         2 => (1..60_u8).prop_map(|seconds| Move::Wait { seconds }),
         1 => (any::<u8>(), any::<u8>()).prop_map(|(node, which)| Move::Release { node, which }),
         1 => any::<u8>().prop_map(|node| Move::Leave { node }),
-        1 => any::<u8>().prop_map(|node| Move::Die { node }),
+        2 => any::<u8>().prop_map(|node| Move::Fall { node }),
+        2 => any::<u8>().prop_map(|node| Move::Inherit { node }),
+        2 => (any::<u8>(), any::<u8>(), any::<u8>()).prop_map(|(node, which, choice)| Move::Late { node, which, choice }),
     ];
     prop::collection::vec(one, 1..60)
 }
@@ -83,6 +124,8 @@ struct Pair {
     world: World,
     model: Model,
     nodes: [NodeId; 2],
+    /// Those who were given up.
+    fallen: Vec<NodeId>,
     /// Runs as they once were, to commit on.
     cache: BTreeMap<RunId, Head>,
 }
@@ -96,7 +139,7 @@ impl Pair {
     async fn new(repo: &mainstay_repo::Repo, namespace: &str) -> Self {
         let world = World::on(repo.clone(), namespace, flow()).await;
         let nodes = [world.node, world.store.join("two", Takeover::Nobody).await.unwrap()];
-        Self { world, model: Model::default(), nodes, cache: BTreeMap::new() }
+        Self { world, model: Model::default(), nodes, fallen: Vec::new(), cache: BTreeMap::new() }
     }
 
     fn node(&self, which: u8) -> NodeId {
@@ -105,7 +148,7 @@ impl Pair {
 
     async fn make(&mut self, next: &Move) {
         match *next {
-            Move::Start { key, lease } => self.start(key, lease).await,
+            Move::Start { key, lease } => self.start(key, lease.map(|node| self.node(node))).await,
             Move::Claim { node, count } => self.claim(self.node(node), u32::from(count)).await,
             Move::Answer { node, which, choice, lease, is_cached } => {
                 self.answer(self.node(node), which, choice, lease, is_cached).await;
@@ -115,14 +158,16 @@ impl Pair {
             Move::Wait { seconds } => self.world.clock.advance(SECOND * u32::from(seconds)),
             Move::Release { node, which } => self.release(self.node(node), which).await,
             Move::Leave { node } => self.leave(usize::from(node) % 2).await,
-            Move::Die { node } => self.die(usize::from(node) % 2).await,
+            Move::Fall { node } => self.fall(usize::from(node) % 2).await,
+            Move::Inherit { node } => self.inherit(self.node(node)).await,
+            Move::Late { node, which, choice } => self.late(node, which, choice).await,
         }
         self.compare().await;
     }
 
-    async fn start(&mut self, key: Option<u8>, lease: Option<u8>) {
+    async fn start(&mut self, key: Option<u8>, lease: Option<NodeId>) {
         let mut start = self.world.start_with(json!({ "key": key }));
-        start.lease = lease.map(|node| self.node(node));
+        start.lease = lease;
         start.token = key.map(|key| format!("w::{key}"));
         let (first, token, lease) = (start.transition.clone(), start.token.clone(), start.lease);
         let active = token.as_deref().and_then(|token| self.model.active(token));
@@ -263,12 +308,18 @@ impl Pair {
         self.nodes[which] = self.world.store.join("again", Takeover::Nobody).await.unwrap();
     }
 
-    /// A node falls silent, and the other one takes over what it had.
-    async fn die(&mut self, which: usize) {
-        let (dead, heir) = (self.nodes[which], self.nodes[1 - which]);
+    /// A node falls silent; another life begins in its place.
+    async fn fall(&mut self, which: usize) {
+        let dead = self.nodes[which];
         self.world.silence(dead, 200_000).await;
         assert_eq!(self.world.store.bury(TTL).await.unwrap(), 1);
-        let held = self.model.held(dead);
+        self.fallen.push(dead);
+        self.nodes[which] = self.world.store.join("reborn", Takeover::Nobody).await.unwrap();
+    }
+
+    /// What is in dead hands goes to an heir, also what came into them after they were forgotten.
+    async fn inherit(&mut self, heir: NodeId) {
+        let held: BTreeSet<_> = self.fallen.iter().flat_map(|dead| self.model.held(*dead)).collect();
         let taken = self.world.store.take_over(heir, 1_000, &[self.world.definition]).await.unwrap();
         let mut found = BTreeSet::new();
         for task in taken {
@@ -276,8 +327,18 @@ impl Pair {
             found.insert(self.resolve(&task.key).await);
         }
         assert_eq!(found, held);
-        self.model.pass_on(dead, Some(heir));
-        self.nodes[which] = self.world.store.join("reborn", Takeover::Nobody).await.unwrap();
+        for dead in &self.fallen {
+            self.model.pass_on(*dead, Some(heir));
+        }
+    }
+
+    /// What a node sent before it found out that it was given up: the next step of what it has, or a start.
+    async fn late(&mut self, node: u8, which: u8, choice: u8) {
+        let Some(node) = pick(self.fallen.iter().copied(), node) else { return };
+        if self.model.held(node).is_empty() {
+            return self.start(None, Some(node)).await;
+        }
+        self.answer(node, which, choice, true, false).await;
     }
 
     /// Whatever can be seen.
@@ -297,7 +358,7 @@ impl Pair {
                 _ => assert_eq!(outcome, None),
             }
         }
-        for node in self.nodes {
+        for node in self.nodes.into_iter().chain(self.fallen.iter().copied()) {
             let mut held = BTreeSet::new();
             for key in self.world.store.leased(node).await.unwrap() {
                 assert!(held.insert(self.resolve(&key).await), "one attempt has two tasks");
