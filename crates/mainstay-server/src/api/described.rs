@@ -53,6 +53,7 @@ const FILTERS: &[(&str, &str, &str)] = &[
     ("workflow", "string", "Only runs of this workflow."),
     ("workflow_version", "integer", "Only runs of this version."),
     ("workflow_family", "string", "Only runs of workflows whose name begins so."),
+    ("tag", "string", "Only runs of workflows with this tag. May be repeated."),
     ("parent", "string", "Only runs that this run started."),
     ("since", "string", "Only runs that began then or later."),
     ("until", "string", "Only runs that began before."),

@@ -139,6 +139,8 @@ fn searches(on: &On<'_>, first: &str, second: &str) {
         (&["--workflow", "orde"], vec![]),
         (&["--family", "orde"], vec![second, first]),
         (&["--family", "%"], vec![]),
+        (&["--tag", "sales"], vec![second, first]),
+        (&["--tag", "sales", "--tag", "none"], vec![]),
         (&["--version", "2"], vec![second, first]),
         (&["--version", "1"], vec![]),
         (&["--id", first], vec![first]),

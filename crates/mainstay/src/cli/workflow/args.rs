@@ -101,6 +101,9 @@ pub(crate) struct List {
     /// Only of workflows whose name begins so
     #[arg(long, value_name = "PREFIX")]
     pub(crate) family: Option<String>,
+    /// Only of workflows with this tag; may be repeated
+    #[arg(long, value_name = "TAG")]
+    pub(crate) tag: Vec<String>,
     /// Only the run with this identifier, or those with this business key
     #[arg(long, value_name = "ID")]
     pub(crate) id: Option<String>,

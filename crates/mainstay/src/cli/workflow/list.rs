@@ -41,6 +41,7 @@ fn filter(args: &List) -> Outcome<Filter> {
     ];
     let mut conditions: Vec<(&str, &str)> =
         named.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+    conditions.extend(args.tag.iter().map(|tag| ("tag", tag.as_str())));
     for condition in &args.conditions {
         let (path, value) = condition.split_once('=').ok_or_else(|| {
             Failure::new(Exit::Usage, format!("{condition:?} is not a path and a value"))
