@@ -69,6 +69,14 @@ pub async fn publish(name: &str, database: &TestDatabase, scale: Scale, json: bo
     repo.close().await;
 }
 
+/// A small blob that no other round has.
+fn small(n: usize, round: usize) -> (Digest, Vec<u8>) {
+    let mut content = vec![0_u8; SMALL];
+    content[..8].copy_from_slice(&n.to_be_bytes());
+    content[8..16].copy_from_slice(&round.to_be_bytes());
+    (Digest::of(&content), content)
+}
+
 /// So many blobs that no other round has, a second.
 async fn published(node: &Node, count: usize, round: usize) -> f64 {
     let next = Arc::new(AtomicUsize::new(0));
@@ -83,13 +91,13 @@ async fn published(node: &Node, count: usize, round: usize) -> f64 {
                         return;
                     }
                     let ingest = node.ingest();
+                    let known: Vec<_> = (first..first + LAYERS).map(|n| small(n, round)).collect();
+                    // As a pull does, which knows its blobs from the manifest.
+                    let expected: Vec<_> = known.iter().map(|(digest, _)| (*digest, SMALL as u64)).collect();
+                    ingest.expect(&expected).await.expect("announced");
                     let mut layers = Vec::with_capacity(LAYERS);
-                    for n in first..first + LAYERS {
-                        let mut content = vec![0_u8; SMALL];
-                        content[..8].copy_from_slice(&n.to_be_bytes());
-                        content[8..16].copy_from_slice(&round.to_be_bytes());
-                        let spec =
-                            WriterSpec::known(Digest::of(&content), SMALL as u64, BlobKind::Layer, "t/t");
+                    for (digest, content) in known {
+                        let spec = WriterSpec::known(digest, SMALL as u64, BlobKind::Layer, "t/t");
                         layers.push(ingest.put(spec, Cursor::new(content)).await.expect("published").digest);
                     }
                     let set = CommitSet { images: vec![NewImage::chain(layers)], ..CommitSet::default() };
