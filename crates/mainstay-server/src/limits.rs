@@ -54,8 +54,12 @@ pub const SCRUB_PIECE: u64 = 64;
 pub const UPLOAD_BYTES: u64 = 65 * 1024 * 1024 * 1024;
 /// How long an archive may take on its way in or out.
 pub const TRANSFER_TIMEOUT: Duration = Duration::from_secs(60 * 60);
-/// How many archives are on their way in or out at once; further ones are asked to come back.
+/// How many archives are on their way in at once, and as many out; further ones are asked to come back.
 pub const TRANSFERS: usize = 8;
+/// How long an archive on its way may stand still before it is given up.
+pub const TRANSFER_STALL: Duration = Duration::from_secs(60);
+/// So many octets of the data directory's disk stay free of archives: the database writes there too.
+pub const DATA_FREE_BYTES: u64 = 256 * 1024 * 1024;
 /// How many acts on an image its page lists.
 pub const IMAGE_ACTS_LISTED: u32 = 20;
 /// How many images a page of the console lists.

@@ -385,6 +385,7 @@ impl Server {
         let database_files = DatabaseFiles::of(config);
         let repo = repo.clone();
         let transfers = Transfers::new(&config.data);
+        transfers.clean();
         let parts = Parts {
             public_url: url,
             repo,

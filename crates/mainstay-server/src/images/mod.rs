@@ -4,6 +4,7 @@
 mod asked;
 pub mod document;
 mod error;
+mod room;
 mod store;
 mod transfer;
 mod work;

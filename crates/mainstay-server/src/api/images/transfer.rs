@@ -78,7 +78,7 @@ pub(super) async fn import(
 ) -> Result<Response, Problem> {
     let (commands, import) = (changes(&app, &headers).await?, query.import()?);
     commands.require(mainstay_images::Action::Publish)?;
-    let transfer = app.transfers().begin()?;
+    let transfer = app.transfers().incoming()?;
     let archive = transfer.receive(content, told(&headers)).await?;
     let node = commands.join().await?;
     let done = Oci::new(node.clone()).import_archive(archive, &import).await;
@@ -109,7 +109,7 @@ pub(super) async fn commit(
         Some(parent) => Some(commands.look()?.find(parent).await?),
         None => None,
     };
-    let transfer = app.transfers().begin()?;
+    let transfer = app.transfers().incoming()?;
     let file = transfer.receive(content, told(&headers)).await?;
     let layered = match &parent {
         Some(parent) => is_layered(commands.look()?, parent).await?,
@@ -206,7 +206,7 @@ pub(super) async fn archive(
     let commands = looks(&app, &headers).await?;
     let images = commands.look()?;
     let image = images.find(&text).await?;
-    let transfer = app.transfers().begin()?;
+    let transfer = app.transfers().outgoing()?;
     // Whoever may look may take an image out; that needs a claim for as long as it is read, in the name of who asked.
     let node = commands.reader().await?;
     let wanted = if image.digest.to_string().starts_with(text.trim_start_matches("sha256:")) {
@@ -214,7 +214,7 @@ pub(super) async fn archive(
     } else {
         text.parse()?
     };
-    let sent = transfer.send(Oci::new(node.clone()), &wanted).await;
+    let sent = transfer.send(Oci::new(node.clone()), &wanted, image.size_bytes).await;
     left(&node).await;
     let (length, content) = sent?;
     let name =
