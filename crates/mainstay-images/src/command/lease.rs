@@ -115,8 +115,7 @@ impl Commands {
     /// [`ErrorKind::Forbidden`]; [`ErrorKind::NotFound`]; [`ErrorKind::Conflict`] when that was done before.
     pub async fn revoke(&self, holder: HolderId) -> Result<(Timestamp, u64)> {
         self.require(Action::Revoke)?;
-        let holders = self.images.holders().await?;
-        let Some(found) = holders.into_iter().find(|it| it.id == holder) else {
+        let Some(found) = self.images.holder(holder).await? else {
             return Err(Error::not_found(format!("there is no holder {holder}; it may have ended")));
         };
         let name = found.name.clone();

@@ -1,4 +1,5 @@
 //! What people and programs do with images: who may do it is decided here, and who did it is written down in the same transaction.
+//! A collection and a scrub take many transactions: of them it is written down that they begin, once nothing refuses them.
 
 mod lease;
 
@@ -112,8 +113,8 @@ pub struct Removed {
 
 /// A store in the hands of somebody with a role. Cheap to clone.
 ///
-/// What it does is written down with its actor, in the transaction that does it; [`Images`] itself is for the host's own code,
-/// which may do everything and is not written down.
+/// What it does is written down with its actor, in the transaction that does it; of a collection or a scrub, which take many, that it
+/// begins. [`Images`] itself is for the host's own code, which may do everything and is not written down.
 #[derive(Debug, Clone)]
 pub struct Commands {
     images: Images,
@@ -215,6 +216,20 @@ impl Commands {
         self.one_name(Action::Untag, &found, name, untag, move || no_name(&gone)).await
     }
 
+    /// Removes a name from one image, and from no other to which it was moved meanwhile.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Forbidden`]; [`ErrorKind::NotFound`] without the image; [`ErrorKind::Conflict`] when the name does not point at it.
+    pub async fn untag_from(&self, image: &ImageRef, name: &str) -> Result<Reference> {
+        let found = self.named(Action::Untag, image, name).await?;
+        let (untag, moved) = (store::refs::untag_from(name, found.id.get()), name.to_owned());
+        let moved = move || {
+            Error::new(ErrorKind::Conflict, format!("the name {moved:?} does not point at this image"))
+                .with_help("look at where it points now; it may have been moved or removed meanwhile")
+        };
+        self.one_name(Action::Untag, &found, name, untag, moved).await
+    }
+
     async fn named(&self, action: Action, image: &ImageRef, name: &str) -> Result<Image> {
         self.require(action)?;
         check_name(name)?;
@@ -280,11 +295,23 @@ impl Commands {
         Ok(Removed { image, names })
     }
 
-    /// As [`Images::collect`]; the history has the caller's name.
+    /// As [`Images::collect`]; the history has the caller's name. One that was refused at once is no act.
     ///
     /// # Errors
     /// [`ErrorKind::Forbidden`]; as [`Images::collect`].
     pub async fn collect(&self, options: &CollectOptions) -> Result<CollectReport> {
+        self.collect_telling(options, || ()).await
+    }
+
+    /// As [`Commands::collect`], and tells when it is known that this caller collects; for what begins one and does not wait for it.
+    ///
+    /// # Errors
+    /// As [`Commands::collect`].
+    pub async fn collect_telling(
+        &self,
+        options: &CollectOptions,
+        elected: impl FnOnce() + Send,
+    ) -> Result<CollectReport> {
         self.require(Action::Collect)?;
         let what = match (options.full, options.evict) {
             (true, true) => "full, by the policy",
@@ -292,8 +319,12 @@ impl Commands {
             (false, true) => "by the policy",
             (false, false) => "",
         };
-        self.begun(Action::Collect, what).await?;
-        self.images.collect(&lease::holder_name(&self.caller.actor), options).await
+        let begun = async {
+            self.begun(Action::Collect, what).await?;
+            elected();
+            Ok(())
+        };
+        self.images.collect_once(&lease::holder_name(&self.caller.actor), options, begun).await
     }
 
     /// As [`Images::scrub`]. A pass that takes several calls is written down once, at its first.

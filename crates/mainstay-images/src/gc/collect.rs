@@ -145,13 +145,26 @@ impl Images {
     /// machine while it did: its turn ends one time to live after its last sign, on this machine at once;
     /// [`ErrorKind::Medium`] when the directory is not mounted or answers with errors; of the database.
     pub async fn collect(&self, collector: &str, options: &CollectOptions) -> Result<CollectReport> {
+        self.collect_once(collector, options, async { Ok(()) }).await
+    }
+
+    /// Collects, and does something before when it is elected.
+    pub(crate) async fn collect_once(
+        &self,
+        collector: &str,
+        options: &CollectOptions,
+        begun: impl Future<Output = Result<()>> + Send,
+    ) -> Result<CollectReport> {
         crate::image::check_text("collector", collector)?;
         self.shared.disk.prove().await?;
         // A full disk first gets room for the database to write what follows.
         self.give_reserve().await?;
         let (elected, started_at) = self.elect(collector).await?;
         let mut report = CollectReport::default();
-        let done = self.collect_elected(options, &elected, &mut report).await;
+        let done = match begun.await {
+            Ok(()) => self.collect_elected(options, &elected, &mut report).await,
+            Err(error) => Err(error),
+        };
         if let Err(error) = &done
             && matches!(error.kind(), ErrorKind::CollectingOff)
         {

@@ -91,4 +91,12 @@ impl Images {
     pub async fn holders(&self) -> Result<Vec<Holder>> {
         rows(self.repo().read(store::holders::list(MAX_PAGE)).await?, node::read)
     }
+
+    /// One holder; none when it gave all back or was reaped.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn holder(&self, id: HolderId) -> Result<Option<Holder>> {
+        self.repo().read(store::holders::find(id.get())).await?.first().map(node::read).transpose()
+    }
 }

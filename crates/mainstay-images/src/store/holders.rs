@@ -33,6 +33,12 @@ const LIST: Sql = sql![
      (SELECT COUNT(*) FROM images_intents i WHERE i.holder_id = h.id) AS intents \
      FROM images_holders h ORDER BY h.name, h.id LIMIT $1"
 ];
+const FIND: Sql = sql![
+    "SELECT h.id, h.name, h.live, h.expires_at, h.expires_at > " now " AS fresh, \
+     (SELECT COUNT(*) FROM images_leases l WHERE l.holder_id = h.id) AS leases, \
+     (SELECT COUNT(*) FROM images_intents i WHERE i.holder_id = h.id) AS intents \
+     FROM images_holders h WHERE h.id = $1"
+];
 
 /// Ends the renewals of the present life of a name.
 pub(crate) fn supersede(name: &str) -> Statement {
@@ -87,4 +93,9 @@ pub(crate) fn reap(id: i64) -> Statement {
 /// All lives with the number of their claims.
 pub(crate) fn list(limit: u32) -> Statement {
     Statement::new(LIST).bind(limit).named("images.holder_list")
+}
+
+/// One life with the number of its claims.
+pub(crate) fn find(id: i64) -> Statement {
+    Statement::new(FIND).bind(id).named("images.holder_find")
 }

@@ -27,7 +27,9 @@ const MOVE: Sql = sql![
 const UNTAG: Sql = Sql::new(
     "DELETE FROM images_refs WHERE name = $1 RETURNING name, image_id, forked_from, version, updated_at",
 );
-const UNTAG_FROM: Sql = Sql::new("DELETE FROM images_refs WHERE name = $1 AND image_id = $2");
+const UNTAG_FROM: Sql = Sql::new(
+    "DELETE FROM images_refs WHERE name = $1 AND image_id = $2 RETURNING name, image_id, forked_from, version, updated_at",
+);
 const FIND: Sql =
     Sql::new("SELECT name, image_id, forked_from, version, updated_at FROM images_refs WHERE name = $1");
 const OF_IMAGE: Sql = Sql::new(

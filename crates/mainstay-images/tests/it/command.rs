@@ -157,6 +157,74 @@ async fn a_short_lease_is_renewed_and_released_by_its_token_and_by_nobody_else()
 }
 
 #[tokio::test]
+async fn a_name_that_was_moved_meanwhile_stays_where_it_is() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let (old, new) = {
+            let node = world.node().await;
+            (world.publish(&node, &["old"]).await, world.publish(&node, &["new"]).await)
+        };
+        let (old_id, new_id): (ImageRef, ImageRef) = (old.id.into(), new.id.into());
+        let ada = with(&world, "ada", Access::Write);
+        ada.tag(&old_id, "app").await.unwrap();
+        ada.tag(&new_id, "app").await.unwrap();
+        let moved = ada.untag_from(&old_id, "app").await.unwrap_err();
+        assert_eq!(moved.kind(), &ErrorKind::Conflict, "{moved}");
+        assert_eq!(world.images.references_of(new.id).await.unwrap().len(), 1);
+        assert_eq!(ada.untag_from(&new_id, "app").await.unwrap().name, "app");
+        assert_eq!(ada.untag_from(&new_id, "app").await.unwrap_err().kind(), &ErrorKind::Conflict);
+        let expected = [
+            act("ada", Action::Tag, "app"),
+            act("ada", Action::Tag, "app"),
+            act("ada", Action::Untag, "app"),
+        ];
+        assert_eq!(done(&ada).await, expected);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_holder_is_revoked_however_many_there_are() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let image = world.publish(&world.node().await, &["base"]).await;
+        let bob = with(&world, "bob", Access::Admin);
+        let many: Vec<String> =
+            (0..MAX_PAGE).map(|at| format!("({}, 'a{at}', 0, 0)", 1_000_000 + at)).collect();
+        world
+            .meddle(&format!(
+                "INSERT INTO images_holders (id, name, live, expires_at) VALUES {}",
+                many.join(", ")
+            ))
+            .await;
+        let lease = bob.lease(&image.id.into(), "vm").await.unwrap();
+        let holder = world.images.lease_info(lease.token).await.unwrap().unwrap().lease.holder;
+        assert!(!world.images.holders().await.unwrap().iter().any(|it| it.id == holder), "it is listed last");
+        assert_eq!(bob.revoke(holder).await.unwrap(), (lease.expires_at, 1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_collection_that_is_refused_is_no_act_and_one_that_begins_is_told_of() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let bob = with(&world, "bob", Access::Admin);
+        let told = std::sync::atomic::AtomicBool::new(false);
+        let tell = || told.store(true, std::sync::atomic::Ordering::Relaxed);
+        world.meddle("UPDATE images_collector SET holder = 'other', until = 9000000000000000").await;
+        let refused = bob.collect_telling(&CollectOptions::default(), tell).await.unwrap_err();
+        assert_eq!(refused.kind(), &ErrorKind::Conflict, "{refused}");
+        assert_eq!((done(&bob).await, told.load(std::sync::atomic::Ordering::Relaxed)), (vec![], false));
+        world.meddle("UPDATE images_collector SET until = 1000").await;
+        bob.collect_telling(&CollectOptions::default(), tell).await.unwrap();
+        assert_eq!(done(&bob).await, [act("bob", Action::Collect, "")]);
+        assert!(told.load(std::sync::atomic::Ordering::Relaxed));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn acts_are_forgotten_beyond_their_limit() {
     for_each_database(async |database| {
         let world = World::new(database).await;

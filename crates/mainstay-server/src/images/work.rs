@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use mainstay_core::{Clock as _, SystemClock};
 use mainstay_images::{Action, CollectOptions, Commands, ScrubOptions, Tranquility};
 use serde::Serialize;
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::task::JoinHandle;
 
 use crate::limits;
@@ -73,33 +74,44 @@ impl Task {
 }
 
 impl Work {
-    /// Begins a collection by the policy.
+    /// Begins a collection by the policy. Whether another collects, the election decides: it also knows when one was killed.
     ///
     /// # Errors
     /// [`ProblemKind::Forbidden`]; [`ProblemKind::Conflict`] while somebody collects, here or elsewhere, or collecting is off;
     /// [`ProblemKind::Unavailable`] when the directory is not mounted.
     pub(crate) async fn collect(&self, commands: Commands, full: bool) -> Result<(), Problem> {
         commands.require(Action::Collect)?;
-        let images = commands.look()?;
-        images.probe().await?;
-        let now = images.collecting().await?;
-        if let Some(until) = now.off_until {
-            let detail = format!(
-                "Collecting is off until {until}: the database was restored, or it was switched off."
-            );
-            return Err(Problem::new(ProblemKind::Conflict, detail));
-        }
-        if let Some(collector) = now.collector {
-            let detail = format!("{collector} collects at the moment; wait until that is done.");
-            return Err(Problem::new(ProblemKind::Conflict, detail));
-        }
+        commands.look()?.probe().await?;
         let options = CollectOptions {
             evict: true,
             full,
             tranquility: Tranquility(limits::COLLECT_REST),
             ..CollectOptions::default()
         };
-        self.collection.begin("collection", async move { commands.collect(&options).await.map(drop) })
+        let (tell, mut told) = mpsc::channel(1);
+        self.collection.begin("collection", async move {
+            let mut begun = false;
+            let elected = || {
+                begun = true;
+                drop(tell.try_send(Ok(())));
+            };
+            let done = commands.collect_telling(&options, elected).await;
+            match done {
+                Ok(_) => Ok(()),
+                // What is refused at once is the answer to the request; what fails later is told on the page.
+                Err(error) if !begun => match tell.try_send(Err(error)) {
+                    Err(TrySendError::Full(Err(error)) | TrySendError::Closed(Err(error))) => Err(error),
+                    _ => Ok(()),
+                },
+                Err(error) => Err(error),
+            }
+        })?;
+        match told.recv().await {
+            Some(begun) => Ok(begun?),
+            None => {
+                Err(Problem::new(ProblemKind::Unavailable, "The server ends; ask again when it is back."))
+            }
+        }
     }
 
     /// Begins to read everything again, or goes on where the last pass was left.

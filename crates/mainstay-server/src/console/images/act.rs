@@ -61,7 +61,7 @@ pub(super) async fn change(
     match action.as_str() {
         "tag" => drop(commands.tag(&id, name).await?),
         "fork" => drop(commands.fork(&id, name).await?),
-        "untag" => drop(commands.untag(name).await?),
+        "untag" => drop(commands.untag_from(&id, name).await?),
         "pin" => drop(commands.pin(&id, true).await?),
         "unpin" => drop(commands.pin(&id, false).await?),
         "remove" => {

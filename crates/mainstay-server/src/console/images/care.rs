@@ -100,7 +100,7 @@ impl CareView<'_> {
                             None => "This server does not collect by itself.",
                         }
                     }
-                    @if self.frame.commands.may(Action::Collect) && self.collections.collector.is_none() { (self.collect()) }
+                    @if self.frame.commands.may(Action::Collect) { (self.collect()) }
                 }
             }
         }
