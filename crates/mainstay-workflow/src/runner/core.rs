@@ -14,6 +14,7 @@ use super::cell::{Cell, Item};
 use super::dispatch::{Ready, Worker};
 use super::flight::{Begun, Flight};
 use super::{Command, Config, Setup};
+use crate::definition::Workflow;
 use crate::engine::registry::{Registered, Registry};
 use crate::handler::States;
 use crate::id::{DefinitionId, NodeId, RunId};
@@ -45,6 +46,7 @@ pub(super) struct Core {
     /// Attempts that are leased and have not begun.
     pub(super) ready: BinaryHeap<Ready>,
     pub(super) losses: super::losses::Losses,
+    pub(super) holds: super::holds::Holds,
     pub(super) workers: HashMap<u64, Worker>,
     pub(super) next_number: u64,
     /// When to look at a worker's time.
@@ -120,6 +122,7 @@ impl Core {
             settles: (Vec::new(), Vec::new()),
             ready: BinaryHeap::new(),
             losses: super::losses::Losses::default(),
+            holds: super::holds::Holds::default(),
             workers: HashMap::new(),
             next_number: 0,
             alarms: BinaryHeap::new(),
@@ -241,12 +244,14 @@ impl Core {
 
     /// How many attempts are leased or will be by what is on its way.
     pub(super) fn load(&self) -> usize {
-        self.ready.len() + self.losses.len() + self.workers.len()
+        self.ready.len() + self.losses.len() + self.holds.len() + self.workers.len()
     }
 
-    /// Whether what follows from a commit may be leased to this node with it. A node that may have been given up leases nothing.
-    pub(super) fn may_lease(&self) -> bool {
+    /// Whether what follows from a commit may be leased to this node with it. A node that may have been given up leases nothing, and what
+    /// is held back or counted is for claims to see to.
+    pub(super) fn may_lease(&self, flow: &Workflow, queue: &str) -> bool {
         !self.is_stopping
+            && self.holds.lets_pass(flow, queue)
             && self.load() < self.config.backlog
             && !self.keeper.is_silent(Instant::now(), self.config.ttl)
     }

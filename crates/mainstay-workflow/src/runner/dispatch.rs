@@ -103,7 +103,8 @@ impl Core {
         self.let_go();
         while self.workers.len() < self.config.slots {
             let Some(ready) = self.ready.pop() else { break };
-            let Some(Ready { run, attempt, .. }) = self.hold_back(ready) else { continue };
+            let ready = self.keep_aside(ready).and_then(|ready| self.hold_back(ready));
+            let Some(Ready { run, attempt, .. }) = ready else { continue };
             let Some(cell) = self.cells.get(&run) else { continue };
             if !matches!(cell.held.get(&attempt), Some(Held::Ready | Held::Noted)) {
                 // It was taken back.

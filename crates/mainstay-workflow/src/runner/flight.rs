@@ -11,7 +11,9 @@ use crate::engine::birth::Birth;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{NodeId, RunId};
 use crate::plan::{Attempt, Record};
-use crate::store::{Beat, Claimed, Commit, Committed, Fired, Head, Loaded, Mail, Schedule, Started, TaskKey};
+use crate::store::{
+    Beat, Claimed, Commit, Committed, Fired, Head, Loaded, Mail, Schedule, Standing, Started, TaskKey,
+};
 
 /// Something on its way.
 pub(super) type Flight = BoxFuture<'static, Landed>;
@@ -46,6 +48,8 @@ pub(super) enum Landed {
     CameBack { result: Result<u64> },
     /// It was noted that attempts begin.
     Noted { notes: Vec<super::dispatch::Ready>, result: Result<Vec<TaskKey>> },
+    /// Attempts that must not begin now were given back.
+    GivenBack { runs: Vec<RunId>, result: Result<()> },
     /// Nobody waits for it.
     Settled { result: Result<()> },
 }
@@ -62,6 +66,7 @@ pub(super) struct Polled {
     pub(super) claimed: Vec<Claimed>,
     pub(super) woken: Vec<RunId>,
     pub(super) next_due: Option<Timestamp>,
+    pub(super) standing: Standing,
 }
 
 /// What a node hears when it says that it is alive.

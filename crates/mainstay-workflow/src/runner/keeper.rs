@@ -227,22 +227,23 @@ impl Core {
         self.keeper.poll_at = now + least + Duration::from_millis(random() % spread);
         let room = self.config.backlog.saturating_sub(self.load()).max(LEAST_CLAIM);
         let limit = u32::try_from(room).unwrap_or(u32::MAX);
-        let mut queues: Vec<(String, u32)> = vec![(Lane::DEFAULT_QUEUE.to_owned(), limit)];
-        let own: HashSet<&str> = self.config.queues.names().map(|queue| &**queue).collect();
-        queues.extend(own.into_iter().map(|queue| (queue.to_owned(), limit)));
+        let mut names: HashSet<String> = self.config.queues.names().map(|queue| queue.to_string()).collect();
         let definitions: Vec<_> = self.definitions.keys().copied().collect();
         let (store, node, wall) = (self.store.clone(), self.node, self.now());
         self.under_way.polls += 1;
         self.flights.push(
             async move {
                 let poll = async {
-                    let queues: Vec<(&str, u32)> =
-                        queues.iter().map(|(name, limit)| (name.as_str(), *limit)).collect();
+                    let standing = store.standing().await?;
+                    // A task stands where the node that made it put it, also when no host names that queue any more.
+                    names.extend(standing.queues.iter().cloned());
+                    names.insert(Lane::DEFAULT_QUEUE.to_owned());
+                    let queues: Vec<(&str, u32)> = names.iter().map(|name| (name.as_str(), limit)).collect();
                     let claim = Claim { node, now: wall, queues: &queues, definitions: &definitions };
                     let claimed = store.claim(&claim).await?;
                     let woken = store.wake(wall, HOLD, WAKE_BATCH).await?;
                     let next_due = store.next_due().await?;
-                    Ok(Polled { claimed, woken, next_due })
+                    Ok(Polled { claimed, woken, next_due, standing })
                 };
                 Landed::Poll { asked: room, result: poll.await }
             }
@@ -322,6 +323,7 @@ impl Core {
         self.to_mail.clear();
         self.ready.clear();
         self.forget_losses();
+        self.holds.forget();
         self.alarms.clear();
         self.keeper.strangers.clear();
         self.keeper.missed.clear();

@@ -71,6 +71,10 @@ impl Core {
             Landed::Fired { name, begun, result } => self.fired(&name, begun, result),
             Landed::Pruned { result } => self.pruned(result),
             Landed::CameBack { result } => self.came_back(result),
+            Landed::GivenBack { runs, result } => {
+                self.under_way.settles -= 1;
+                self.given_back(runs, result);
+            }
             Landed::Settled { result } => {
                 self.under_way.settles -= 1;
                 if let Err(error) = result {
@@ -124,7 +128,8 @@ impl Core {
         for item in taken {
             if let super::cell::Source::Attempt(attempt) = item.source {
                 cell.held.remove(&attempt);
-                if self.config.queues.of(&cell.registered.flow, &attempt).is_some() {
+                let is_queued = self.config.queues.of(&cell.registered.flow, &attempt).is_some();
+                if is_queued || self.holds.limits(&cell.head.meta.lane.queue) {
                     // A place in a queue with limits is free.
                     self.keeper.look_at(Instant::now());
                 }
@@ -364,7 +369,8 @@ impl Core {
                 self.keeper.suspect();
                 self.ail(&error);
             }
-            Ok(Polled { claimed, woken, next_due }) => {
+            Ok(Polled { claimed, woken, next_due, standing }) => {
+                self.holds.learn(standing);
                 self.keeper.is_well();
                 let is_full = claimed.len() >= asked.max(1)
                     || u32::try_from(woken.len()).is_ok_and(|count| count >= super::keeper::WAKE_BATCH);

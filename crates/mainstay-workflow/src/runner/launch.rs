@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::handler::StepError;
 use crate::id::RunId;
 use crate::plan::Attempt;
-use crate::store::{Start, TaskKey};
+use crate::store::{Lane, Start, TaskKey};
 
 /// How many runs are read at a time.
 const LOAD_BATCH: usize = 256;
@@ -37,6 +37,7 @@ impl Core {
             }
         }
         self.launch_notes();
+        self.launch_aside();
         self.launch_mail();
         self.launch_settles();
     }
@@ -97,7 +98,8 @@ impl Core {
 
     /// Decides what waits in one run; what goes alone is sent alone.
     fn decide_run(&mut self, run: RunId, now: mainstay_core::Timestamp) -> Option<Decided> {
-        let leases = self.may_lease();
+        let cell = self.cells.get(&run)?;
+        let leases = self.may_lease(&cell.registered.flow, &cell.head.meta.lane.queue);
         let cell = self.cells.get_mut(&run)?;
         cell.queued = false;
         if cell.busy {
@@ -239,7 +241,7 @@ impl Core {
     }
 
     pub(super) fn start_of(&self, begun: &mut Begun) -> Option<Start> {
-        let leases = self.may_lease();
+        let leases = self.may_lease(&begun.birth.registered.flow, Lane::DEFAULT_QUEUE);
         let start =
             crate::engine::start_of(&begun.birth, &self.config, self.now(), leases.then_some(self.node))?;
         begun.leased = start.leased();

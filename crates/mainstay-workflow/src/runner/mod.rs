@@ -16,6 +16,7 @@ mod core;
 mod decide;
 mod dispatch;
 mod flight;
+mod holds;
 mod keeper;
 mod land;
 mod launch;

@@ -38,8 +38,8 @@ impl Core {
     /// Reserves a run and runs an attempt in a transaction.
     pub(super) fn transact(&mut self, run: RunId, attempt: Attempt) {
         let number = self.number();
-        let leases = self.load() < self.config.backlog;
         let Some(cell) = self.cells.get(&run) else { return };
+        let leases = self.may_lease(&cell.registered.flow, &cell.head.meta.lane.queue);
         if !matches!(cell.held.get(&attempt), Some(Held::Ready | Held::Noted)) {
             self.mark(run);
             return;

@@ -33,6 +33,7 @@ mod queues;
 mod rows;
 mod runs;
 mod schedules;
+mod standing;
 mod start;
 mod terms;
 mod types;
@@ -63,6 +64,7 @@ pub use self::query::RunSummary;
 pub use self::queues::{MAX_RATE_PERIOD, Queue, QueueLimits, Rate};
 pub use self::runs::{MAX_PRUNE, StoredRun};
 pub use self::schedules::{Fired, Schedule};
+pub use self::standing::Standing;
 pub use self::types::{
     Baton, Beat, Claim, Claimed, Committed, Ended, Fate, Head, Lane, Letter, Loaded, Mail, Message, Meta,
     Parent, Sent, Start, Started, Takeover, TaskKey,

@@ -2,6 +2,7 @@
 
 mod attributes;
 mod failures;
+mod holds;
 mod keys;
 mod nodes;
 mod runs;

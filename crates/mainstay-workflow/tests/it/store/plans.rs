@@ -63,6 +63,7 @@ async fn everything(database: &TestDatabase) -> (World, BTreeMap<String, Stateme
     world.store.mail(&[run]).await.unwrap();
     world.wake().await;
     world.store.next_due().await.unwrap();
+    world.store.standing().await.unwrap();
     world.store.load_with_history(&[run]).await.unwrap();
     world.store.history(run, PageSize::DEFAULT, None).await.unwrap();
     world.store.position(run).await.unwrap();
