@@ -71,7 +71,7 @@ mod store;
 
 pub use blob::{Blob, BlobKind, BlobState};
 pub use checkup::{Checkup, Marker, checkup};
-pub use command::{Act, Action, Commands, Names, Removed, ShortLease};
+pub use command::{Act, Action, Commands, MAX_PAUSE, Names, Removed, ShortLease};
 pub use digest::{Digest, DigestError, Hasher};
 pub use error::{Error, ErrorKind, Result};
 pub use explain::Claim;

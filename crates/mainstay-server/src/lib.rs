@@ -46,7 +46,7 @@ pub use crate::http::tls::TlsFilesError;
 pub use claim::{Claim, claim};
 pub use config::{
     Config, ENVIRONMENT_PREFIX, Effective, ImageSettings, Loaded, LogFormat, Origin,
-    Problem as ConfigProblem, PublicUrl, SETTINGS, Setting, Sources, TlsFiles, parse_size,
+    Problem as ConfigProblem, PublicUrl, SETTINGS, Setting, Sources, TlsFiles, parse_size, parse_time,
 };
 pub use dev::{KeyFileError, ORGANIZATION as DEVELOPMENT_ORGANIZATION};
 pub use fetch::{FetchError, FetchPolicy, fetch};

@@ -1,7 +1,10 @@
 //! What people and programs do with images: who may do it is decided here, and who did it is written down in the same transaction.
-//! A collection and a scrub take many transactions: of them it is written down that they begin, once nothing refuses them.
+//! A collection, a scrub and what follows a restore take many transactions: of them it is written down that they begin, once nothing
+//! refuses them.
 
 mod lease;
+
+use std::time::Duration;
 
 use mainstay_core::{Access, Caller, Timestamp};
 use mainstay_repo::Expect;
@@ -17,6 +20,9 @@ use crate::lease::{Heartbeat, Node};
 use crate::scrub::{ScrubOptions, ScrubReport};
 use crate::store;
 use crate::store::guarded::Guarded;
+
+/// The longest time for which collecting is switched off at once: nothing gives room back meanwhile.
+pub const MAX_PAUSE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 macro_rules! actions {
     ($($(#[$doc:meta])* $name:ident $text:literal $access:ident;)*) => {
@@ -71,6 +77,10 @@ actions! {
     Revoke "revoke" Admin;
     /// Remove what nothing uses, and what the policy lets go.
     Collect "collect" Admin;
+    /// Switch collecting off for a while.
+    Pause "pause" Admin;
+    /// Say that the database was restored from a backup.
+    Restored "restored" Admin;
 }
 
 impl Action {
@@ -327,6 +337,38 @@ impl Commands {
         self.images.collect_once(&lease::holder_name(&self.caller.actor), options, begun).await
     }
 
+    /// Switches collecting off for so long, at most [`MAX_PAUSE`]; for a copy of the directory, say. A collection that is under way ends
+    /// at its next look at whether it goes on. A longer pause that is on stays. Returns until when.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Forbidden`]; [`ErrorKind::Invalid`] for a longer time or none; of the database.
+    pub async fn pause_collecting(&self, time: Duration) -> Result<Timestamp> {
+        self.require(Action::Pause)?;
+        if time.is_zero() || time > MAX_PAUSE {
+            let message =
+                format!("collecting is switched off for at most {} hours", MAX_PAUSE.as_secs() / 3_600);
+            return Err(Error::invalid("pause", message)
+                .with_help("nothing gives room back meanwhile; begin another pause when this one ends"));
+        }
+        let mut batch = Guarded::new("images.pause");
+        let place = batch.push(store::collector::pause(time));
+        Action::Pause.record(&mut batch, &self.caller, None, &format!("{} s", time.as_secs()));
+        let outcome = batch.run(self.images.repo()).await?;
+        let row = outcome.get(place).and_then(|written| written.rows().first());
+        Ok(row.ok_or_else(|| Error::internal("the collector's row is gone"))?.get("off_until")?)
+    }
+
+    /// As [`Images::after_restore`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Forbidden`]; as [`Images::after_restore`].
+    pub async fn after_restore(&self) -> Result<Timestamp> {
+        self.require(Action::Restored)?;
+        self.images.probe().await?;
+        self.begun(Action::Restored, "").await?;
+        self.images.after_restore().await
+    }
+
     /// As [`Images::scrub`]. A pass that takes several calls is written down once, at its first.
     ///
     /// # Errors
@@ -389,6 +431,6 @@ mod tests {
             Action::ALL.iter().filter(|it| it.needs() == access).map(|it| it.as_str()).collect()
         };
         assert_eq!(of(Access::Read), ["look"]);
-        assert_eq!(of(Access::Admin), ["remove", "revoke", "collect"]);
+        assert_eq!(of(Access::Admin), ["remove", "revoke", "collect", "pause", "restored"]);
     }
 }

@@ -157,6 +157,37 @@ async fn a_short_lease_is_renewed_and_released_by_its_token_and_by_nobody_else()
 }
 
 #[tokio::test]
+async fn collecting_is_paused_and_a_restore_made_known_by_administrators_and_written_down() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let (ada, bob) = (with(&world, "ada", Access::Write), with(&world, "bob", Access::Admin));
+        let second = std::time::Duration::from_secs(1);
+        for refused in [ada.pause_collecting(second).await, ada.after_restore().await] {
+            assert_eq!(refused.unwrap_err().kind(), &ErrorKind::Forbidden);
+        }
+        for wrong in [std::time::Duration::ZERO, MAX_PAUSE + second] {
+            let refused = bob.pause_collecting(wrong).await.unwrap_err();
+            assert!(matches!(refused.kind(), ErrorKind::Invalid { field: "pause" }), "{refused}");
+        }
+        let until = bob.pause_collecting(MAX_PAUSE).await.unwrap();
+        assert_eq!(world.images.collecting().await.unwrap().off_until, Some(until));
+        assert_eq!(bob.pause_collecting(second).await.unwrap(), until, "a longer one stays");
+        let off = bob.collect(&CollectOptions::default()).await.unwrap_err();
+        assert_eq!(off.kind(), &ErrorKind::CollectingOff);
+        let node = world.images.join("n").await.unwrap();
+        assert_eq!(bob.after_restore().await.unwrap(), until);
+        assert!(node.renew().await.is_err(), "it must join anew");
+        let expected = [
+            act("bob", Action::Pause, "604800 s"),
+            act("bob", Action::Pause, "1 s"),
+            act("bob", Action::Restored, ""),
+        ];
+        assert_eq!(done(&bob).await, expected);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_name_that_was_moved_meanwhile_stays_where_it_is() {
     for_each_database(async |database| {
         let world = World::new(database).await;

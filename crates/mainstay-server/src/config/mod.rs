@@ -16,6 +16,7 @@ use serde::Serialize;
 pub use self::images::{ImageSettings, parse_size};
 pub use self::layers::{ENVIRONMENT_PREFIX, Origin, Sources};
 pub use self::public_url::PublicUrl;
+pub use self::resolve::parse_time;
 
 /// One setting: the same name in the file (`public_url`), the environment (`MAINSTAY_PUBLIC_URL`) and the flags
 /// (`--public-url`).

@@ -46,10 +46,10 @@ impl Reader {
         let images = self.images(data.as_deref());
         let dev = self.read("dev", truth);
         let allow_dev = self.read("allow_dev_on_network", truth);
-        let session_lifetime = self.read("session_lifetime", |text| duration(text, LONGEST_SESSION));
-        let session_idle = self.read("session_idle", |text| duration(text, LONGEST_SESSION));
-        let request_timeout = self.read("request_timeout", |text| duration(text, LONGEST_WAIT));
-        let drain_timeout = self.read("drain_timeout", |text| duration(text, LONGEST_WAIT));
+        let session_lifetime = self.read("session_lifetime", |text| parse_time(text, LONGEST_SESSION));
+        let session_idle = self.read("session_idle", |text| parse_time(text, LONGEST_SESSION));
+        let request_timeout = self.read("request_timeout", |text| parse_time(text, LONGEST_WAIT));
+        let drain_timeout = self.read("drain_timeout", |text| parse_time(text, LONGEST_WAIT));
         let trusted_proxies = self.read("trusted_proxies", addresses);
         let peers = self.read("peers", nodes);
         let standbys = self.read("standbys", nodes);
@@ -280,11 +280,14 @@ fn duration_or(text: &str, none: &str, longest: Duration) -> Result<Option<Durat
     if text == none {
         return Ok(None);
     }
-    duration(text, longest).map(Some).map_err(|why| format!("{why}, nor {none}"))
+    parse_time(text, longest).map(Some).map_err(|why| format!("{why}, nor {none}"))
 }
 
-/// `90s`, `15m`, `8h`, `30d`.
-fn duration(text: &str, longest: Duration) -> Result<Duration, String> {
+/// A time as people write it: `90s`, `15m`, `8h`, `30d`; at most the longest.
+///
+/// # Errors
+/// A text that says what is wrong.
+pub fn parse_time(text: &str, longest: Duration) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not a time such as 30s, 15m, 8h or 2d");
     let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
     let number: u64 = number.parse().map_err(|_| wrong())?;

@@ -100,7 +100,7 @@ impl ImageStore {
 }
 
 /// Collects again and again: what ended, what no image uses, what the policy lets go. Of several servers the database lets one at a
-/// time; one that is killed holds the others up for a minute.
+/// time; one that is killed on another machine holds the others up for a minute.
 pub(crate) async fn collect_for_ever(images: Images, every: Duration) {
     let collector = format!("serve:{}:{}", crate::claim::machine(), std::process::id());
     let mut last_full = Instant::now();

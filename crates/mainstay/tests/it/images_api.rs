@@ -287,6 +287,15 @@ fn who_may_only_look_is_refused_every_change_and_a_change_needs_the_token_and_th
     for (method, path, body) in changes {
         admin.is_refused(method, path, body, 403, "foreign-origin");
     }
+    // A form of the console with another token, or with none.
+    for form_token in [&[("form_token", "x")][..], &[]] {
+        let refused = admin.browser.post(&store.server.path("/images/disk/pin"), form_token);
+        assert_eq!(refused.status, 403, "{}", refused.body);
+    }
+    assert_eq!(store.json(&["inspect", "disk"])["pinned"], false);
+    let paused = store.json(&["gc", "--pause", "2h"]);
+    let until = paused["off_until"].as_str().unwrap().to_owned();
+    assert_eq!(store.json(&["restored"])["off_until"], until.as_str(), "a longer pause stays");
     // The role of somebody who was let in to look.
     let mut alice = Browser::default();
     crate::dev_sign_in::sign_in(&mut alice, &store.server, "alice");

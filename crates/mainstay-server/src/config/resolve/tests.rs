@@ -70,10 +70,10 @@ fn the_development_provider_stays_on_this_machine() {
 #[test]
 fn times_have_limits() {
     let limit = Duration::from_secs(3600);
-    assert_eq!(duration("3600s", limit), Ok(limit));
-    assert_eq!(duration("1h", limit), Ok(limit));
+    assert_eq!(parse_time("3600s", limit), Ok(limit));
+    assert_eq!(parse_time("1h", limit), Ok(limit));
     for wrong in ["", "s", "1", "h1", "-1s", "3601s", "61m", "0s", "1w", "99999999999999999999d", "1é"] {
-        assert!(duration(wrong, limit).is_err(), "{wrong}");
+        assert!(parse_time(wrong, limit).is_err(), "{wrong}");
     }
 }
 

@@ -43,6 +43,8 @@ pub(crate) enum ImagesCommand {
     Gc(Gc),
     /// Read everything again and set aside what is damaged
     Scrub(Scrub),
+    /// Say that the database was restored from a backup, before anything publishes
+    Restored(Place),
     /// Say why an image or a blob is kept
     Explain(One),
     /// Draw which image comes from which
@@ -305,6 +307,9 @@ pub(crate) struct Gc {
     /// Hundredths of each piece of work's time to rest after it
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) rest: u32,
+    /// Collect nothing, here or elsewhere, for so long, such as 2h; at most 7d
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["dry_run", "full", "evict"])]
+    pub(crate) pause: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -1,10 +1,11 @@
-//! `mainstay images gc | scrub`: removing what nothing uses, and reading everything again.
+//! `mainstay images gc | scrub | restored`: removing what nothing uses, reading everything again, and what follows a restore.
 
-use mainstay_images::{CollectOptions, ScrubOptions, Tranquility};
+use mainstay_images::{CollectOptions, MAX_PAUSE, ScrubOptions, Tranquility};
 use mainstay_server::images::document::{CollectionDocument, PlanDocument, ScrubDocument};
-use mainstay_server::parse_size;
+use mainstay_server::{parse_size, parse_time};
+use serde::Serialize;
 
-use super::args::{Gc, Scrub};
+use super::args::{Gc, Place, Scrub};
 use super::list::size;
 use super::{open, progress};
 use crate::cli::context::Context;
@@ -16,7 +17,16 @@ const PIECE: u64 = 16;
 pub(super) async fn collect(args: &Gc, context: &Context) -> Outcome {
     let room = args.make_room.as_deref().map(parse_size).transpose();
     let room = room.map_err(|why| Failure::new(Exit::Usage, format!("--make-room: {why}")))?;
+    let pause = args.pause.as_deref().map(|text| parse_time(text, MAX_PAUSE)).transpose();
+    let pause = pause.map_err(|why| Failure::new(Exit::Usage, format!("--pause: {why}")))?;
     let commands = open(&args.place, context).await?;
+    if let Some(time) = pause {
+        let off = Off { off_until: commands.pause_collecting(time).await?.to_string() };
+        context.output.result("mainstay.images.gc.pause/1", &off, || {
+            format!("nothing is collected until {}\n", off.off_until)
+        });
+        return Ok(());
+    }
     let options = CollectOptions {
         evict: args.evict,
         make_room_bytes: room.unwrap_or(0),
@@ -35,6 +45,23 @@ pub(super) async fn collect(args: &Gc, context: &Context) -> Outcome {
     spinner.finish_and_clear();
     context.output.result("mainstay.images.gc/1", &report, || report_text(&report));
     missing(&report.missing)
+}
+
+#[derive(Serialize)]
+struct Off {
+    off_until: String,
+}
+
+pub(super) async fn restored(place: &Place, context: &Context) -> Outcome {
+    let commands = open(place, context).await?;
+    let off = Off { off_until: commands.after_restore().await?.to_string() };
+    context.output.result("mainstay.images.restored/1", &off, || {
+        format!(
+            "every holder must begin anew, numbers that may be in use are passed over, and nothing is collected until {}\n",
+            off.off_until
+        )
+    });
+    Ok(())
 }
 
 /// A blob that is used and not there is damage, whatever else went well.

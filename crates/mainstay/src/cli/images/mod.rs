@@ -42,6 +42,7 @@ pub(super) async fn run(command: ImagesCommand, context: &Context) -> Outcome {
         ImagesCommand::Du(place) => list::usage(&place, context).await,
         ImagesCommand::Gc(args) => care::collect(&args, context).await,
         ImagesCommand::Scrub(args) => care::scrub(&args, context).await,
+        ImagesCommand::Restored(place) => care::restored(&place, context).await,
         ImagesCommand::Explain(one) => list::explain(&one, context).await,
         ImagesCommand::Graph(args) => list::graph(&args, context).await,
         ImagesCommand::Acts(args) => list::acts(&args, context).await,
