@@ -68,6 +68,8 @@ pub const IMAGES_LISTED: u32 = 50;
 pub const IMAGES_DRAWN: usize = 200;
 /// The most images whose layers the console compares with those of one.
 pub const IMAGES_COMPARED: usize = 10_000;
+/// How many images, blobs and files a plan of a collection lists of each.
+pub const PLAN_LISTED: usize = 1_000;
 /// How many past collections a page of the console lists.
 pub const COLLECTIONS_LISTED: u32 = 20;
 /// How many connections the sign-in page lists before it asks for the organisation.

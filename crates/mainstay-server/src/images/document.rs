@@ -228,6 +228,33 @@ pub struct PlanDocument {
     pub orphans: Vec<String>,
     /// Blobs that are used and not on disk.
     pub missing: Vec<String>,
+    /// How many there are of each, of which a server lists no more than the first.
+    pub total: PlanTotal,
+}
+
+/// How many a collection would remove.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct PlanTotal {
+    /// Images that would be let go.
+    pub evict: usize,
+    /// Blobs that would be removed.
+    pub blobs: usize,
+    /// Files that nothing names.
+    pub orphans: usize,
+    /// Blobs that are used and not on disk.
+    pub missing: usize,
+}
+
+impl PlanDocument {
+    /// With so many of each at most; the total tells how many there are.
+    #[must_use]
+    pub fn listing(mut self, most: usize) -> Self {
+        self.evict.truncate(most);
+        self.blobs.truncate(most);
+        self.orphans.truncate(most);
+        self.missing.truncate(most);
+        self
+    }
 }
 
 /// What a collection did.
@@ -531,7 +558,14 @@ impl From<Eviction> for EvictionLine {
 impl From<Plan> for PlanDocument {
     fn from(plan: Plan) -> Self {
         let blobs = plan.blobs.iter();
+        let total = PlanTotal {
+            evict: plan.evict.len(),
+            blobs: plan.blobs.len(),
+            orphans: plan.orphans.len(),
+            missing: plan.missing.len(),
+        };
         Self {
+            total,
             evict: plan.evict.into_iter().map(EvictionLine::from).collect(),
             blobs: blobs
                 .map(|(digest, size)| LayerLine { digest: named(digest), size_bytes: *size })
@@ -591,5 +625,23 @@ impl ScrubDocument {
                 .map(|blob| LayerLine { digest: named(&blob.digest), size_bytes: blob.size_bytes })
                 .collect(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_lists_the_first_of_each_and_says_how_many_there_are() {
+        let file = |at: usize| format!("blobs/ab/{at}");
+        let mut plan = Plan::default();
+        plan.orphans = (0..3).map(file).collect();
+        plan.missing = vec![Digest::of(b"x")];
+        let whole = PlanDocument::from(plan.clone()).listing(3);
+        assert_eq!(whole.orphans.len(), 3);
+        let listed = PlanDocument::from(plan).listing(2);
+        assert_eq!((listed.orphans, listed.missing.len()), (vec![file(0), file(1)], 1));
+        assert_eq!(listed.total, PlanTotal { evict: 0, blobs: 0, orphans: 3, missing: 1 });
     }
 }

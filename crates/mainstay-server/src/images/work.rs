@@ -3,11 +3,12 @@
 use std::sync::{Mutex, PoisonError};
 
 use mainstay_core::{Clock as _, SystemClock};
-use mainstay_images::{Action, CollectOptions, Commands, ScrubOptions, Tranquility};
+use mainstay_images::{Action, CollectOptions, Commands, Images, ScrubOptions, Tranquility};
 use serde::Serialize;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::task::JoinHandle;
 
+use crate::images::document::PlanDocument;
 use crate::limits;
 use crate::problem::{Problem, ProblemKind};
 
@@ -25,6 +26,7 @@ pub struct FailureLine {
 pub(crate) struct Work {
     collection: Task,
     scrub: Task,
+    plans: tokio::sync::Mutex<()>,
 }
 
 /// One kind of work.
@@ -74,6 +76,17 @@ impl Task {
 }
 
 impl Work {
+    /// What a collection by the policy would do now. Only a full one looks for files that nothing names: that reads the directory, and
+    /// is done for one who asks at a time.
+    ///
+    /// # Errors
+    /// [`ProblemKind::Unavailable`] when the directory is not mounted.
+    pub(crate) async fn plan(&self, images: &Images, full: bool) -> Result<PlanDocument, Problem> {
+        let _turn = if full { Some(self.plans.lock().await) } else { None };
+        let options = CollectOptions { evict: true, full, skip_sweep: !full, ..CollectOptions::default() };
+        Ok(PlanDocument::from(images.plan(&options).await?).listing(limits::PLAN_LISTED))
+    }
+
     /// Begins a collection by the policy. Whether another collects, the election decides: it also knows when one was killed.
     ///
     /// # Errors

@@ -397,6 +397,10 @@ fn collection() -> Value {
         ("bytes", octets()),
         ("orphans", list(&text())),
         ("missing", list(&digest())),
+        (
+            "total",
+            fields([("evict", number()), ("blobs", number()), ("orphans", number()), ("missing", number())]),
+        ),
     ])
 }
 

@@ -3,7 +3,6 @@
 use axum::Json;
 use axum::extract::State;
 use http::{HeaderMap, StatusCode};
-use mainstay_images::CollectOptions;
 use serde::Deserialize;
 
 use super::{Body, Nothing, Paged, body};
@@ -19,20 +18,14 @@ pub(super) struct Full {
     full: bool,
 }
 
-/// What a collection of this server would do now. Only a full one looks for files that nothing names, since that reads the directory.
+/// What a collection of this server would do now.
 pub(super) async fn plan(
     State(app): State<App>,
     headers: HeaderMap,
     Query(query): Query<Full>,
 ) -> Result<Json<PlanDocument>, Problem> {
     let commands = looks(&app, &headers).await?;
-    let options = CollectOptions {
-        evict: true,
-        full: query.full,
-        skip_sweep: !query.full,
-        ..CollectOptions::default()
-    };
-    Ok(Json(PlanDocument::from(commands.look()?.plan(&options).await?)))
+    Ok(Json(app.image_work().plan(commands.look()?, query.full).await?))
 }
 
 pub(super) async fn collect(

@@ -74,16 +74,21 @@ impl CareView<'_> {
                             ": " (size(image.frees_bytes))
                         }
                     }
+                    @if plan.total.evict > plan.evict.len() {
+                        p { "…and " (plan.total.evict - plan.evict.len()) " image(s) more" }
+                    }
                     @if !plan.blobs.is_empty() {
                         details {
-                            summary { (plan.blobs.len()) " blob(s) that no image uses go" }
+                            summary { (plan.total.blobs) " blob(s) that no image uses go" }
                             ul { @for blob in &plan.blobs { li { code { (short(&blob.digest)) } " " (size(blob.size_bytes)) } } }
+                            @if plan.total.blobs > plan.blobs.len() { p { "These are the first." } }
                         }
                     }
                     @if !plan.orphans.is_empty() {
                         details {
-                            summary { (plan.orphans.len()) " file(s) that nothing names go" }
+                            summary { (plan.total.orphans) " file(s) that nothing names go" }
                             ul { @for file in &plan.orphans { li { code { (file) } } } }
+                            @if plan.total.orphans > plan.orphans.len() { p { "These are the first." } }
                         }
                     }
                     @if self.full {

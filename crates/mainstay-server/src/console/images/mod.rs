@@ -18,7 +18,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use http::HeaderMap;
-use mainstay_images::{CollectOptions, Digest, Image, Images, MAX_PAGE};
+use mainstay_images::{Digest, Image, Images, MAX_PAGE};
 use mainstay_sso::Role;
 use serde::Deserialize;
 
@@ -31,7 +31,7 @@ use crate::app::App;
 use crate::http::extract::{Path, Query};
 use crate::images::document::{
     ActLine, CollectionLine, CollectionsDocument, HolderLine, ImageDocument, ImagePage, LeaseLine,
-    PlanDocument, ScrubDocument, ScrubState, UsageDocument,
+    ScrubDocument, ScrubState, UsageDocument,
 };
 use crate::limits;
 use crate::problem::Problem;
@@ -118,15 +118,12 @@ async fn cared(
 ) -> Result<Response, Problem> {
     let Some(frame) = looks(&app, &headers, &seen).await? else { return Ok(to_sign_in()) };
     let (images, work) = (frame.commands.look()?, app.image_work());
-    // Only a full plan looks for files that nothing names, since that reads the directory.
-    let options =
-        CollectOptions { evict: true, full: seen.full, skip_sweep: !seen.full, ..CollectOptions::default() };
     let past = images.collections(limits::COLLECTIONS_LISTED).await?;
     let past = past.into_iter().map(CollectionLine::from).collect();
     let collections = CollectionsDocument::new(images.collecting().await?, work.collection_failed(), past);
     let scrub = ScrubDocument::read(images, images.scrub_report().await?).await?;
     let view = CareView {
-        plan: PlanDocument::from(images.plan(&options).await?),
+        plan: work.plan(images, seen.full).await?,
         full: seen.full,
         collections,
         scrub: ScrubState { scrub, running: work.scrubs(), failed: work.scrub_failed() },
