@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Result, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::{Files, ReadFile, Space, StagedFile};
+use super::{Files, ReadFile, Space, StagedFile, naming};
 
 /// A directory of the operating system, local or on a shared mount.
 #[derive(Debug, Clone)]
@@ -89,17 +89,7 @@ impl Files for DiskFiles {
     }
 
     fn rename_new(&self, from: &str, to: &str) -> Result<()> {
-        use rustix::fs::{CWD, RenameFlags, renameat_with};
-        let (from, to) = (self.at(from), self.at(to));
-        match renameat_with(CWD, &from, CWD, &to, RenameFlags::NOREPLACE) {
-            Ok(()) => Ok(()),
-            // A network file system may not know it; a second name never replaces either.
-            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP) => {
-                fs::hard_link(&from, &to)?;
-                fs::remove_file(&from)
-            }
-            Err(error) => Err(error.into()),
-        }
+        naming::rename_new(&naming::System, &self.at(from), &self.at(to))
     }
 
     fn unlink(&self, path: &str) -> Result<()> {

@@ -5,6 +5,7 @@
 
 mod disk;
 pub(crate) mod layout;
+mod naming;
 
 use std::fmt::Debug;
 use std::io::{Read, Result, Seek, Write};
