@@ -126,6 +126,14 @@ struct Ready<'a> {
     must_have_parent: bool,
 }
 
+/// What a commit takes of its session.
+struct Fence {
+    /// Own files whose rows it makes.
+    waiting: BTreeMap<Digest, Claim>,
+    /// The intents that it deletes.
+    incs: Vec<i64>,
+}
+
 /// The places of a batch whose rows are wanted.
 #[derive(Default)]
 struct Places {
@@ -139,7 +147,8 @@ impl Ingest {
     /// for a while and the next ingest finds them.
     ///
     /// # Errors
-    /// [`ErrorKind::Stale`] when the holder lost its claims; of the database.
+    /// [`ErrorKind::Stale`] when the holder lost its claims; [`ErrorKind::Medium`] when names cannot be made durable, and then the
+    /// session has nothing of what it wrote since it last landed: write it again; of the database.
     pub async fn land(&self) -> Result<()> {
         self.shared.sync_names().await?;
         loop {
@@ -177,7 +186,8 @@ impl Ingest {
     /// [`ErrorKind::Invalid`] for a chain that cannot be; [`ErrorKind::NotFound`] for a blob or parent that is not there;
     /// [`ErrorKind::Conflict`] when a name is not as expected, or the digest is an image with other layers;
     /// [`ErrorKind::Stale`] when the holder lost its claims: begin again, what is on disk is found then;
-    /// [`ErrorKind::Unknown`] when it is not known whether it is there: look for the image.
+    /// [`ErrorKind::Unknown`] when it is not known whether it is there: look for the image; [`ErrorKind::Medium`] when names cannot
+    /// be made durable, as [`Ingest::land`].
     pub async fn commit(&self, set: CommitSet) -> Result<Committed> {
         let session = &self.shared;
         let known = session.known(&set).await?;
@@ -187,10 +197,10 @@ impl Ingest {
             self.land().await?;
         }
         session.before(Step::PublishCommit).await?;
-        let waiting = session.unlanded();
+        let Fence { waiting, incs } = session.fence();
         let mut batch = Guarded::new("images.publish_commit");
         let mut places = Places::default();
-        session.push_fence(&mut batch, &set);
+        session.push_fence(&mut batch, &set, &incs);
         for (digest, claim) in &waiting {
             session.push_landing(&mut batch, &mut places, digest, claim);
         }
@@ -214,11 +224,7 @@ impl Ingest {
         let outcome = session.decide(batch).await.map_err(refused_chain)?;
         places.images.sort_unstable_by_key(|(place, _)| *place);
         let unused = session.settle(&outcome, &places, &waiting)?;
-        let spare = session.begin_anew();
-        session.discard(unused).await?;
-        let staged = spare.iter().copied().map(layout::staged).collect();
-        session.drop_intents(spare.clone(), staged).await?;
-        session.state().spare.retain(|inc| !spare.contains(inc));
+        session.tidy_up(&incs, unused).await;
         let first = |place: &StatementRef| outcome.get(*place).and_then(|written| written.rows().first());
         let no_row = || Error::internal("a stored row was not returned");
         Ok(Committed {
@@ -270,18 +276,25 @@ impl Session {
         places.landed.push((*digest, place));
     }
 
-    /// Deletes the intents of this session, all of which must be there.
-    fn push_fence(&self, batch: &mut Guarded, set: &CommitSet) {
+    /// What a commit takes: all that is ready, and what was announced. A blob that another writer of the session finished since
+    /// the names were made durable is left for the next.
+    fn fence(&self) -> Fence {
         let state = self.state();
-        let claims = state.claims.values().map(|claim| claim.inc);
-        let incs: Vec<i64> = claims.chain(state.pending.values().map(|pending| pending.inc)).collect();
-        drop(state);
+        let durable = state.claims.iter().filter(|(_, claim)| claim.is_named_durably);
+        let claims = durable.clone().map(|(_, claim)| claim.inc);
+        let incs = claims.chain(state.pending.values().map(|pending| pending.inc)).collect();
+        let waiting = durable.filter(|(_, claim)| !claim.landed);
+        Fence { waiting: waiting.map(|(digest, claim)| (*digest, claim.clone())).collect(), incs }
+    }
+
+    /// Deletes the intents that a commit takes, all of which must be there.
+    fn push_fence(&self, batch: &mut Guarded, set: &CommitSet, incs: &[i64]) {
         if incs.is_empty() {
             self.guard_holder(batch);
         } else {
             let stale = self.node.stale();
             let all = Expect::Rows(incs.len() as u64);
-            batch.require(all, store::intents::finish(self.holder(), &incs), move || stale);
+            batch.require(all, store::intents::finish(self.holder(), incs), move || stale);
         }
         if let Some(guard) = set.guard {
             let held = store::leases::guard(guard.token.get(), guard.holder.get());
@@ -317,13 +330,27 @@ impl Session {
         Ok(unused)
     }
 
-    /// Forgets what the commit used up. The numbers that were of no use are returned, and known until their intents are gone: a
-    /// caller may leave meanwhile.
-    fn begin_anew(&self) -> Vec<i64> {
-        let mut state = self.state();
-        state.claims.clear();
-        state.pending.clear();
-        state.spare.clone()
+    /// Forgets what the commit used up, and gives back what was of no use. The commit is durable, so it succeeded whatever becomes
+    /// of this: numbers that could not be given back are spare until the session ends, and files are left to a collection.
+    async fn tidy_up(&self, used: &[i64], unused: Vec<String>) {
+        let spare = {
+            let used: BTreeSet<i64> = used.iter().copied().collect();
+            let mut state = self.state();
+            state.claims.retain(|_, claim| !used.contains(&claim.inc));
+            state.pending.retain(|_, pending| !used.contains(&pending.inc));
+            state.unused()
+        };
+        if let Err(error) = self.discard(unused).await {
+            tracing::warn!(%error, "a file that a commit did not need is left to a collection");
+        }
+        let staged = spare.iter().copied().map(layout::staged).collect();
+        match self.drop_intents(spare.clone(), staged).await {
+            // They are known until now: a caller may have left meanwhile.
+            Ok(()) => self.state().spare.retain(|inc| !spare.contains(inc)),
+            Err(error) => {
+                tracing::warn!(%error, "intents that a commit did not need stay until its session ends")
+            }
+        }
     }
 
     /// Sizes and kinds of all blobs that the set names.

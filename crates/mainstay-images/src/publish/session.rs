@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use mainstay_repo::Expect;
 
 use crate::blob::{Blob, BlobKind, BlobState};
@@ -63,14 +63,34 @@ pub(super) struct Pending {
 pub(super) struct State {
     pub(super) claims: BTreeMap<Digest, Claim>,
     pub(super) pending: BTreeMap<Digest, Pending>,
-    /// Intents that are of no use any more, and whose file lies in the staging directory or nowhere.
+    /// Intents that nothing of the session names, and whose file lies in the staging directory or nowhere.
     pub(super) spare: Vec<i64>,
+    /// Spare ones that somebody is about to put to use: a writer, or who asks for a blob.
+    in_use: BTreeSet<i64>,
 }
 
 impl State {
     /// Takes an intent from the spare ones: something else of the session names it now.
     pub(super) fn use_intent(&mut self, inc: i64) {
         self.spare.retain(|spare| *spare != inc);
+    }
+
+    /// Spare intents that nobody is about to put to use.
+    pub(super) fn unused(&self) -> Vec<i64> {
+        self.spare.iter().copied().filter(|inc| !self.in_use.contains(inc)).collect()
+    }
+}
+
+/// A number that somebody is about to put to use: a commit beside it leaves it alone until this is dropped.
+#[derive(Debug)]
+pub(super) struct InUse {
+    session: Arc<Session>,
+    pub(super) inc: i64,
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.session.state().in_use.remove(&self.inc);
     }
 }
 
@@ -87,6 +107,8 @@ pub(super) struct Session {
     state: Mutex<State>,
     /// A step was refused: behave as if the process had ended there.
     crashed: AtomicBool,
+    /// Who makes names durable. A failure is told once, so nobody may ask beside who is told.
+    naming: tokio::sync::Mutex<()>,
     /// Transactions whose outcome is not known: cancelled, or cut off.
     pub(super) doubts: AtomicUsize,
 }
@@ -126,7 +148,7 @@ impl Session {
         self: &Arc<Self>,
         digest: Option<&Digest>,
         size: u64,
-    ) -> Result<(i64, Option<Blob>)> {
+    ) -> Result<(InUse, Option<Blob>)> {
         self.check_space(size).await?;
         self.before(Step::PublishIntent).await?;
         let (session, digest) = (Arc::clone(self), digest.copied());
@@ -137,7 +159,7 @@ impl Session {
     }
 
     /// Intents for blobs whose digests are known, in one transaction; the numbers in the order of the blobs.
-    async fn intend_all(self: &Arc<Self>, blobs: Vec<(Digest, u64)>) -> Result<Vec<(i64, Option<Blob>)>> {
+    async fn intend_all(self: &Arc<Self>, blobs: Vec<(Digest, u64)>) -> Result<Vec<(InUse, Option<Blob>)>> {
         for _ in &blobs {
             self.before(Step::PublishIntent).await?;
         }
@@ -149,12 +171,19 @@ impl Session {
         written.await.map_err(|_| Error::internal("the task that writes intents was ended"))?
     }
 
-    async fn write_intent(&self, digest: Option<&Digest>, size: u64) -> Result<(i64, Option<Blob>)> {
+    async fn write_intent(
+        self: &Arc<Self>,
+        digest: Option<&Digest>,
+        size: u64,
+    ) -> Result<(InUse, Option<Blob>)> {
         let written = self.write_intents(&[(digest, size)]).await?.pop();
         written.ok_or_else(|| Error::internal("an intent's row was not returned"))
     }
 
-    async fn write_intents(&self, blobs: &[(Option<&Digest>, u64)]) -> Result<Vec<(i64, Option<Blob>)>> {
+    async fn write_intents(
+        self: &Arc<Self>,
+        blobs: &[(Option<&Digest>, u64)],
+    ) -> Result<Vec<(InUse, Option<Blob>)>> {
         let mut batch = Guarded::new("images.publish_intent");
         self.guard_holder(&mut batch);
         let mut places = Vec::with_capacity(blobs.len());
@@ -170,10 +199,17 @@ impl Session {
             let row = row.ok_or_else(|| Error::internal("an intent's row was not returned"))?;
             let inc: i64 = row.get("inc")?;
             self.state().spare.push(inc);
+            let intent = self.put_to_use(inc);
             let found = look.and_then(|look| outcome.get(look)).and_then(|written| written.rows().first());
-            intents.push((inc, found.map(store::blobs::read).transpose()?));
+            intents.push((intent, found.map(store::blobs::read).transpose()?));
         }
         Ok(intents)
+    }
+
+    /// Keeps a spare number from a commit that somebody makes meanwhile.
+    pub(super) fn put_to_use(self: &Arc<Self>, inc: i64) -> InUse {
+        self.state().in_use.insert(inc);
+        InUse { session: Arc::clone(self), inc }
     }
 
     /// Tells an intent its digest and looks at the blob's row in the same transaction.
@@ -192,17 +228,37 @@ impl Session {
 
     /// Makes the names of own files durable. One call for a directory serves all that lie in it, and the first call of many lets a
     /// journal write the others' changes too.
-    pub(super) async fn sync_names(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// Of the medium. The session has none of the files any more then: a system tells of a failure once, and that a second call
+    /// succeeds says nothing of what the first one lost.
+    pub(super) async fn sync_names(self: &Arc<Self>) -> Result<()> {
         let loose: Vec<(Digest, i64)> = {
             let state = self.state();
             let loose = state.claims.iter().filter(|(_, claim)| !claim.is_named_durably);
             loose.map(|(digest, claim)| (*digest, claim.inc)).collect()
         };
-        let mut shards = BTreeSet::new();
-        for (digest, _) in &loose {
-            self.before(Step::PublishSyncDir).await?;
-            shards.insert(digest.shard());
+        if loose.is_empty() {
+            return Ok(());
         }
+        for _ in &loose {
+            self.before(Step::PublishSyncDir).await?;
+        }
+        let session = Arc::clone(self);
+        // A task of its own: a caller that leaves meanwhile must not leave with the only word of a failure.
+        let synced = tokio::spawn(async move { session.sync_all(loose).await });
+        synced.await.map_err(|_| Error::internal("the task that makes names durable was ended"))?
+    }
+
+    async fn sync_all(&self, mut loose: Vec<(Digest, i64)>) -> Result<()> {
+        let _turn = self.naming.lock().await;
+        {
+            let state = self.state();
+            // Another may have made some durable meanwhile, or failed to, or brought the digest again.
+            let is_loose = |claim: &Claim, inc| claim.inc == inc && !claim.is_named_durably;
+            loose.retain(|(digest, inc)| state.claims.get(digest).is_some_and(|claim| is_loose(claim, *inc)));
+        }
+        let shards: BTreeSet<u8> = loose.iter().map(|(digest, _)| digest.shard()).collect();
         let shards: Vec<u8> = shards.into_iter().collect();
         let synced = shards.chunks(shards.len().div_ceil(SYNCS_AT_ONCE).max(1)).map(|some| {
             let some = some.to_vec();
@@ -210,15 +266,23 @@ impl Session {
                 some.iter().try_for_each(|shard| disk::sync_dir(files, &layout::shard(*shard)))
             })
         });
-        try_join_all(synced).await?;
+        // All of them, also after a failure: none may be told of one when nobody listens any more.
+        let outcome: Result<()> = join_all(synced).await.into_iter().collect();
         let mut state = self.state();
         for (digest, inc) in loose {
-            // Another writer of the session may have brought the digest again meanwhile.
-            if let Some(claim) = state.claims.get_mut(&digest).filter(|claim| claim.inc == inc) {
+            let Some(claim) = state.claims.get_mut(&digest).filter(|claim| claim.inc == inc) else {
+                continue;
+            };
+            if outcome.is_ok() {
                 claim.is_named_durably = true;
+            } else {
+                // Once its intent is gone its file is an orphan, which a collection removes.
+                state.claims.remove(&digest);
+                state.spare.push(inc);
             }
         }
-        Ok(())
+        drop(state);
+        outcome.map_err(|error| error.with_help("mend the medium and write the blobs of this ingest again"))
     }
 
     pub(super) fn guard_holder(&self, batch: &mut Guarded) {
@@ -379,6 +443,7 @@ impl Ingest {
             node,
             state: Mutex::default(),
             crashed: AtomicBool::new(false),
+            naming: tokio::sync::Mutex::default(),
             doubts: AtomicUsize::new(0),
         };
         Self { shared: Arc::new(session) }
@@ -406,8 +471,8 @@ impl Ingest {
                 return Ok(false);
             }
         }
-        let (inc, found) = session.intend(Some(digest), size_bytes).await?;
-        session.note(digest, size_bytes, inc, found).await
+        let (intent, found) = session.intend(Some(digest), size_bytes).await?;
+        session.note(digest, size_bytes, intent.inc, found).await
     }
 
     /// Says beforehand which blobs will be asked for or written, so that their intents are written in one transaction instead of one
@@ -429,8 +494,8 @@ impl Ingest {
         for some in wanted.chunks(INTENTS_AT_ONCE) {
             let intents = session.intend_all(some.to_vec()).await?;
             let mut missing = 0_u64;
-            for ((digest, size), (inc, found)) in some.iter().zip(intents) {
-                if !session.note(digest, *size, inc, found).await? {
+            for ((digest, size), (intent, found)) in some.iter().zip(intents) {
+                if !session.note(digest, *size, intent.inc, found).await? {
                     missing = missing.saturating_add(*size);
                 }
             }
@@ -482,6 +547,7 @@ impl Drop for Session {
             state: Mutex::new(std::mem::take(state)),
             // A runtime that shuts down drops the task unrun: that must end here.
             crashed: AtomicBool::new(true),
+            naming: tokio::sync::Mutex::default(),
             doubts: AtomicUsize::new(self.doubts.load(Ordering::SeqCst)),
         };
         runtime.spawn(async move {

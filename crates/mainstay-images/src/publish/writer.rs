@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use super::session::{Claim, Ingest, Judged, Session, Staged, adopted};
+use super::session::{Claim, InUse, Ingest, Judged, Session, Staged, adopted};
 use crate::blob::BlobKind;
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, ErrorKind, Result};
@@ -69,6 +69,8 @@ pub struct BlobWriter {
     replaces: Option<i64>,
     open: Option<Open>,
     measured: u64,
+    /// Its number is its own until it is settled.
+    _intent: InUse,
 }
 
 /// The file and what went into it.
@@ -224,23 +226,24 @@ impl Ingest {
                         format!("this ingest has sha256:{digest} already"),
                     ));
                 }
-                state.pending.remove(digest)
+                let pending = state.pending.remove(digest);
+                state.spare.extend(pending.map(|pending| pending.inc));
+                pending
             }
         };
-        let (inc, replaces) = match pending {
-            Some(pending) => {
-                session.state().spare.push(pending.inc);
-                (pending.inc, pending.replaces)
-            }
+        let (intent, replaces) = match pending {
+            Some(pending) => (session.put_to_use(pending.inc), pending.replaces),
             None => {
-                let (inc, found) = session.intend(spec.digest.as_ref(), spec.size_bytes.unwrap_or(0)).await?;
+                let (intent, found) =
+                    session.intend(spec.digest.as_ref(), spec.size_bytes.unwrap_or(0)).await?;
                 let judged = session.judge(found.as_ref(), spec.size_bytes).await?;
                 let replaces = if let Judged::Write { replaces } = judged { replaces } else { None };
-                (inc, replaces)
+                (intent, replaces)
             }
         };
         // The number is spare until the blob has its name: so long the file lies in the staging directory under it.
-        Ok(BlobWriter { session, spec, inc, replaces, open: None, measured: 0 })
+        let inc = intent.inc;
+        Ok(BlobWriter { session, spec, inc, replaces, open: None, measured: 0, _intent: intent })
     }
 
     /// Writes all that a reader gives, on a thread that may block, in one pass.

@@ -1,0 +1,152 @@
+//! A medium that refuses something: what is said then, what stays, and what may be done again.
+
+use std::io::{Error as IoError, ErrorKind as IoErrorKind, Result as IoResult};
+use std::sync::{Arc, Mutex};
+
+use mainstay_images::files::{DiskFiles, Files, ReadFile, Space, StagedFile};
+use mainstay_images::*;
+use mainstay_testkit::{TestDatabase, for_each_database};
+
+use crate::support::{World, bring, commit, digest, migrated, options, spec};
+
+/// What a medium is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    SyncDir,
+    Unlink,
+}
+
+/// A directory that fails to do one thing, so many times.
+#[derive(Debug)]
+struct Failing {
+    inner: DiskFiles,
+    left: Mutex<Option<(Asked, u32)>>,
+}
+
+impl Failing {
+    fn fail(&self, asked: Asked, times: u32) {
+        *self.left.lock().unwrap() = Some((asked, times));
+    }
+
+    fn ask(&self, now: Asked) -> IoResult<()> {
+        match &mut *self.left.lock().unwrap() {
+            Some((asked, left)) if *asked == now && *left > 0 => {
+                *left -= 1;
+                Err(IoError::from(IoErrorKind::Other))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Files for Failing {
+    fn create(&self, path: &str) -> IoResult<Box<dyn StagedFile>> {
+        self.inner.create(path)
+    }
+
+    fn open(&self, path: &str) -> IoResult<Box<dyn ReadFile>> {
+        self.inner.open(path)
+    }
+
+    fn size(&self, path: &str) -> IoResult<u64> {
+        self.inner.size(path)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> IoResult<()> {
+        self.inner.rename(from, to)
+    }
+
+    fn rename_new(&self, from: &str, to: &str) -> IoResult<()> {
+        self.inner.rename_new(from, to)
+    }
+
+    fn unlink(&self, path: &str) -> IoResult<()> {
+        self.ask(Asked::Unlink)?;
+        self.inner.unlink(path)
+    }
+
+    fn list(&self, directory: &str) -> IoResult<Vec<String>> {
+        self.inner.list(directory)
+    }
+
+    fn create_dir(&self, directory: &str) -> IoResult<()> {
+        self.inner.create_dir(directory)
+    }
+
+    fn sync_dir(&self, directory: &str) -> IoResult<()> {
+        self.ask(Asked::SyncDir)?;
+        self.inner.sync_dir(directory)
+    }
+
+    fn space(&self) -> IoResult<Space> {
+        self.inner.space()
+    }
+}
+
+async fn world(database: &TestDatabase) -> (World, Arc<Failing>) {
+    let repo = migrated(database).await;
+    let directory = tempfile::tempdir().unwrap();
+    let files = Arc::new(Failing { inner: DiskFiles::new(directory.path()), left: Mutex::default() });
+    let images = Images::open(repo.clone(), files.clone(), options()).await.unwrap();
+    (World { repo, images, directory }, files)
+}
+
+#[tokio::test]
+async fn a_name_that_was_not_made_durable_gets_no_row_however_often_one_commits() {
+    for_each_database(async |database| {
+        let (world, files) = world(database).await;
+        let node = world.node().await;
+        let ingest = node.ingest();
+        let layers = bring(&ingest, &["base", "delta"]).await;
+        files.fail(Asked::SyncDir, 1);
+        let set = CommitSet { images: vec![NewImage::chain(layers.clone())], ..CommitSet::default() };
+        assert_eq!(ingest.commit(set.clone()).await.unwrap_err().kind(), &ErrorKind::Medium);
+        // A second call of the system would succeed: it told of the failure once.
+        assert_eq!(ingest.commit(set.clone()).await.unwrap_err().kind(), &ErrorKind::NotFound);
+        ingest.land().await.unwrap();
+        assert_eq!(world.count("images_blobs").await, 0);
+        // Only what is written again is named again.
+        bring(&ingest, &["base", "delta"]).await;
+        ingest.commit(set).await.unwrap();
+        assert_eq!((world.count("images_blobs").await, world.count("images_intents").await), (2, 0));
+        let report = world.images.collect("collector", &CollectOptions::default()).await.unwrap();
+        assert_eq!((report.orphans_removed, world.files().len()), (2, 2));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_commit_cannot_tidy_up_does_not_make_it_fail() {
+    for_each_database(async |database| {
+        let (world, files) = world(database).await;
+        let node = world.node().await;
+        let ingest = node.ingest();
+        drop(ingest.writer(spec(BlobKind::Base)).await.unwrap());
+        let layers = bring(&ingest, &["base"]).await;
+        files.fail(Asked::Unlink, 1);
+        let image = commit(&ingest, NewImage::chain(layers)).await;
+        assert_eq!(world.images.image(&image.id.into()).await.unwrap(), image);
+        // The end of the session gives back what the commit could not.
+        ingest.abort().await.unwrap();
+        assert_eq!((world.files().len(), world.count("images_intents").await), (1, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_commit_leaves_a_writer_beside_it_alone() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let node = world.node().await;
+        let ingest = node.ingest();
+        let mut beside = ingest.writer(spec(BlobKind::Base)).await.unwrap();
+        beside.write("besi").await.unwrap();
+        let layers = bring(&ingest, &["base"]).await;
+        commit(&ingest, NewImage::chain(layers)).await;
+        beside.write("de").await.unwrap();
+        beside.finish().await.unwrap();
+        commit(&ingest, NewImage::chain(vec![digest("beside")])).await;
+        assert_eq!((world.files().len(), world.count("images_intents").await), (2, 0));
+    })
+    .await;
+}
