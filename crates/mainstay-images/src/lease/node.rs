@@ -266,6 +266,23 @@ impl Node {
         }
         let images = self.images();
         images.before(Step::LeaseAcquire).await?;
+        if let Some(lease) = self.try_acquire(key, image).await? {
+            return Ok(lease);
+        }
+        // What was in the way may have been mended between the two looks.
+        if self.why_not(image).await?
+            && let Some(lease) = self.try_acquire(key, image).await?
+        {
+            return Ok(lease);
+        }
+        let text =
+            format!("image {image} cannot be leased: its blobs are being removed or mended at this moment");
+        Err(Error::new(ErrorKind::Incomplete, text).with_help("try again"))
+    }
+
+    /// Takes a lease if all that it needs is there.
+    async fn try_acquire(&self, key: &str, image: ImageId) -> Result<Option<HeldLease>> {
+        let images = self.images();
         let mut batch = Guarded::new("images.lease_acquire");
         batch.push(store::leases::drop_key(self.id().get(), key));
         let unmet = || Error::new(ErrorKind::Incomplete, "the lease cannot be had");
@@ -273,39 +290,34 @@ impl Node {
             batch.require(Expect::ONE, store::leases::acquire(self.id().get(), key, image.get()), unmet);
         batch.push(store::leases::used(image.get()));
         let outcome = match batch.run(images.repo()).await {
-            Err(error) if matches!(error.kind(), ErrorKind::Incomplete) => {
-                return Err(self.why_not(image).await);
-            }
+            Err(error) if matches!(error.kind(), ErrorKind::Incomplete) => return Ok(None),
             other => other?,
         };
         let row = outcome.get(taken).and_then(|written| written.rows().first());
         let row = row.ok_or_else(|| Error::internal("a lease's row was not returned"))?;
-        Ok(HeldLease::new(self.clone(), store::leases::read(row)?))
+        Ok(Some(HeldLease::new(self.clone(), store::leases::read(row)?)))
     }
 
-    /// Why a lease could not be had.
-    async fn why_not(&self, image: ImageId) -> Error {
-        let found = self.images().image(&image.into()).await;
-        let missing = match found {
-            Err(error) => return error,
-            Ok(_) => self.images().missing(image).await,
-        };
-        match missing {
-            Err(error) => error,
-            Ok(missing) if missing.is_empty() => {
-                // The image and its blobs are there, so it is the holder that is not.
-                self.lose().await;
-                self.stale()
-            }
-            Ok(missing) => {
-                let names: Vec<String> = missing.iter().map(|digest| format!("sha256:{digest}")).collect();
-                Error::new(
-                    ErrorKind::Incomplete,
-                    format!("image {image} cannot be leased: {} cannot be had", names.join(", ")),
-                )
-                .with_help("publish or pull the same content again; that repairs it")
-            }
+    /// Why a lease could not be had; yes if nothing is in the way any more. Only a holder that has no row lost what it claims: a
+    /// blob that was damaged when the lease was asked for may be well again by now.
+    async fn why_not(&self, image: ImageId) -> Result<bool> {
+        let images = self.images();
+        images.image(&image.into()).await?;
+        let missing = images.missing(image).await?;
+        if !missing.is_empty() {
+            let names: Vec<String> = missing.iter().map(|digest| format!("sha256:{digest}")).collect();
+            let text = format!("image {image} cannot be leased: {} cannot be had", names.join(", "));
+            return Err(Error::new(ErrorKind::Incomplete, text)
+                .with_help("publish or pull the same content again; that repairs it"));
         }
+        let mut batch = Guarded::new("images.lease_holder");
+        let held = batch.push(store::holders::guard(self.id().get()));
+        let outcome = batch.run(images.repo()).await?;
+        if outcome.get(held).is_some_and(|written| !written.rows().is_empty()) {
+            return Ok(true);
+        }
+        self.lose().await;
+        Err(self.stale())
     }
 
     /// Gives everything back and ends this life.

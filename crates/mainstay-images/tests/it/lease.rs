@@ -5,7 +5,7 @@ use std::time::Duration;
 use mainstay_images::*;
 use mainstay_testkit::for_each_database;
 
-use crate::support::{World, put};
+use crate::support::{Meddling, World, put};
 
 #[tokio::test]
 async fn a_lease_keeps_its_image_and_one_row_keeps_all_leases() {
@@ -208,6 +208,27 @@ async fn an_image_that_is_gone_or_whose_blob_is_damaged_cannot_be_leased() {
         assert_eq!(error.kind(), &ErrorKind::Incomplete);
         assert!(error.message().contains(&crate::support::digest("delta").to_string()), "{error}");
         assert_eq!(world.count("images_leases").await, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_blob_that_is_mended_between_two_looks_does_not_cost_the_node_its_leases() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let image = world.publish(&world.node().await, &["base", "delta"]).await;
+        let mending = Meddling::new(&world, "images.missing", "UPDATE images_blobs SET state = 0");
+        let images = world.meddled(database, mending).await;
+        let node = images.join_with("other", Heartbeat::Host).await.unwrap();
+        let first = node.acquire("first", image.id).await.unwrap();
+        world.meddle("UPDATE images_blobs SET state = 2").await;
+        let second = node.acquire("second", image.id).await.unwrap();
+        assert!(node.is_live() && first.is_live() && second.is_live());
+        // A holder whose row is gone does lose them.
+        world.meddle("DELETE FROM images_leases").await;
+        world.meddle("DELETE FROM images_holders").await;
+        assert_eq!(node.acquire("third", image.id).await.unwrap_err().kind(), &ErrorKind::Stale);
+        assert!(!node.is_live() && !first.is_live());
     })
     .await;
 }

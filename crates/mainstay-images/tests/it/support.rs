@@ -55,6 +55,13 @@ impl World {
         Images::open(self.repo.clone(), files, options).await.unwrap()
     }
 
+    /// The same store, for one whom somebody meddles with.
+    pub async fn meddled(&self, database: &TestDatabase, meddling: Meddling) -> Images {
+        let repo = database.options().with(meddling).connect().await.unwrap();
+        let files = Arc::new(DiskFiles::new(self.directory.path()));
+        Images::open(repo, files, options()).await.unwrap()
+    }
+
     pub async fn node(&self) -> Node {
         self.images.join_with("node", Heartbeat::Host).await.unwrap()
     }
@@ -100,6 +107,34 @@ impl World {
         }
         found.sort();
         found
+    }
+}
+
+/// Somebody who does something to the tables just before a statement of a name.
+#[derive(Clone)]
+pub struct Meddling {
+    repo: Repo,
+    name: &'static str,
+    sql: &'static str,
+}
+
+impl Meddling {
+    pub fn new(world: &World, name: &'static str, sql: &'static str) -> Self {
+        Self { repo: world.repo.clone(), name, sql }
+    }
+}
+
+#[mainstay_repo::middleware::async_trait]
+impl mainstay_repo::middleware::Middleware for Meddling {
+    async fn process(
+        &self,
+        operation: mainstay_repo::Operation,
+        next: mainstay_repo::middleware::Next<'_>,
+    ) -> mainstay_repo::Result<mainstay_repo::Outcome> {
+        if operation.statements().any(|statement| statement.name() == Some(self.name)) {
+            self.repo.write(Statement::new(Sql::new(self.sql))).await?;
+        }
+        next.run(operation).await
     }
 }
 
