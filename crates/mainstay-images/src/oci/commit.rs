@@ -259,7 +259,7 @@ impl Oci {
         let compression = compression(next.as_deref().unwrap_or_default());
         let media_type = derived::layer_type(compression);
         let form = LayerForm { compression, diff_id: None };
-        // The size is not known yet, so the limit of the layer holds and not the ratio.
+        // The size is not known yet, so the limit of the layer holds, and the ratio is looked at in the end.
         let mut tee = LayerTee::start(form, u64::MAX, self.limits().clone());
         let writer = ingest.writer(WriterSpec::new(BlobKind::Layer, media_type)).await;
         let mut writer = writer.map_err(Error::store)?;
@@ -282,6 +282,7 @@ impl Oci {
             Error::new(ErrorKind::Io(io::ErrorKind::Other), "the reader of a layer was ended")
         })??;
         let checked = tee.finish().await?;
+        self.limits().check_ratio(size, checked.octets)?;
         let staged = writer.finish().await.map_err(Error::store)?;
         let descriptor = Descriptor::new(media_type, staged.digest, staged.size_bytes);
         Ok(Added { descriptor, diff_id: checked.diff_id })

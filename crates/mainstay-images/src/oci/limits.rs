@@ -1,5 +1,7 @@
 //! What a single image may cost: every number that stands between a hostile archive or registry and this machine.
 
+use super::refusal::{Limit, Refusal};
+
 /// The largest index, manifest or image configuration, in octets; registries accept at least this much.
 pub const MAX_DOCUMENT: u64 = 4 * 1024 * 1024;
 /// The octets of all documents of one copy together: they are held in memory.
@@ -57,6 +59,21 @@ pub struct Limits {
     pub ratio: u64,
     /// Entries of one layer.
     pub layer_entries: u64,
+}
+
+impl Limits {
+    /// The most octets to which a layer of so many may decompress by its ratio.
+    pub(crate) fn by_ratio(&self, size: u64) -> u64 {
+        size.saturating_mul(self.ratio).max(RATIO_FLOOR)
+    }
+
+    /// Whether a layer decompressed to more than its ratio allows; for one whose size was not known before.
+    pub(crate) fn check_ratio(&self, size: u64, octets: u64) -> Result<(), Refusal> {
+        if octets <= self.by_ratio(size) {
+            return Ok(());
+        }
+        Err(Refusal::Limit { what: Limit::Ratio, limit: self.ratio })
+    }
 }
 
 impl Default for Limits {

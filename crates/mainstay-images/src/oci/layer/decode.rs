@@ -6,7 +6,7 @@ use flate2::bufread::MultiGzDecoder;
 
 use crate::digest::{Digest, Hasher};
 use crate::oci::error::{Error, Result};
-use crate::oci::limits::{Limits, MAX_ZSTD_WINDOW_LOG, RATIO_FLOOR};
+use crate::oci::limits::{Limits, MAX_ZSTD_WINDOW_LOG};
 use crate::oci::media::Compression;
 use crate::oci::refusal::{Limit, Refusal, shown};
 use crate::oci::tar::{Streaming, TarReader};
@@ -40,7 +40,7 @@ pub(crate) fn open<R: BufRead>(
 impl<R: BufRead> Decoder<R> {
     pub(crate) fn new(stored: R, compression: Compression, size: u64, limits: &Limits) -> Result<Self> {
         let stored = Tagged(stored);
-        let by_ratio = size.saturating_mul(limits.ratio).max(RATIO_FLOOR);
+        let by_ratio = limits.by_ratio(size);
         let (budget, over) = if by_ratio < limits.layer {
             (by_ratio, Refusal::Limit { what: Limit::Ratio, limit: limits.ratio })
         } else {
@@ -137,6 +137,7 @@ mod tests {
 
     use super::*;
     use crate::oci::error::ErrorKind;
+    use crate::oci::limits::RATIO_FLOOR;
 
     fn gzip(octets: &[u8]) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());

@@ -3,7 +3,8 @@
 use std::fs::File;
 use std::path::Path;
 
-use mainstay_images::oci::refusal::EntryRefusal;
+use mainstay_images::oci::limits::RATIO_FLOOR;
+use mainstay_images::oci::refusal::{EntryRefusal, Limit};
 use mainstay_images::oci::{
     Commit, Container, ErrorKind, Import, LayerContent, Oci, Platform, Refusal, flatten::Flatten,
 };
@@ -192,6 +193,11 @@ async fn what_is_refused_leaves_nothing() {
     for broken in [b"no archive".to_vec(), vec![0x1f, 0x8b, 8, 0], vec![7; 1024]] {
         assert!(oci.commit(over(broken)).await.unwrap_err().refusal().is_some());
     }
+    // As an import refuses it, although how long it is compressed is known only in the end.
+    let zeros = usize::try_from(2 * RATIO_FLOOR).unwrap();
+    let bomb = layer(|tar| entry(tar, tar::EntryType::Regular, "zeros", "", &vec![0; zeros]));
+    let error = oci.commit(over(zstd::encode_all(&bomb[..], 19).unwrap())).await.unwrap_err();
+    assert!(matches!(error.refusal(), Some(Refusal::Limit { what: Limit::Ratio, .. })), "{error}");
     struct Failing;
     impl std::io::Read for Failing {
         fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
