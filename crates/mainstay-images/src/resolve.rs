@@ -42,8 +42,9 @@ impl Drop for Turn {
                 state.under_way -= 1;
                 return;
             }
-            let rest = state.waiting.len().saturating_sub(TOGETHER);
-            state.waiting.split_off(rest)
+            // Who waits longest is served first, or with more than these always waiting some would never be.
+            let some = state.waiting.len().min(TOGETHER);
+            state.waiting.drain(..some).collect::<Vec<_>>()
         };
         // Without a runtime, whoever waits hears that nobody answers, and asks alone.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {

@@ -123,7 +123,8 @@ fn read_report(row: &Row) -> Result<ScrubReport> {
 }
 
 impl Images {
-    /// Reads blobs again, from where the last call left off, and sets aside what does not hold what it should.
+    /// Reads blobs again, from where the last call left off, and sets aside what does not hold what it should. When another
+    /// ends the pass, or begins one anew, this returns with what that one has come to.
     ///
     /// # Errors
     /// [`ErrorKind::Medium`](crate::ErrorKind::Medium) when a file can neither be read nor is it absent: nothing is said of
@@ -131,10 +132,16 @@ impl Images {
     pub async fn scrub(&self, options: &ScrubOptions) -> Result<ScrubReport> {
         self.shared.disk.prove().await?;
         let (mut cursor, report) = self.scrub_state().await?;
-        if options.restart || report.started_at.is_none() || report.ended_at.is_some() {
-            self.shared.slow.write(store::scrub::begin()).await?;
-            cursor = None;
-        }
+        let under_way = report.started_at.filter(|_| report.ended_at.is_none() && !options.restart);
+        let pass = match under_way {
+            Some(pass) => pass,
+            None => {
+                cursor = None;
+                let begun = self.shared.slow.write(store::scrub::begin()).await?;
+                let row = begun.rows().first();
+                row.ok_or_else(|| Error::internal("the scrub's row is gone"))?.get("started_at")?
+            }
+        };
         let mut left = options.most_blobs.unwrap_or(u64::MAX);
         let mut began = Instant::now();
         while left > 0 {
@@ -142,12 +149,14 @@ impl Images {
             let after = cursor.map_or_else(Vec::new, |digest: Digest| digest.as_bytes().to_vec());
             let found = self.shared.slow.read(store::blobs::page(&after, &[u8::MAX; 33], limit)).await?;
             let Some(last) = found.last() else {
-                self.end_scrub().await?;
+                self.end_scrub(pass).await?;
                 break;
             };
             cursor = Some(store::blobs::read_digest(last)?);
             left = left.saturating_sub(found.len() as u64);
-            self.scrub_page(&found).await?;
+            if !self.scrub_page(pass, &found).await? {
+                break;
+            }
             began = options.tranquility.pause(began).await;
         }
         self.scrub_state().await.map(|(_, report)| report)
@@ -188,9 +197,9 @@ impl Images {
     }
 
     /// Ends a pass once, whoever else ends it too.
-    async fn end_scrub(&self) -> Result<()> {
+    async fn end_scrub(&self, pass: Timestamp) -> Result<()> {
         let mut batch = Guarded::new("images.scrub_end");
-        batch.require(Expect::ONE, store::scrub::end(), || {
+        batch.require(Expect::ONE, store::scrub::end(pass), || {
             Error::new(ErrorKind::Conflict, "another ended this pass")
         });
         for statement in store::scrub::record() {
@@ -208,7 +217,8 @@ impl Images {
         Ok((store::scrub::cursor(row)?, read_report(row)?))
     }
 
-    async fn scrub_page(&self, page: &[Row]) -> Result<()> {
+    /// Reads a page of a pass; no if the pass is not under way any more. What was found is true all the same, and stays.
+    async fn scrub_page(&self, pass: Timestamp, page: &[Row]) -> Result<bool> {
         let (mut good, mut bytes, mut damaged) = (Vec::new(), 0_u64, 0_i64);
         let mut found: BTreeMap<BlobId, (Digest, Incarnation, Found)> = BTreeMap::new();
         let mut cursor = None;
@@ -232,11 +242,12 @@ impl Images {
             // A blob that was collected or repaired in the meantime is not marked.
             damaged += i64::from(self.damaged(id, &digest, incarnation, seen).await?);
         }
-        let Some(cursor) = cursor else { return Ok(()) };
+        let Some(cursor) = cursor else { return Ok(true) };
         let mut batch = Guarded::new("images.scrub_page");
         batch.push(store::blobs::verified(&good));
         let checked = i64::try_from(good.len()).unwrap_or(i64::MAX).saturating_add(damaged);
-        batch.push(store::scrub::advance(&cursor, checked, octets(bytes), damaged));
-        batch.run(&self.shared.slow).await.map(|_| ())
+        let noted = batch.push(store::scrub::advance(pass, &cursor, checked, octets(bytes), damaged));
+        let outcome = batch.run(&self.shared.slow).await?;
+        Ok(outcome.get(noted).is_some_and(|written| written.rows_affected() == 1))
     }
 }

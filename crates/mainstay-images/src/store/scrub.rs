@@ -1,5 +1,6 @@
 //! How far the present scrub has come.
 
+use mainstay_core::Timestamp;
 use mainstay_repo::{Sql, Statement};
 
 use super::sql::sql;
@@ -12,13 +13,13 @@ const READ: Sql =
     Sql::new("SELECT cursor, started_at, ended_at, checked, bytes, damaged FROM images_scrub WHERE id = 1");
 const BEGIN: Sql = sql![
     "UPDATE images_scrub SET cursor = NULL, started_at = " now ", ended_at = NULL, checked = 0, bytes = 0, \
-     damaged = 0 WHERE id = 1"
+     damaged = 0 WHERE id = 1 RETURNING started_at"
 ];
 const ADVANCE: Sql = Sql::new(
-    "UPDATE images_scrub SET cursor = $1, checked = checked + $2, bytes = bytes + $3, damaged = damaged + $4 WHERE id = 1",
+    "UPDATE images_scrub SET cursor = $1, checked = checked + $2, bytes = bytes + $3, damaged = damaged + $4 \
+     WHERE id = 1 AND started_at = $5 AND ended_at IS NULL",
 );
-const END: Sql =
-    sql!["UPDATE images_scrub SET cursor = NULL, ended_at = " now " WHERE id = 1 AND ended_at IS NULL"];
+const END: Sql = sql!["UPDATE images_scrub SET cursor = NULL, ended_at = " now " WHERE id = 1 AND started_at = $1 AND ended_at IS NULL"];
 const RECORD: Sql = Sql::new(
     "INSERT INTO images_scrub_runs (started_at, ended_at, checked, bytes, damaged) \
      SELECT started_at, ended_at, checked, bytes, damaged FROM images_scrub WHERE id = 1 AND ended_at IS NOT NULL",
@@ -54,24 +55,25 @@ pub(crate) fn read() -> Statement {
     Statement::new(READ).named("images.scrub_read")
 }
 
-/// Begins a pass.
+/// Begins a pass, which is named by its beginning.
 pub(crate) fn begin() -> Statement {
     Statement::new(BEGIN).named("images.scrub_begin")
 }
 
-/// Notes what was read.
-pub(crate) fn advance(cursor: &Digest, checked: i64, bytes: i64, damaged: i64) -> Statement {
+/// Notes what a pass read; no row if it was ended, or another was begun.
+pub(crate) fn advance(pass: Timestamp, cursor: &Digest, checked: i64, bytes: i64, damaged: i64) -> Statement {
     Statement::new(ADVANCE)
         .bind(cursor.as_bytes().as_slice())
         .bind(checked)
         .bind(bytes)
         .bind(damaged)
+        .bind(pass.as_unix_micros())
         .named("images.scrub_advance")
 }
 
-/// Ends a pass; no row if it was ended.
-pub(crate) fn end() -> Statement {
-    Statement::new(END).named("images.scrub_end")
+/// Ends a pass; no row if it was ended, or another was begun.
+pub(crate) fn end(pass: Timestamp) -> Statement {
+    Statement::new(END).bind(pass.as_unix_micros()).named("images.scrub_end")
 }
 
 /// Remembers the pass that ended.

@@ -7,7 +7,7 @@ use mainstay_images::*;
 use mainstay_repo::Dialect;
 use mainstay_testkit::for_each_database;
 
-use crate::support::{World, digest};
+use crate::support::{Meddling, World, digest};
 
 /// A process that ends in the middle of a collection.
 #[derive(Debug)]
@@ -150,6 +150,26 @@ async fn a_file_is_never_replaced_by_one_whose_number_was_given_twice() {
         world.meddle("UPDATE images_collector SET off_until = 0").await;
         let report = world.images.collect("c", &CollectOptions::default()).await.unwrap();
         assert!(report.orphans_removed >= 1 && !kept.exists() && other.exists(), "{report:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_pass_that_another_began_anew_is_left_to_the_other() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        world.publish(&world.node().await, &["base", "delta"]).await;
+        for statement in ["images.scrub_advance", "images.scrub_end"] {
+            let anew =
+                "UPDATE images_scrub SET started_at = started_at + 1, checked = 0, bytes = 0, cursor = NULL";
+            let images = world.meddled(database, Meddling::new(&world, statement, anew)).await;
+            let report =
+                images.scrub(&ScrubOptions { restart: true, ..ScrubOptions::default() }).await.unwrap();
+            assert_eq!((report.ended_at, report.checked, report.bytes), (None, 0, 0), "{statement}");
+            assert!(world.images.scrubs(10).await.unwrap().is_empty(), "{statement}");
+        }
+        let report = world.images.scrub(&ScrubOptions::default()).await.unwrap();
+        assert_eq!((report.checked, world.images.scrubs(10).await.unwrap()), (2, vec![report]));
     })
     .await;
 }
