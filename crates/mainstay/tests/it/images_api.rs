@@ -246,6 +246,10 @@ fn cares(program: &mut Program<'_>, digest: &str) {
     let damaged =
         program.waits("/scrub", "ImageScrub", |now| !now["ended_at"].is_null() && now["damaged"] == 1);
     assert_eq!(damaged["damaged_now"].as_array().map(Vec::len), Some(1), "{damaged}");
+    // What the election refuses is the answer, and no failure of something that was begun.
+    program.store.json(&["gc", "--pause", "2h"]);
+    program.is_refused("POST", "/collection", &empty, 409, "off until");
+    assert_eq!(program.does("GET", "/collections", &none, (200, "ImageCollections"))["failed"], none);
     // The medium goes: what is asked for is refused at once, and nothing is begun.
     std::fs::rename(format!("{}/mainstay-images", program.store.images), program.store.at().join("marker"))
         .unwrap();
