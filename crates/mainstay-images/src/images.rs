@@ -60,7 +60,8 @@ const CAP: Duration = Duration::from_secs(5);
 
 impl Images {
     /// Opens the store of a database, whose tables [`COMPONENT`](crate::COMPONENT) made, and of a directory. A new store
-    /// makes its directory's contents; the directory itself must be there.
+    /// makes its directory's contents; the directory itself must be there. Its files' names are listed once: when the database
+    /// is older than they are, it was restored, and this does what [`Images::after_restore`] does.
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) for options out of their limits;
@@ -79,13 +80,14 @@ impl Images {
         let row = row.ok_or_else(|| Error::internal("the store's row was neither made nor found"))?;
         let id: String = row.get("uuid")?;
         let disk = Disk::new(files, &id);
-        if row.get::<bool>("prepared")? {
-            disk.prove().await?;
-        } else {
+        if !row.get::<bool>("prepared")? {
             disk.prepare(nonce).await?;
             repo.write(store::meta::prepared()).await?;
         }
-        Ok(Self::unproved(repo, disk, options, id))
+        let images = Self::unproved(repo, disk, options, id);
+        // This proves the directory, too.
+        images.notice_restore().await?;
+        Ok(images)
     }
 
     /// The store without the proof that the directory is there: good for the database's side alone.

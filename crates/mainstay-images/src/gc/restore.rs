@@ -23,8 +23,8 @@ const PAGE: u32 = 200;
 const CHUNK: usize = 1024 * 1024;
 
 impl Images {
-    /// To be called after the database was restored from a backup; a collection that finds files with numbers which the
-    /// database never gave calls it too. Collecting is off for one time to live, every holder must join anew, and numbers
+    /// To be called after the database was restored from a backup; whoever opens the store, or collects, and finds files with
+    /// numbers that the database never gave calls it too. Collecting is off for one time to live, every holder must join anew, and numbers
     /// that may be in use are passed over. Returns until when collecting is off.
     ///
     /// # Errors
@@ -50,7 +50,21 @@ impl Images {
         Ok(until)
     }
 
-    /// The highest number in a file's name.
+    /// Whether files tell that the database is older than they are, asked before anything is published or leased: afterwards the
+    /// numbers that it gives anew would soon reach those of the files, and then nothing tells any more.
+    pub(crate) async fn notice_restore(&self) -> Result<()> {
+        // The files first: a number is given before a file has it.
+        let highest = self.highest_incarnation().await?;
+        let last: i64 =
+            self.repo().read(store::intents::last()).await?.first().map_or(Ok(0), |row| row.get("inc"))?;
+        if highest > last {
+            tracing::warn!(highest, last, "a file has a number that the database never gave");
+            self.after_restore().await?;
+        }
+        Ok(())
+    }
+
+    /// The highest number in a file's name, also of those that were set aside.
     async fn highest_incarnation(&self) -> Result<i64> {
         self.shared.disk.prove().await?;
         self.shared
@@ -62,8 +76,9 @@ impl Images {
                 let staged = list(layout::STAGING)?;
                 let mut highest =
                     staged.iter().filter_map(|name| layout::parse_staged(name)).max().unwrap_or(0);
-                for shard in 0..=u8::MAX {
-                    let names = list(&layout::shard(shard))?;
+                let shards = (0..=u8::MAX).map(layout::shard);
+                for directory in shards.chain([layout::QUARANTINE.to_owned()]) {
+                    let names = list(&directory)?;
                     let numbers =
                         names.iter().filter_map(|name| layout::parse_blob(name)).map(|(_, inc)| inc);
                     highest = highest.max(numbers.max().unwrap_or(0));

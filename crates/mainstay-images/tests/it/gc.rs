@@ -209,6 +209,36 @@ async fn a_database_that_is_older_than_its_files_is_seen_and_no_number_is_given_
 }
 
 #[tokio::test]
+async fn a_restore_is_noticed_before_anything_is_published() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let node = world.node().await;
+        world.publish(&node, &["base"]).await;
+        let last = world.number("SELECT MAX(first_inc) AS n FROM images_blobs").await;
+        let late = digest("late").to_string();
+        let after = |inc: i64| format!("blobs/{}/{late}.{inc}", &late[..2]);
+        // A number that was given says nothing.
+        std::fs::write(world.directory.path().join(after(last)), "late").unwrap();
+        world.reopened(|_| {}).await;
+        node.renew().await.unwrap();
+        // A few publications of other content would reach this one, and hide that it is of the time after the backup.
+        let path = world.directory.path().join(after(last + 2));
+        std::fs::write(&path, "late").unwrap();
+        let images = world.reopened(|_| {}).await;
+        assert!(node.renew().await.unwrap_err().is_stale());
+        let node = images.join_with("again", Heartbeat::Host).await.unwrap();
+        world.publish(&node, &["one", "two", "three"]).await;
+        let error = images.collect("me", &CollectOptions::default()).await.unwrap_err();
+        assert_eq!(error.kind(), &ErrorKind::CollectingOff);
+        assert!(path.exists());
+        // It is noticed once.
+        world.reopened(|_| {}).await;
+        node.renew().await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_policy_lets_go_of_the_least_recently_used_until_there_is_room() {
     for_each_database(async |database| {
         let world = World::with(database, |options| options.policy.max_bytes = Some(10)).await;
