@@ -176,6 +176,8 @@ impl EngineBuilder {
         config.flights = if shared { 4 } else { 2 };
         let runner = if self.works {
             let takeover = if shared { Takeover::Nobody } else { Takeover::Everyone };
+            // Read first, so that the first start of this process can be leased with its commit.
+            let standing = store.standing().await?;
             let node = store.join(&config.name, takeover).await?;
             tracing::info!(
                 target: "mainstay_workflow", event = "runner.init", name = %config.name, node = ?node, storage = self.repo.describe(),
@@ -189,6 +191,7 @@ impl EngineBuilder {
                 clock: Arc::clone(&self.clock),
                 config: config.clone(),
                 node,
+                standing,
             }))
         } else {
             None

@@ -103,7 +103,7 @@ impl From<Claimed> for Taken {
 
 impl Core {
     pub(super) fn new(setup: Setup, commands: mpsc::UnboundedSender<Command>) -> Self {
-        let Setup { store, registry, definitions, states, clock, config, node } = setup;
+        let Setup { store, registry, definitions, states, clock, config, node, standing } = setup;
         Self {
             store,
             registry,
@@ -122,7 +122,7 @@ impl Core {
             settles: (Vec::new(), Vec::new()),
             ready: BinaryHeap::new(),
             losses: super::losses::Losses::default(),
-            holds: super::holds::Holds::default(),
+            holds: super::holds::Holds::of(standing),
             workers: HashMap::new(),
             next_number: 0,
             alarms: BinaryHeap::new(),

@@ -18,13 +18,18 @@ use crate::store::{Standing, TaskKey};
 /// What a node knows of it.
 #[derive(Default)]
 pub(super) struct Holds {
-    /// None until the first poll.
+    /// None from the beginning of a later life to its first poll.
     standing: Option<Standing>,
     /// Leased attempts of paused workflows that are to be given back.
     aside: Vec<Ready>,
 }
 
 impl Holds {
+    /// As it was read when the node began.
+    pub(super) fn of(standing: Standing) -> Self {
+        Self { standing: Some(standing), aside: Vec::new() }
+    }
+
     /// The database was asked.
     pub(super) fn learn(&mut self, standing: Standing) {
         self.standing = Some(standing);

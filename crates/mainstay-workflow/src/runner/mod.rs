@@ -40,7 +40,7 @@ use crate::engine::registry::Registry;
 use crate::error::{Error, Result};
 use crate::handler::States;
 use crate::id::{DefinitionId, NodeId};
-use crate::store::Store;
+use crate::store::{Standing, Store};
 
 /// What a runner works with.
 pub(crate) struct Setup {
@@ -51,6 +51,8 @@ pub(crate) struct Setup {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) config: Config,
     pub(crate) node: NodeId,
+    /// What is held back as it begins.
+    pub(crate) standing: Standing,
 }
 
 /// A running runner. Dropping it stops it like a crash would: nothing is lost, other lives take over.
