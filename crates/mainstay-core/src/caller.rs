@@ -4,6 +4,7 @@
 //! role they have is found out elsewhere, by sign-in; what they may do with it is decided where the data is.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +72,14 @@ impl fmt::Display for Actor {
     }
 }
 
+impl FromStr for Actor {
+    type Err = ActorError;
+
+    fn from_str(text: &str) -> Result<Self, ActorError> {
+        Self::new(text)
+    }
+}
+
 impl TryFrom<String> for Actor {
     type Error = ActorError;
 
@@ -88,7 +97,7 @@ impl From<Actor> for String {
 /// What an actor may do; each includes the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Access {
+pub enum Role {
     /// Look.
     Read,
     /// Change, and undo by another change.
@@ -97,8 +106,8 @@ pub enum Access {
     Admin,
 }
 
-impl Access {
-    /// The stable name.
+impl Role {
+    /// The stable name, which is also what is stored.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -109,7 +118,32 @@ impl Access {
     }
 }
 
-impl fmt::Display for Access {
+impl FromStr for Role {
+    type Err = UnknownRole;
+
+    fn from_str(text: &str) -> Result<Self, UnknownRole> {
+        match text {
+            "read" => Ok(Self::Read),
+            "write" => Ok(Self::Write),
+            "admin" => Ok(Self::Admin),
+            _ => Err(UnknownRole),
+        }
+    }
+}
+
+/// A text that names no role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownRole;
+
+impl fmt::Display for UnknownRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a role is read, write or admin")
+    }
+}
+
+impl std::error::Error for UnknownRole {}
+
+impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -122,28 +156,28 @@ pub struct Caller {
     /// Who acts.
     pub actor: Actor,
     /// What they may do.
-    pub access: Access,
+    pub role: Role,
 }
 
 impl Caller {
     /// A caller.
     #[must_use]
-    pub const fn new(actor: Actor, access: Access) -> Self {
-        Self { actor, access }
+    pub const fn new(actor: Actor, role: Role) -> Self {
+        Self { actor, role }
     }
 
     /// The operator of the machine, who may do everything.
     #[must_use]
     pub const fn system(actor: Actor) -> Self {
-        Self::new(actor, Access::Admin)
+        Self::new(actor, Role::Admin)
     }
 
-    /// Asks for access.
+    /// Asks for a role.
     ///
     /// # Errors
     /// [`Denied`], which says who lacks what.
-    pub fn require(&self, needed: Access) -> Result<(), Denied> {
-        if self.access >= needed {
+    pub fn require(&self, needed: Role) -> Result<(), Denied> {
+        if self.role >= needed {
             return Ok(());
         }
         Err(Denied { caller: self.clone(), needed })
@@ -154,21 +188,21 @@ impl Caller {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denied {
     caller: Caller,
-    needed: Access,
+    needed: Role,
 }
 
 impl Denied {
-    /// The least access that would have done.
+    /// The least role that would have done.
     #[must_use]
-    pub const fn needed(&self) -> Access {
+    pub const fn needed(&self) -> Role {
         self.needed
     }
 }
 
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { caller: Caller { actor, access }, needed } = self;
-        write!(f, "{actor} has the role {access} and this needs {needed}")
+        let Self { caller: Caller { actor, role }, needed } = self;
+        write!(f, "{actor} has the role {role} and this needs {needed}")
     }
 }
 
@@ -194,19 +228,23 @@ mod tests {
     }
 
     #[test]
-    fn access_includes_the_lesser_ones_and_a_refusal_says_who_lacks_what() {
-        let with = |access| Caller::new(Actor::new("ada").unwrap(), access);
+    fn roles_include_the_lesser_ones_and_a_refusal_says_who_lacks_what() {
+        let with = |role| Caller::new(Actor::new("ada").unwrap(), role);
         for (has, needs, may) in [
-            (Access::Read, Access::Read, true),
-            (Access::Read, Access::Write, false),
-            (Access::Write, Access::Admin, false),
-            (Access::Admin, Access::Read, true),
+            (Role::Read, Role::Read, true),
+            (Role::Read, Role::Write, false),
+            (Role::Write, Role::Admin, false),
+            (Role::Admin, Role::Read, true),
         ] {
             assert_eq!(with(has).require(needs).is_ok(), may, "{has} {needs}");
         }
-        let denied = with(Access::Read).require(Access::Write).unwrap_err();
+        let denied = with(Role::Read).require(Role::Write).unwrap_err();
         assert_eq!(denied.to_string(), "ada has the role read and this needs write");
-        assert_eq!(denied.needed(), Access::Write);
-        assert!(Caller::system(Actor::new("cli").unwrap()).require(Access::Admin).is_ok());
+        assert_eq!(denied.needed(), Role::Write);
+        for role in [Role::Read, Role::Write, Role::Admin] {
+            assert_eq!(role.to_string().parse(), Ok(role));
+        }
+        assert_eq!("Admin".parse::<Role>(), Err(UnknownRole));
+        assert!(Caller::system(Actor::new("cli").unwrap()).require(Role::Admin).is_ok());
     }
 }

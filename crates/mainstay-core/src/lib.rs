@@ -30,7 +30,7 @@ mod page;
 mod secret;
 mod timestamp;
 
-pub use caller::{Access, Actor, ActorError, Caller, Denied, MAX_ACTOR_CHARS};
+pub use caller::{Actor, ActorError, Caller, Denied, MAX_ACTOR_CHARS, Role, UnknownRole};
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use id::{IdError, Ulid};
 #[doc(hidden)]

@@ -361,7 +361,7 @@ impl Server {
         }
         let sso = sign_in(repo.clone(), config)?;
         let images = ImageStore::start(repo.clone(), config).await?;
-        let actor = Actor::new("mainstay serve")?;
+        let actor = Actor::new("mainstay serve").map_err(mainstay_sso::Error::from)?;
         let scope = Scope::system(actor.clone());
         let dev = match idp {
             Some(idp) => {

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use mainstay_core::{ActorError, UnknownRole};
+
 use crate::certificate::CertificateState;
 use crate::metadata::MetadataDiff;
 use crate::random::RandomError;
@@ -232,6 +234,18 @@ impl From<mainstay_repo::Error> for Error {
             _ => (ErrorKind::Internal, "the database refused what sign-in asked of it"),
         };
         Self::new(kind, format!("{message}: {}", source.message())).with_source(source)
+    }
+}
+
+impl From<ActorError> for Error {
+    fn from(source: ActorError) -> Self {
+        Self::invalid("actor", source.to_string())
+    }
+}
+
+impl From<UnknownRole> for Error {
+    fn from(source: UnknownRole) -> Self {
+        Self::invalid("role", source.to_string())
     }
 }
 

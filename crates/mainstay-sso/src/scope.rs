@@ -3,11 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
+pub use mainstay_core::{Actor, Role};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Longest actor, organization or cause, in characters.
+/// Longest name of an organization, a connection or a person, in characters.
 pub const MAX_NAME_CHARS: usize = 200;
 /// Longest cause, in characters.
 pub const MAX_CAUSE_CHARS: usize = 500;
@@ -66,11 +67,6 @@ macro_rules! text_type {
 }
 
 text_type! {
-    /// Who acts: a person, a program, a token. It stands in the audit for ever.
-    Actor, "actor", MAX_NAME_CHARS
-}
-
-text_type! {
     /// Why something is done: a ticket, a sentence. No command runs without.
     Cause, "cause", MAX_CAUSE_CHARS
 }
@@ -93,49 +89,6 @@ pub(crate) fn checked_text(field: &'static str, text: String, max: usize) -> Res
         return Err(Error::invalid(field, format!("{field} holds a control character")));
     }
     Ok(if trimmed.len() == text.len() { text } else { trimmed.to_owned() })
-}
-
-/// What an actor may do; each includes the ones before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Look.
-    Read,
-    /// Change connections, certificates and metadata.
-    Write,
-    /// Delete, appoint administrators, verify the audit.
-    Admin,
-}
-
-impl Role {
-    /// The role's stored name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Write => "write",
-            Self::Admin => "admin",
-        }
-    }
-}
-
-impl FromStr for Role {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "read" => Ok(Self::Read),
-            "write" => Ok(Self::Write),
-            "admin" => Ok(Self::Admin),
-            _ => Err(Error::invalid("role", "a role is read, write or admin")),
-        }
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
 
 /// An actor, the organization they are confined to, and what they may do there.
@@ -234,9 +187,9 @@ mod tests {
     #[test]
     fn blank_long_and_odd_texts_are_refused() {
         for text in ["", "  ", "a\nb", &"x".repeat(MAX_NAME_CHARS + 1)] {
-            assert!(Actor::new(text).is_err(), "{text:?}");
+            assert!(OrganizationId::new(text).is_err(), "{text:?}");
         }
-        assert_eq!(Actor::new(" a ").unwrap().as_str(), "a");
+        assert_eq!(OrganizationId::new(" a ").unwrap().as_str(), "a");
         assert!(Cause::new("x".repeat(MAX_CAUSE_CHARS)).is_ok());
     }
 }

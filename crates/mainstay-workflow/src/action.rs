@@ -1,8 +1,8 @@
-//! What people and programs do to runs and to what moves them: the one list of it, and which access each takes.
+//! What people and programs do to runs and to what moves them: the one list of it, and which role each takes.
 
 use std::fmt;
 
-use mainstay_core::Access;
+use mainstay_core::Role;
 
 /// Something that changes runs, queues, schedules or pauses.
 ///
@@ -100,13 +100,13 @@ impl Action {
         }
     }
 
-    /// The least access: what loses histories for good takes [`Access::Admin`], everything else [`Access::Write`]. Looking is no action;
+    /// The least role: what loses histories for good takes [`Role::Admin`], everything else [`Role::Write`]. Looking is no action;
     /// every caller may.
     #[must_use]
-    pub const fn needs(self) -> Access {
+    pub const fn needs(self) -> Role {
         match self {
-            Self::Delete | Self::Prune | Self::Import => Access::Admin,
-            _ => Access::Write,
+            Self::Delete | Self::Prune | Self::Import => Role::Admin,
+            _ => Role::Write,
         }
     }
 }
@@ -128,7 +128,7 @@ mod tests {
         let names: BTreeSet<&str> = Action::ALL.iter().map(|action| action.as_str()).collect();
         assert_eq!(names.len(), Action::ALL.len());
         let admin: Vec<Action> =
-            Action::ALL.into_iter().filter(|action| action.needs() == Access::Admin).collect();
+            Action::ALL.into_iter().filter(|action| action.needs() == Role::Admin).collect();
         assert_eq!(admin, [Action::Delete, Action::Prune, Action::Import]);
     }
 }

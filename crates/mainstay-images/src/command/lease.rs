@@ -1,6 +1,6 @@
 //! Leases in the hands of callers that have no process beside the store: each is a holder of its own, and is renewed by its token.
 
-use mainstay_core::{Access, Actor, SystemClock, Timestamp};
+use mainstay_core::{Actor, Role, SystemClock, Timestamp};
 use mainstay_repo::Expect;
 use serde::Serialize;
 
@@ -142,8 +142,8 @@ impl Commands {
         }
         let message =
             format!("lease {token} is held by {:?}, which renews and ends it itself", found.holder_name);
-        let help = match self.caller.access {
-            Access::Admin => "revoke its holder if it must end",
+        let help = match self.caller.role {
+            Role::Admin => "revoke its holder if it must end",
             _ => "ask an administrator to revoke its holder if it must end",
         };
         Err(Error::new(ErrorKind::Forbidden, message).with_help(help))

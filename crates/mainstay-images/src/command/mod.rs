@@ -6,7 +6,7 @@ mod lease;
 
 use std::time::Duration;
 
-use mainstay_core::{Access, Caller, Timestamp};
+use mainstay_core::{Caller, Role, Timestamp};
 use mainstay_repo::Expect;
 use serde::Serialize;
 
@@ -25,7 +25,7 @@ use crate::store::guarded::Guarded;
 pub const MAX_PAUSE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 macro_rules! actions {
-    ($($(#[$doc:meta])* $name:ident $text:literal $access:ident;)*) => {
+    ($($(#[$doc:meta])* $name:ident $text:literal $role:ident;)*) => {
         /// What is done with images by somebody. Its name never changes its meaning.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[non_exhaustive]
@@ -43,10 +43,10 @@ macro_rules! actions {
                 match self { $(Self::$name => $text,)* }
             }
 
-            /// The least access that it needs.
+            /// The least role that it needs.
             #[must_use]
-            pub const fn needs(self) -> Access {
-                match self { $(Self::$name => Access::$access,)* }
+            pub const fn needs(self) -> Role {
+                match self { $(Self::$name => Role::$role,)* }
             }
         }
     };
@@ -427,10 +427,10 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), Action::ALL.len());
-        let of = |access| -> Vec<&str> {
-            Action::ALL.iter().filter(|it| it.needs() == access).map(|it| it.as_str()).collect()
+        let of = |role| -> Vec<&str> {
+            Action::ALL.iter().filter(|it| it.needs() == role).map(|it| it.as_str()).collect()
         };
-        assert_eq!(of(Access::Read), ["look"]);
-        assert_eq!(of(Access::Admin), ["remove", "revoke", "collect", "pause", "restored"]);
+        assert_eq!(of(Role::Read), ["look"]);
+        assert_eq!(of(Role::Admin), ["remove", "revoke", "collect", "pause", "restored"]);
     }
 }

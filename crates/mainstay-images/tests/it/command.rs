@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mainstay_core::{Access, Actor, Caller};
+use mainstay_core::{Actor, Caller, Role};
 use mainstay_images::files::DiskFiles;
 use mainstay_images::*;
 use mainstay_repo::Target;
@@ -10,8 +10,8 @@ use mainstay_testkit::for_each_database;
 
 use crate::support::{World, bring, commit, options};
 
-fn with(world: &World, name: &str, access: Access) -> Commands {
-    world.images.acting(Caller::new(Actor::new(name).unwrap(), access))
+fn with(world: &World, name: &str, role: Role) -> Commands {
+    world.images.acting(Caller::new(Actor::new(name).unwrap(), role))
 }
 
 /// What was done, the oldest first.
@@ -28,7 +28,7 @@ fn act(actor: &str, action: Action, subject: &str) -> (String, String, Option<St
 async fn each_command_asks_for_its_role_and_is_written_down_with_its_change() {
     for_each_database(async |database| {
         let world = World::new(database).await;
-        let (ada, bob) = (with(&world, "ada", Access::Write), with(&world, "bob", Access::Admin));
+        let (ada, bob) = (with(&world, "ada", Role::Write), with(&world, "bob", Role::Admin));
         let node = ada.join().await.unwrap();
         let ingest = node.ingest();
         let digests = bring(&ingest, &["base"]).await;
@@ -90,7 +90,7 @@ async fn who_may_only_look_changes_nothing_and_leaves_no_act() {
         let world = World::new(database).await;
         let image = world.publish(&world.node().await, &["base"]).await;
         world.images.tag(&image.id.into(), "app").await.unwrap();
-        let (eve, ada) = (with(&world, "eve", Access::Read), with(&world, "ada", Access::Write));
+        let (eve, ada) = (with(&world, "eve", Role::Read), with(&world, "ada", Role::Write));
         let id: ImageRef = image.id.into();
         eve.look().unwrap();
         for refused in [
@@ -122,7 +122,7 @@ async fn a_short_lease_is_renewed_and_released_by_its_token_and_by_nobody_else()
         let world = World::new(database).await;
         let image = world.publish(&world.node().await, &["base"]).await;
         let id: ImageRef = image.id.into();
-        let (ada, bob) = (with(&world, "ada", Access::Write), with(&world, "bob", Access::Admin));
+        let (ada, bob) = (with(&world, "ada", Role::Write), with(&world, "bob", Role::Admin));
         let lease = ada.lease(&id, "vm-1").await.unwrap();
         assert_eq!(bob.remove(&id, Names::All).await.unwrap_err().kind(), &ErrorKind::InUse);
         world.meddle("UPDATE images_holders SET expires_at = expires_at - 1000000").await;
@@ -160,7 +160,7 @@ async fn a_short_lease_is_renewed_and_released_by_its_token_and_by_nobody_else()
 async fn collecting_is_paused_and_a_restore_made_known_by_administrators_and_written_down() {
     for_each_database(async |database| {
         let world = World::new(database).await;
-        let (ada, bob) = (with(&world, "ada", Access::Write), with(&world, "bob", Access::Admin));
+        let (ada, bob) = (with(&world, "ada", Role::Write), with(&world, "bob", Role::Admin));
         let second = std::time::Duration::from_secs(1);
         for refused in [ada.pause_collecting(second).await, ada.after_restore().await] {
             assert_eq!(refused.unwrap_err().kind(), &ErrorKind::Forbidden);
@@ -196,7 +196,7 @@ async fn a_name_that_was_moved_meanwhile_stays_where_it_is() {
             (world.publish(&node, &["old"]).await, world.publish(&node, &["new"]).await)
         };
         let (old_id, new_id): (ImageRef, ImageRef) = (old.id.into(), new.id.into());
-        let ada = with(&world, "ada", Access::Write);
+        let ada = with(&world, "ada", Role::Write);
         ada.tag(&old_id, "app").await.unwrap();
         ada.tag(&new_id, "app").await.unwrap();
         let moved = ada.untag_from(&old_id, "app").await.unwrap_err();
@@ -219,7 +219,7 @@ async fn a_holder_is_revoked_however_many_there_are() {
     for_each_database(async |database| {
         let world = World::new(database).await;
         let image = world.publish(&world.node().await, &["base"]).await;
-        let bob = with(&world, "bob", Access::Admin);
+        let bob = with(&world, "bob", Role::Admin);
         let many: Vec<String> =
             (0..MAX_PAGE).map(|at| format!("({}, 'a{at}', 0, 0)", 1_000_000 + at)).collect();
         world
@@ -240,7 +240,7 @@ async fn a_holder_is_revoked_however_many_there_are() {
 async fn a_collection_that_is_refused_is_no_act_and_one_that_begins_is_told_of() {
     for_each_database(async |database| {
         let world = World::new(database).await;
-        let bob = with(&world, "bob", Access::Admin);
+        let bob = with(&world, "bob", Role::Admin);
         let told = std::sync::atomic::AtomicBool::new(false);
         let tell = || told.store(true, std::sync::atomic::Ordering::Relaxed);
         world.meddle("UPDATE images_collector SET holder = 'other', until = 9000000000000000").await;
@@ -260,7 +260,7 @@ async fn acts_are_forgotten_beyond_their_limit() {
     for_each_database(async |database| {
         let world = World::new(database).await;
         let image = world.publish(&world.node().await, &["base"]).await;
-        let ada = with(&world, "ada", Access::Write);
+        let ada = with(&world, "ada", Role::Write);
         ada.pin(&image.id.into(), true).await.unwrap();
         let first = ada.acts(None, 1).await.unwrap()[0].id;
         // As if so many had come in between.

@@ -4,8 +4,8 @@
 //! `mainstay-workflow` and `mainstay-images`, not here.
 
 use http::HeaderMap;
-use mainstay_core::{Access, Actor, Caller};
-use mainstay_sso::{Role, SessionToken};
+use mainstay_core::{Caller, Role};
+use mainstay_sso::SessionToken;
 use mainstay_workflow::Control;
 
 use crate::app::App;
@@ -33,18 +33,14 @@ impl Operator {
     pub(crate) async fn of(app: &App, headers: &HeaderMap, role: Role) -> Result<Option<Self>, Problem> {
         let Some(current) = session::current(app, headers).await? else { return Ok(None) };
         let scope = current.session.scope();
-        let granted = scope.as_ref().filter(|scope| scope.organization.is_none()).map(|scope| scope.role);
-        let found = scope.as_ref().zip(granted).filter(|(_, granted)| *granted >= role);
-        let named =
-            found.and_then(|(scope, granted)| Some((Actor::new(scope.actor.as_str()).ok()?, granted)));
-        let Some((actor, granted)) = named else {
+        let Some(scope) = scope.filter(|scope| scope.organization.is_none() && scope.role >= role) else {
             let detail = format!(
                 "Workflows and images are for administrators of all organizations with the role {role}. An operator grants it: \
                  mainstay sso administrator grant --global --role {role}."
             );
             return Err(Problem::new(ProblemKind::Forbidden, detail));
         };
-        Ok(Some(Self { token: current.token, caller: Caller::new(actor, access(granted)) }))
+        Ok(Some(Self { token: current.token, caller: Caller::new(scope.actor, scope.role) }))
     }
 
     /// The same for a program: nobody is a problem.
@@ -74,9 +70,9 @@ impl Operator {
         self.check_form(given)
     }
 
-    /// Whether a page shows what takes this access. It is decided again where it is done.
-    pub(crate) fn may(&self, access: Access) -> bool {
-        self.caller.require(access).is_ok()
+    /// Whether a page shows what takes this role. It is decided again where it is done.
+    pub(crate) fn may(&self, role: Role) -> bool {
+        self.caller.require(role).is_ok()
     }
 
     /// The runs of a namespace, as far as this caller may.
@@ -88,13 +84,4 @@ impl Operator {
 /// A namespace as it was asked for; that of hosts that name none when nothing was said.
 pub(crate) fn named(namespace: Option<&str>) -> &str {
     namespace.filter(|name| !name.is_empty()).unwrap_or(DEFAULT_NAMESPACE)
-}
-
-/// Sign-in's word for what workflows and images know.
-const fn access(role: Role) -> Access {
-    match role {
-        Role::Read => Access::Read,
-        Role::Write => Access::Write,
-        Role::Admin => Access::Admin,
-    }
 }

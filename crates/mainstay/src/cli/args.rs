@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use mainstay_core::Role;
 
 use super::images::args::{ImagesCommand, Store};
 use super::workflow::args::WorkflowCommand;
@@ -326,7 +327,7 @@ pub(crate) struct Grant {
     pub(crate) name_id: String,
     /// read, write or admin
     #[arg(long, default_value = "admin")]
-    pub(crate) role: String,
+    pub(crate) role: Role,
     /// Over all organizations, not only the connection's own
     #[arg(long)]
     pub(crate) global: bool,

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use mainstay_core::Caller;
+use mainstay_core::{Actor, Caller};
 use mainstay_repo::{DatabaseUrl, Repo};
 use mainstay_server::{COMPONENTS, Config, Loaded, PublicUrl, Sources, open, prepare_data};
-use mainstay_sso::{Actor, Scope, Sso};
+use mainstay_sso::{Scope, Sso};
 use mainstay_workflow::Control;
 
 use super::args::{ServerSettings, Settings};
@@ -102,33 +102,27 @@ impl Context {
     pub(crate) async fn control(&self, config: &Config, namespace: &str) -> Outcome<Control> {
         let repo = self.existing(config).await?;
         repo.migrator().require_latest(&mainstay_workflow::store::COMPONENT).await?;
-        let actor =
-            mainstay_core::Actor::new(self.actor()).or_else(|_| mainstay_core::Actor::new("cli:unknown"));
-        let actor = actor.map_err(|error| Failure::new(Exit::Usage, error))?;
-        // Whoever may run this command on this machine may do everything, under their name.
-        Ok(Control::open(&repo, namespace).await?.acting(mainstay_core::Caller::system(actor)))
+        Ok(Control::open(&repo, namespace).await?.acting(self.caller()?))
     }
 
     /// Who runs this command, for histories: the user's name, and without one their number, which the system knows.
-    pub(crate) fn actor(&self) -> String {
+    pub(crate) fn actor(&self) -> Outcome<Actor> {
         let named = |name: &str| self.environment(name).filter(|user| !user.trim().is_empty());
         let user = named("USER").or_else(|| named("LOGNAME"));
-        match user {
-            // A text that could forge a line of a log is no name.
-            Some(user) if mainstay_core::Actor::new(format!("cli:{user}")).is_ok() => format!("cli:{user}"),
-            _ => format!("cli:uid:{}", rustix::process::getuid().as_raw()),
-        }
+        // A text that could forge a line of a log is no name.
+        let named = user.and_then(|user| Actor::new(format!("cli:{user}")).ok());
+        let numbered = || Actor::new(format!("cli:uid:{}", rustix::process::getuid().as_raw()));
+        named.map_or_else(numbered, Ok).map_err(|error| Failure::new(Exit::Usage, error))
     }
 
-    /// Whoever may run this command on this machine may do everything; the audit has their name.
-    pub(crate) fn scope(&self) -> Outcome<Scope> {
-        Ok(Scope::system(Actor::new(self.actor())?))
-    }
-
-    /// The same for runs and images.
+    /// Whoever may run this command on this machine may do everything, under their name.
     pub(crate) fn caller(&self) -> Outcome<Caller> {
-        let actor = mainstay_core::Actor::new(self.actor());
-        Ok(Caller::system(actor.map_err(|error| Failure::new(Exit::Usage, error))?))
+        Ok(Caller::system(self.actor()?))
+    }
+
+    /// The same for sign-in.
+    pub(crate) fn scope(&self) -> Outcome<Scope> {
+        Ok(Scope::system(self.actor()?))
     }
 }
 

@@ -18,8 +18,7 @@ use axum::extract::State;
 use axum::extract::rejection::FormRejection;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use mainstay_core::{Access, Cursor, PageSize};
-use mainstay_sso::Role;
+use mainstay_core::{Cursor, PageSize, Role};
 use serde::Deserialize;
 
 use self::form::Fields;
@@ -84,8 +83,8 @@ fn frame(app: &App, operator: &Operator, namespace: Option<String>, done: Option
     Frame {
         namespace: namespace.filter(|name| !name.is_empty() && name != DEFAULT_NAMESPACE),
         form_token: operator.form_token(),
-        writes: operator.may(Access::Write),
-        admin: operator.may(Access::Admin),
+        writes: operator.may(Role::Write),
+        admin: operator.may(Role::Admin),
         dev: app.is_dev(),
         done,
     }

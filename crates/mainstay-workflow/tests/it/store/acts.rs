@@ -1,6 +1,6 @@
 //! Named callers: what they may do, and what is written down of it, in the transaction that does it.
 
-use mainstay_core::{Access, Actor, Caller, PageSize};
+use mainstay_core::{Actor, Caller, PageSize, Role};
 use mainstay_repo::Statement;
 use mainstay_testkit::for_each_database;
 use mainstay_workflow::store::*;
@@ -9,13 +9,13 @@ use serde_json::json;
 
 use super::support::{SECOND, World};
 
-fn caller(name: &str, access: Access) -> Caller {
-    Caller::new(Actor::new(name).unwrap(), access)
+fn caller(name: &str, role: Role) -> Caller {
+    Caller::new(Actor::new(name).unwrap(), role)
 }
 
 impl World {
-    fn acting(&self, access: Access) -> Control {
-        Control::of(self.store.clone(), std::sync::Arc::clone(&self.clock) as _).acting(caller("ada", access))
+    fn acting(&self, role: Role) -> Control {
+        Control::of(self.store.clone(), std::sync::Arc::clone(&self.clock) as _).acting(caller("ada", role))
     }
 }
 
@@ -31,7 +31,7 @@ async fn told(control: &Control) -> Vec<(String, Option<RunId>, String)> {
 async fn each_action_leaves_an_act_and_what_changes_nothing_leaves_none() {
     for_each_database(async |database| {
         let world = World::new(database).await;
-        let control = world.acting(Access::Admin);
+        let control = world.acting(Role::Admin);
         let run = control.start(StartRequest::new("order", json!({"order": 1}))).await.unwrap();
         control.pause(run).await.unwrap();
         control.resume(run).await.unwrap();
@@ -105,7 +105,7 @@ async fn what_a_caller_may_not_do_is_refused_before_anything_is_read() {
     for_each_database(async |database| {
         let world = World::new(database).await;
         let run = world.begin().await.meta.run;
-        let reader = world.acting(Access::Read);
+        let reader = world.acting(Role::Read);
         assert_eq!(reader.get(run).await.unwrap().summary.run, run, "looking is for every caller");
         let schedule = || CronSchedule::new("n", "* * * * *", StartRequest::new("order", json!(1))).unwrap();
         let refusals = [
@@ -134,7 +134,7 @@ async fn what_a_caller_may_not_do_is_refused_before_anything_is_read() {
             let refusal = refusal.unwrap();
             assert_eq!(*refusal.kind(), ErrorKind::Forbidden, "{refusal}");
         }
-        let writer = world.acting(Access::Write);
+        let writer = world.acting(Role::Write);
         for refusal in [writer.delete(run).await.err(), writer.prune(world.now(), 1).await.err()] {
             let text = refusal.unwrap().to_string();
             assert_eq!(text, "ada has the role write and this needs admin; ask somebody who has it");
@@ -164,7 +164,7 @@ async fn an_action_without_its_act_is_not_carried_out() {
     for_each_database(async |database| {
         let world = World::new(database).await;
         let run = world.begin().await.meta.run;
-        let control = world.acting(Access::Admin);
+        let control = world.acting(Role::Admin);
         world.repo.write(Statement::new("DROP TABLE wf_acts")).await.unwrap();
         control.signal(run, "answer", json!(1), None).await.unwrap_err();
         control.pause_workflow(None).await.unwrap_err();
@@ -182,7 +182,7 @@ async fn a_detail_that_is_too_large_is_left_out_and_the_act_stays() {
     for_each_database(async |database| {
         let world = World::new(database).await;
         let run = world.begin().await.meta.run;
-        let control = world.acting(Access::Admin);
+        let control = world.acting(Role::Admin);
         let detail = |reason: &str| json!({"reason": format!("{reason} (by ada)")}).to_string().len();
         let fits = "x".repeat(MAX_ACT_BYTES - detail(""));
         control.cancel(run, &fits).await.unwrap();
@@ -199,7 +199,7 @@ async fn a_signal_that_no_step_waits_for_is_refused_with_those_that_are() {
     for_each_database(async |database| {
         let world = World::new(database).await;
         let run = world.begin().await.meta.run;
-        let control = world.acting(Access::Write);
+        let control = world.acting(Role::Write);
         let error = control.signal(run, "anwser", json!(1), None).await.unwrap_err();
         assert_eq!(*error.kind(), ErrorKind::UnknownSignal);
         assert_eq!(
@@ -221,7 +221,7 @@ async fn runs_are_counted_as_far_as_the_bound() {
         let world = World::new(database).await;
         world.begin().await;
         let count = async || -> Option<u64> {
-            let listed = world.acting(Access::Read).workflows().await.unwrap().remove(0);
+            let listed = world.acting(Role::Read).workflows().await.unwrap().remove(0);
             listed.runs.get(&Status::Cancelled).copied()
         };
         assert_eq!(count().await, None);
@@ -246,7 +246,7 @@ async fn runs_are_counted_as_far_as_the_bound() {
 async fn a_concurrency_of_nothing_is_refused() {
     for_each_database(async |database| {
         let world = World::new(database).await;
-        let control = world.acting(Access::Write);
+        let control = world.acting(Role::Write);
         let of = |concurrency| QueueLimits { concurrency, ..QueueLimits::default() };
         let error = control.queue_set("q", of(Some(0))).await.unwrap_err();
         assert_eq!(*error.kind(), ErrorKind::InvalidInput);

@@ -186,7 +186,7 @@ async fn disable(args: &Disable, context: &Context) -> Outcome {
 struct AdministratorView {
     connection: String,
     name_id: String,
-    role: &'static str,
+    role: Role,
     organization: Option<String>,
 }
 
@@ -198,8 +198,8 @@ struct AdministratorsBody {
 async fn grant(args: &Grant, context: &Context) -> Outcome {
     let (_, sso, connection) = one(&args.one, context).await?;
     let cause = Cause::new(args.one.why.cause.as_str())?;
-    let (scope, role) = (context.scope()?, args.role.parse::<Role>()?);
-    sso.administrator_grant(&scope, &cause, connection.id, &args.name_id, role, args.global).await?;
+    let scope = context.scope()?;
+    sso.administrator_grant(&scope, &cause, connection.id, &args.name_id, args.role, args.global).await?;
     print_administrators(&sso, context, "mainstay.sso.administrator.grant/1").await
 }
 
@@ -214,14 +214,14 @@ async fn print_administrators(sso: &Sso, context: &Context, schema: &str) -> Out
     let administrators = all.into_iter().map(|administrator| AdministratorView {
         connection: administrator.connection.to_string(),
         name_id: administrator.name_id,
-        role: administrator.role.as_str(),
+        role: administrator.role,
         organization: administrator.organization.map(|organization| organization.to_string()),
     });
     let body = AdministratorsBody { administrators: administrators.collect() };
     context.output.result(schema, &body, || {
         let row = |view: &AdministratorView| {
             let organization = view.organization.clone().unwrap_or_else(|| "all".to_owned());
-            vec![view.name_id.clone(), view.role.to_owned(), organization, view.connection.clone()]
+            vec![view.name_id.clone(), view.role.to_string(), organization, view.connection.clone()]
         };
         let rows: Vec<Vec<String>> = body.administrators.iter().map(row).collect();
         table(&["NAME", "ROLE", "ORGANIZATION", "CONNECTION"], &rows)
