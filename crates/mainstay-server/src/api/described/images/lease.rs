@@ -1,0 +1,109 @@
+//! Leases and who has them.
+
+use http::Method;
+use serde_json::Value;
+
+use super::{
+    AFTER, Answer, LIMIT, Operation, change, count, digest, fields, flag, get, instant, list, number, page,
+    text,
+};
+
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        get(
+            "/api/v1/images/leases",
+            "imageLeases",
+            "Leases, the oldest first",
+            &[LIMIT, AFTER],
+            Answer::Json("ImageLeases"),
+        ),
+        get(
+            "/api/v1/images/holders",
+            "imageHolders",
+            "Who leases or publishes",
+            &[],
+            Answer::Json("ImageHolders"),
+        ),
+        change(
+            Method::POST,
+            "/api/v1/images/{image}/leases",
+            "leaseImage",
+            "Lease an image for a minute; renew it by its token",
+            Some("NewLease"),
+            201,
+            Answer::Json("ShortLease"),
+        ),
+        change(
+            Method::POST,
+            "/api/v1/images/leases/{lease}/renew",
+            "renewLease",
+            "Renew a lease of one's own for a minute from now",
+            None,
+            200,
+            Answer::Json("ShortLease"),
+        ),
+        change(
+            Method::DELETE,
+            "/api/v1/images/leases/{lease}",
+            "releaseLease",
+            "Give a lease of one's own back",
+            None,
+            204,
+            Answer::Nothing,
+        ),
+        change(
+            Method::POST,
+            "/api/v1/images/holders/{holder}/revoke",
+            "revokeHolder",
+            "Let a holder renew no more; nothing of what it claims goes before its time has run out; needs the role admin",
+            None,
+            200,
+            Answer::Json("RevokedHolder"),
+        ),
+    ]
+}
+
+fn lease() -> Value {
+    fields([
+        ("token", number()),
+        ("holder", text()),
+        ("epoch", number()),
+        ("key", text()),
+        ("image", digest()),
+        ("since", instant()),
+        ("expires_at", instant()),
+    ])
+}
+
+fn holder() -> Value {
+    fields([
+        ("epoch", number()),
+        ("name", text()),
+        ("live", flag()),
+        ("fresh", flag()),
+        ("expires_at", instant()),
+        ("leases", count()),
+        ("publishing", count()),
+    ])
+}
+
+fn short_lease() -> Value {
+    fields([
+        ("token", number()),
+        ("holder", text()),
+        ("key", text()),
+        ("image", digest()),
+        ("expires_at", instant()),
+    ])
+}
+
+pub(super) fn schemas() -> Vec<(&'static str, Value)> {
+    vec![
+        ("ImageLease", lease()),
+        ("ImageLeases", page("ImageLease", "leases")),
+        ("ImageHolders", fields([("holders", list(&holder()))])),
+        ("RevokedHolder", fields([("epoch", number()), ("until", instant()), ("leases", count())])),
+        ("ShortLease", short_lease()),
+        ("NewLease", fields([("key", text())])),
+    ]
+}

@@ -1,0 +1,149 @@
+//! Who uses which image, and who leases or publishes.
+
+use mainstay_images::{Digest, Holder, Images, LeaseInfo, Result, ShortLease};
+use serde::Serialize;
+
+use super::named;
+
+/// A lease.
+#[derive(Debug, Clone, Serialize)]
+pub struct LeaseLine {
+    /// The fencing token.
+    pub token: i64,
+    /// Who holds it.
+    pub holder: String,
+    /// The holder's epoch.
+    pub epoch: i64,
+    /// What for.
+    pub key: String,
+    /// The image's digest.
+    pub image: String,
+    /// Since when.
+    pub since: String,
+    /// When it ends without renewal, by the database's clock.
+    pub expires_at: String,
+}
+
+impl LeaseLine {
+    /// A lease of the image with a digest.
+    #[must_use]
+    pub fn new(info: &LeaseInfo, image: &Digest) -> Self {
+        Self {
+            token: info.lease.token.get(),
+            holder: info.holder_name.clone(),
+            epoch: info.lease.holder.get(),
+            key: info.lease.key.clone(),
+            image: named(image),
+            since: info.lease.since.to_string(),
+            expires_at: info.expires_at.to_string(),
+        }
+    }
+
+    /// Reads a page of leases, the oldest first, and where the next one begins.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn page(images: &Images, after: Option<i64>, limit: u32) -> Result<(Vec<Self>, Option<i64>)> {
+        let found = images.leases(after.map(mainstay_images::Token::new), limit).await?;
+        let is_full = u32::try_from(found.len()).is_ok_and(|read| read >= limit);
+        let next = found.last().filter(|_| is_full).map(|info| info.lease.token.get());
+        Ok((Self::named(images, &found).await?, next))
+    }
+
+    /// With the digests of their images.
+    async fn named(images: &Images, found: &[LeaseInfo]) -> Result<Vec<Self>> {
+        let mut lines = Vec::with_capacity(found.len());
+        for info in found {
+            // One that was removed since was given back before.
+            if let Some(image) = images.find_image(&info.lease.image.into()).await? {
+                lines.push(Self::new(info, &image.digest));
+            }
+        }
+        Ok(lines)
+    }
+
+    /// Reads all leases, the oldest first.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn read(images: &Images) -> Result<Vec<Self>> {
+        let (mut lines, mut after) = (Vec::new(), None);
+        loop {
+            let page = images.leases(after, mainstay_images::MAX_PAGE).await?;
+            let Some(last) = page.last() else { return Ok(lines) };
+            after = Some(last.lease.token);
+            lines.extend(Self::named(images, &page).await?);
+        }
+    }
+}
+
+/// Somebody who leases or publishes.
+#[derive(Debug, Clone, Serialize)]
+pub struct HolderLine {
+    /// This life's number.
+    pub epoch: i64,
+    /// The name.
+    pub name: String,
+    /// Whether it may still renew.
+    pub live: bool,
+    /// Whether its claims have time left.
+    pub fresh: bool,
+    /// When its claims end without renewal.
+    pub expires_at: String,
+    /// How many leases it has.
+    pub leases: u64,
+    /// How many blobs it is publishing.
+    pub publishing: u64,
+}
+
+impl From<Holder> for HolderLine {
+    fn from(holder: Holder) -> Self {
+        Self {
+            epoch: holder.id.get(),
+            name: holder.name,
+            live: holder.live,
+            fresh: holder.fresh,
+            expires_at: holder.expires_at.to_string(),
+            leases: holder.leases,
+            publishing: holder.intents,
+        }
+    }
+}
+
+/// A lease that is renewed by its token.
+#[derive(Debug, Clone, Serialize)]
+pub struct ShortLeaseDocument {
+    /// The fencing token.
+    pub token: i64,
+    /// The holder that was made for it.
+    pub holder: String,
+    /// What it is for.
+    pub key: String,
+    /// The image's digest.
+    pub image: String,
+    /// When it ends without renewal, by the database's clock.
+    pub expires_at: String,
+}
+
+impl From<ShortLease> for ShortLeaseDocument {
+    fn from(lease: ShortLease) -> Self {
+        Self {
+            token: lease.token.get(),
+            holder: lease.holder,
+            key: lease.key,
+            image: named(&lease.image),
+            expires_at: lease.expires_at.to_string(),
+        }
+    }
+}
+
+/// A holder that may not renew any more.
+#[derive(Debug, Clone, Serialize)]
+pub struct RevokedDocument {
+    /// Its epoch.
+    pub epoch: i64,
+    /// Until when nothing of what it claims goes, by the database's clock.
+    pub until: String,
+    /// How many leases end with it.
+    pub leases: u64,
+}

@@ -1,0 +1,67 @@
+//! Who uses how much of the disk.
+
+use mainstay_images::gc::Usage;
+use mainstay_images::{Images, Result};
+use serde::Serialize;
+
+use super::named;
+
+/// What one image uses.
+#[derive(Debug, Clone, Serialize)]
+pub struct UsageLine {
+    /// `sha256:` and 64 digits.
+    pub digest: String,
+    /// What a person called it.
+    pub label: Option<String>,
+    /// Octets of all its blobs.
+    pub size_bytes: u64,
+    /// Octets of those that other images use too.
+    pub shared_bytes: u64,
+    /// Octets that its removal gives back.
+    pub unique_bytes: u64,
+}
+
+/// What the store uses: `total = unique + shared + unused`.
+#[derive(Debug, Clone, Serialize)]
+pub struct UsageDocument {
+    /// Octets of all blobs.
+    pub total_bytes: u64,
+    /// Octets of blobs that exactly one image uses.
+    pub unique_bytes: u64,
+    /// Octets of blobs that several images use, each counted once.
+    pub shared_bytes: u64,
+    /// Octets that a collection gives back.
+    pub unused_bytes: u64,
+    /// Octets that the file system has free.
+    pub free_bytes: u64,
+    /// The most octets of all blobs; null for no limit.
+    pub quota_bytes: Option<u64>,
+    /// The images, the one with most of its own first.
+    pub images: Vec<UsageLine>,
+}
+
+impl UsageDocument {
+    /// Reads who uses how much.
+    ///
+    /// # Errors
+    /// Of the database and the medium.
+    pub async fn read(images: &Images) -> Result<Self> {
+        let usage: Usage = images.usage().await?;
+        let lines = usage.images.into_iter().map(|image| UsageLine {
+            digest: named(&image.digest),
+            label: image.label,
+            size_bytes: image.size_bytes,
+            shared_bytes: image.shared_bytes,
+            unique_bytes: image.unique_bytes,
+        });
+        Ok(Self {
+            total_bytes: usage.total_bytes,
+            unique_bytes: usage.unique_bytes,
+            shared_bytes: usage.shared_bytes,
+            unused_bytes: usage.unused_bytes,
+            free_bytes: images.space().await?.free_bytes,
+            quota_bytes: images.options().policy.max_bytes,
+            images: lines.collect(),
+        })
+    }
+}
