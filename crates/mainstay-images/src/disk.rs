@@ -38,8 +38,8 @@ impl Disk {
         let store = Arc::clone(&self.store);
         self.run(move |files| match marker(files)? {
             Some(found) if *found == *store => Ok(()),
-            Some(found) => Err(foreign(&found, &store)),
-            None => Err(unmounted(&store)),
+            Some(found) => Err(foreign(files, &found, &store)),
+            None => Err(unmounted(files, &store)),
         })
         .await
     }
@@ -49,7 +49,7 @@ impl Disk {
         let store = Arc::clone(&self.store);
         self.run(move |files| match marker(files)? {
             Some(found) if *found == *store => Ok(()),
-            Some(found) => Err(foreign(&found, &store)),
+            Some(found) => Err(foreign(files, &found, &store)),
             None => make(files, &store, &nonce),
         })
         .await
@@ -58,7 +58,7 @@ impl Disk {
 
 /// What the marker says; none when it is not there.
 pub(crate) fn marker(files: &dyn Files) -> Result<Option<String>> {
-    let failed = |error| Error::medium("cannot read", layout::MARKER, error);
+    let failed = |error| Error::medium("cannot read", &shown(files, layout::MARKER), error);
     let mut text = String::new();
     match files.open(layout::MARKER) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -70,7 +70,10 @@ pub(crate) fn marker(files: &dyn Files) -> Result<Option<String>> {
 
 fn make(files: &dyn Files, store: &str, nonce: &str) -> Result<()> {
     let create = |directory: &str| {
-        files.create_dir(directory).map_err(|error| Error::medium("cannot make", directory, error))
+        files.create_dir(directory).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => absent(files, error),
+            _ => Error::medium("cannot make", &shown(files, directory), error),
+        })
     };
     for directory in [layout::STAGING, layout::QUARANTINE, layout::BLOBS] {
         create(directory)?;
@@ -109,10 +112,23 @@ pub(crate) fn unlink(files: &dyn Files, path: &str) -> Result<bool> {
     }
 }
 
-fn foreign(found: &str, store: &str) -> Error {
+/// A path as somebody finds it.
+fn shown(files: &dyn Files, path: &str) -> String {
+    files.place().join(path).display().to_string()
+}
+
+/// The directory itself is not there, and never was.
+fn absent(files: &dyn Files, error: io::Error) -> Error {
+    let message = format!("there is no directory {:?} for the images", files.place());
+    Error::new(ErrorKind::Medium, message)
+        .with_help("make it (mkdir), mount it, or name another; one that is named is never made, since it may be a mount")
+        .with_source(error)
+}
+
+fn foreign(files: &dyn Files, found: &str, store: &str) -> Error {
     Error::new(
         ErrorKind::Medium,
-        format!("the directory belongs to the store {found:?}, and the database to {store:?}"),
+        format!("the directory {:?} belongs to the store {found:?}, and the database to {store:?}", files.place()),
     )
     .with_help(
         "name the directory of this database's images; after the tables of images were taken away (migrate down) the old directory \
@@ -121,11 +137,12 @@ fn foreign(found: &str, store: &str) -> Error {
     )
 }
 
-fn unmounted(store: &str) -> Error {
+fn unmounted(files: &dyn Files, store: &str) -> Error {
     Error::new(
         ErrorKind::Medium,
         format!(
-            "the directory has no marker {:?} of the store {store:?}, although it was made once",
+            "the directory {:?} has no marker {:?} of the store {store:?}, although it was made once",
+            files.place(),
             layout::MARKER
         ),
     )

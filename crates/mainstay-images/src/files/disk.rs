@@ -67,6 +67,10 @@ impl ReadFile for OnDisk {
 }
 
 impl Files for DiskFiles {
+    fn place(&self) -> &Path {
+        &self.root
+    }
+
     fn create(&self, path: &str) -> Result<Box<dyn StagedFile>> {
         let file = OpenOptions::new().write(true).create_new(true).open(self.at(path))?;
         Ok(Box::new(OnDisk(file)))

@@ -9,6 +9,7 @@ mod naming;
 
 use std::fmt::Debug;
 use std::io::{Read, Result, Seek, Write};
+use std::path::Path;
 
 pub use disk::DiskFiles;
 
@@ -43,6 +44,11 @@ pub trait ReadFile: Read + Seek + Send {
 
 /// A directory tree that holds a store.
 pub trait Files: Debug + Send + Sync {
+    /// Where it lies, for errors that somebody has to act on. Empty where that is no place of a file system.
+    fn place(&self) -> &Path {
+        Path::new("")
+    }
+
     /// Makes a file that must not be there, to write it.
     ///
     /// # Errors

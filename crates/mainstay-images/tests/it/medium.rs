@@ -150,3 +150,28 @@ async fn a_commit_leaves_a_writer_beside_it_alone() {
     })
     .await;
 }
+
+/// Whoever mends it has to know which directory is meant.
+#[tokio::test]
+async fn what_is_wrong_with_the_directory_is_told_with_its_path() {
+    let database = TestDatabase::sqlite();
+    let repo = migrated(&database).await;
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("images");
+    let open = async || Images::open(repo.clone(), Arc::new(DiskFiles::new(&place)), options()).await;
+    let told = async |says: &str| {
+        let error = open().await.unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::Medium, "{error}");
+        assert!(error.message().contains(place.to_str().unwrap()), "{error}");
+        assert!(error.message().contains(says), "{error}");
+    };
+    told("there is no directory").await;
+    assert!(!place.exists(), "one that is named is not made");
+    std::fs::create_dir(&place).unwrap();
+    open().await.unwrap();
+    let marker = place.join("mainstay-images");
+    std::fs::remove_file(&marker).unwrap();
+    told("has no marker").await;
+    std::fs::write(&marker, "imgs_other\n").unwrap();
+    told("belongs to the store \"imgs_other\"").await;
+}
