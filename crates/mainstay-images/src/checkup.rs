@@ -87,7 +87,7 @@ pub async fn checkup(repo: Repo, files: Arc<dyn Files>, options: ImagesOptions) 
     };
     let marked = repo.read(store::blobs::marked()).await?;
     let images = Images::unproved(repo.clone(), disk, options, store.clone());
-    let holders = images.holders().await?;
+    let ended = repo.read(store::holders::ended()).await?;
     Ok(Checkup {
         store: Some(store),
         prepared: row.get("prepared")?,
@@ -96,7 +96,7 @@ pub async fn checkup(repo: Repo, files: Arc<dyn Files>, options: ImagesOptions) 
         leftovers,
         marked: marked.first().map_or(Ok(0), |row| row.get("marked"))?,
         damaged: images.damaged_blobs().await?,
-        ended_holders: holders.iter().filter(|holder| !holder.fresh).count() as u64,
+        ended_holders: ended.first().map_or(Ok(0), |row| row.get("ended"))?,
         collecting: Some(images.collecting().await?),
         last_collection: images.collections(1).await?.into_iter().next(),
         scrub: Some(images.scrub_report().await?),

@@ -12,7 +12,7 @@ use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::layout;
 use crate::gc::Tranquility;
-use crate::ids::{BlobId, Incarnation};
+use crate::ids::{BlobId, ImageId, Incarnation};
 use crate::images::{Images, MAX_PAGE, rows};
 use crate::read::{Found, examine};
 use crate::store;
@@ -27,6 +27,9 @@ const PAGE: u32 = 64;
 pub struct ScrubOptions {
     /// Begin anew, whatever was left of the last pass.
     pub restart: bool,
+    /// Go on with the pass that began then, and with no other: nothing is read when it has ended, or another was begun. For what
+    /// reads a pass by several calls, of which only the first may begin one.
+    pub pass: Option<Timestamp>,
     /// Stop after so many blobs; the next call goes on from there.
     pub most_blobs: Option<u64>,
     /// How much rest follows each piece of work.
@@ -133,6 +136,9 @@ impl Images {
         self.shared.disk.prove().await?;
         let (mut cursor, report) = self.scrub_state().await?;
         let under_way = report.started_at.filter(|_| report.ended_at.is_none() && !options.restart);
+        if options.pass.is_some() && options.pass != under_way {
+            return Ok(report);
+        }
         let pass = match under_way {
             Some(pass) => pass,
             None => {
@@ -176,6 +182,35 @@ impl Images {
     /// Of the database.
     pub async fn damaged_blobs(&self) -> Result<Vec<Blob>> {
         rows(self.repo().read(store::blobs::damaged(MAX_PAGE)).await?, store::blobs::read)
+    }
+
+    /// How many blobs are missing or wrong.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn damaged_count(&self) -> Result<u64> {
+        let found = self.repo().read(store::blobs::damaged_count()).await?;
+        Ok(found.first().map_or(Ok(0), |row| row.get("damaged"))?)
+    }
+
+    /// Which blobs of images are missing or wrong; an image of which all can be had is not there. At most [`MAX_PAGE`] images
+    /// are asked for at once.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for more images; of the database.
+    pub async fn damaged_of(&self, images: &[ImageId]) -> Result<BTreeMap<ImageId, Vec<Digest>>> {
+        if images.len() > MAX_PAGE as usize {
+            return Err(Error::invalid(
+                "images",
+                format!("{} images are more than {MAX_PAGE}", images.len()),
+            ));
+        }
+        let ids: Vec<i64> = images.iter().map(|image| image.get()).collect();
+        let mut damaged: BTreeMap<ImageId, Vec<Digest>> = BTreeMap::new();
+        for row in &self.repo().read(store::uses::damaged(&ids)).await? {
+            damaged.entry(ImageId(row.get("image_id")?)).or_default().push(store::blobs::read_digest(row)?);
+        }
+        Ok(damaged)
     }
 
     /// Passes that were read to their end, the newest first; at most 200 are remembered.

@@ -70,7 +70,10 @@ impl Commands {
         let held = match node.acquire(key, found.id).await {
             Ok(held) => held,
             Err(error) => {
-                node.leave().await?;
+                // Why there is no lease is the answer; a holder that stays runs out by itself.
+                if let Err(left) = node.leave().await {
+                    tracing::warn!(%left, "a holder without a lease stays until its time has run out");
+                }
                 return Err(error);
             }
         };

@@ -369,14 +369,16 @@ impl Commands {
         self.images.after_restore().await
     }
 
-    /// As [`Images::scrub`]. A pass that takes several calls is written down once, at its first.
+    /// As [`Images::scrub`]. A pass that takes several calls is written down once, at its first: the others go on with that
+    /// [pass](ScrubOptions::pass).
     ///
     /// # Errors
     /// [`ErrorKind::Forbidden`]; as [`Images::scrub`].
     pub async fn scrub(&self, options: &ScrubOptions) -> Result<ScrubReport> {
         self.require(Action::Scrub)?;
         let report = self.images.scrub_report().await?;
-        if options.restart || report.started_at.is_none() || report.ended_at.is_some() {
+        let begins = options.restart || report.started_at.is_none() || report.ended_at.is_some();
+        if begins && options.pass.is_none() {
             self.begun(Action::Scrub, if options.restart { "anew" } else { "" }).await?;
         }
         self.images.scrub(options).await

@@ -69,7 +69,7 @@ pub struct CollectReport {
     pub missing: Vec<Digest>,
     /// Images whose packed chain differs from their layers; only a full collection looks.
     pub inconsistent: Vec<Digest>,
-    /// Blobs that wait for their time.
+    /// Blobs that no image uses and that wait for their time.
     pub waiting: u64,
 }
 
@@ -260,13 +260,19 @@ impl Images {
             let until: Timestamp = state.get("off_until")?;
             return Err(Error::new(
                 ErrorKind::CollectingOff,
-                format!("collecting is off until {until}: the database was restored"),
+                format!(
+                    "collecting is off until {until}: the database was restored, or somebody switched it off"
+                ),
             )
-            .with_help("wait; holders acquire anew until then"));
+            .with_help("wait until then; the acts of the store tell who did which"));
         }
-        let holder: Option<String> = state.get("holder")?;
-        Err(Error::new(ErrorKind::Conflict, format!("{:?} collects", holder.unwrap_or_default()))
-            .with_help("wait until it is done"))
+        Err(match state.get::<Option<String>>("holder")? {
+            Some(holder) => Error::new(ErrorKind::Conflict, format!("{holder:?} collects"))
+                .with_help("wait until it is done"),
+            // It was done between the two looks.
+            None => Error::new(ErrorKind::Conflict, "another collection ended this moment")
+                .with_help("begin it again if something is left to collect"),
+        })
     }
 
     /// On a database that outlives its processes, another history means a restore or a failover.

@@ -84,12 +84,13 @@ impl Images {
         self.repo().read(store::leases::find(token.get())).await?.first().map(read_info).transpose()
     }
 
-    /// Who holds leases or publishes, at most [`MAX_PAGE`].
+    /// A page of those who hold leases or publish, behind one, the oldest first; at most [`MAX_PAGE`].
     ///
     /// # Errors
     /// Of the database.
-    pub async fn holders(&self) -> Result<Vec<Holder>> {
-        rows(self.repo().read(store::holders::list(MAX_PAGE)).await?, node::read)
+    pub async fn holders(&self, after: Option<HolderId>, limit: u32) -> Result<Vec<Holder>> {
+        let statement = store::holders::list(after.map_or(0, HolderId::get), limit.min(MAX_PAGE));
+        rows(self.repo().read(statement).await?, node::read)
     }
 
     /// One holder; none when it gave all back or was reaped.

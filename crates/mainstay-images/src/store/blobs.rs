@@ -58,6 +58,8 @@ const DAMAGED: Sql = Sql::new(
     "SELECT id, digest, kind, media_type, size, state, inc, created_at, verified_at FROM images_blobs \
      WHERE state <> 0 AND state = 2 ORDER BY id LIMIT $1",
 );
+const DAMAGED_COUNT: Sql =
+    Sql::new("SELECT COUNT(*) AS damaged FROM images_blobs WHERE state <> 0 AND state = 2");
 const UNUSED: Sql = Sql::new(
     "SELECT b.id, b.digest, b.inc, b.size FROM images_blobs b WHERE b.id > $1 AND b.state <> 1 \
      AND NOT EXISTS (SELECT 1 FROM images_layers l WHERE l.blob_id = b.id) \
@@ -189,6 +191,11 @@ pub(crate) fn marked() -> Statement {
 /// Blobs whose file is missing or wrong.
 pub(crate) fn damaged(limit: u32) -> Statement {
     Statement::new(DAMAGED).bind(limit).named("images.blob_damaged")
+}
+
+/// How many blobs there are whose file is missing or wrong.
+pub(crate) fn damaged_count() -> Statement {
+    Statement::new(DAMAGED_COUNT).named("images.blob_damaged_count")
 }
 
 /// Blobs that nothing uses, whether they were queued or not.

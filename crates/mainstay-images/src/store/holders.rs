@@ -31,8 +31,9 @@ const LIST: Sql = sql![
     "SELECT h.id, h.name, h.live, h.expires_at, h.expires_at > " now " AS fresh, \
      (SELECT COUNT(*) FROM images_leases l WHERE l.holder_id = h.id) AS leases, \
      (SELECT COUNT(*) FROM images_intents i WHERE i.holder_id = h.id) AS intents \
-     FROM images_holders h ORDER BY h.name, h.id LIMIT $1"
+     FROM images_holders h WHERE h.id > $1 ORDER BY h.id LIMIT $2"
 ];
+const ENDED: Sql = sql!["SELECT COUNT(*) AS ended FROM images_holders WHERE expires_at <= " now];
 const FIND: Sql = sql![
     "SELECT h.id, h.name, h.live, h.expires_at, h.expires_at > " now " AS fresh, \
      (SELECT COUNT(*) FROM images_leases l WHERE l.holder_id = h.id) AS leases, \
@@ -90,9 +91,14 @@ pub(crate) fn reap(id: i64) -> Statement {
     Statement::new(REAP).bind(id).named("images.holder_reap")
 }
 
-/// All lives with the number of their claims.
-pub(crate) fn list(limit: u32) -> Statement {
-    Statement::new(LIST).bind(limit).named("images.holder_list")
+/// Lives behind one, the oldest first, with the number of their claims.
+pub(crate) fn list(after: i64, limit: u32) -> Statement {
+    Statement::new(LIST).bind(after).bind(limit).named("images.holder_list")
+}
+
+/// How many lives are over and not forgotten yet.
+pub(crate) fn ended() -> Statement {
+    Statement::new(ENDED).named("images.holder_ended")
 }
 
 /// One life with the number of its claims.

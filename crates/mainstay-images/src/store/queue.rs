@@ -38,7 +38,12 @@ const POSTPONE: Sql = sql![
      WHERE blob_id IN " any "$1" " AND review_after <= $2"
 ];
 const FIND: Sql = Sql::new("SELECT review_after FROM images_gc_queue WHERE blob_id = $1");
-const COUNT: Sql = Sql::new("SELECT COUNT(*) AS waiting FROM images_gc_queue");
+/// Not those of blobs that are used: their entries are settled when their time comes, and nothing of them will go.
+const COUNT: Sql = Sql::new(
+    "SELECT COUNT(*) AS waiting FROM images_gc_queue q \
+     WHERE NOT EXISTS (SELECT 1 FROM images_layers l WHERE l.blob_id = q.blob_id) \
+     AND NOT EXISTS (SELECT 1 FROM images_attachments a WHERE a.blob_id = q.blob_id)",
+);
 
 /// A blob is to be looked at after so long.
 pub(crate) fn put(blob: BackReference, after: Duration) -> Statement {
@@ -74,7 +79,7 @@ pub(crate) fn postpone(blobs: &[i64], seen: i64, after: Duration) -> Statement {
         .named("images.queue_postpone")
 }
 
-/// How many entries there are.
+/// How many entries there are of blobs that no image uses.
 pub(crate) fn count() -> Statement {
     Statement::new(COUNT).named("images.queue_count")
 }

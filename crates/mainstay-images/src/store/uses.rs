@@ -2,6 +2,7 @@
 
 use mainstay_repo::{Row, Sql, Statement};
 
+use super::sql::sql;
 use super::{digest, size};
 use crate::digest::Digest;
 use crate::error::Result;
@@ -32,6 +33,14 @@ const MISSING: Sql = Sql::new(
      (SELECT blob_id FROM images_layers WHERE image_id = $1 \
      UNION SELECT blob_id FROM images_attachments WHERE image_id = $1) ORDER BY b.digest",
 );
+
+/// Of the blobs that images use, those whose file is missing or wrong.
+const DAMAGED: Sql = sql![
+    "SELECT l.image_id, b.digest FROM images_blobs b JOIN images_layers l ON l.blob_id = b.id \
+     WHERE b.state <> 0 AND b.state = 2 AND l.image_id IN " any "$1" " UNION \
+     SELECT a.image_id, b.digest FROM images_blobs b JOIN images_attachments a ON a.blob_id = b.id \
+     WHERE b.state <> 0 AND b.state = 2 AND a.image_id IN " any "$1" " ORDER BY 1, 2"
+];
 
 pub(crate) fn read_facts(row: &Row) -> Result<ImageFacts> {
     Ok(ImageFacts {
@@ -72,6 +81,11 @@ pub(crate) fn read_blob(row: &Row) -> Result<(i64, Digest, u64)> {
 /// The images that use a blob.
 pub(crate) fn users(blob: i64, limit: u32) -> Statement {
     Statement::new(USERS).bind(blob).bind(limit).named("images.blob_users")
+}
+
+/// The blobs of images that are missing or wrong, each with its image.
+pub(crate) fn damaged(images: &[i64]) -> Statement {
+    Statement::new(DAMAGED).bind(images.to_vec()).named("images.blob_damaged_of")
 }
 
 /// The blobs of an image that cannot be had.

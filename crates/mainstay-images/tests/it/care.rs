@@ -173,3 +173,83 @@ async fn a_pass_that_another_began_anew_is_left_to_the_other() {
     })
     .await;
 }
+
+/// Whoever reads a pass by several calls begins it with the first, and no other whatever happens between two of them.
+#[tokio::test]
+async fn what_reads_a_pass_by_several_calls_stops_with_it() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        world.publish(&world.node().await, &["a", "b", "c"]).await;
+        let one = ScrubOptions { most_blobs: Some(1), ..ScrubOptions::default() };
+        let begun = world.images.scrub(&one).await.unwrap();
+        let ours = ScrubOptions { pass: begun.started_at, ..one };
+        assert_eq!(world.images.scrub(&ours).await.unwrap().checked, 2, "it goes on");
+        // Another ends the pass.
+        let ended = world.images.scrub(&ScrubOptions::default()).await.unwrap();
+        assert_eq!((ended.started_at, ended.checked, ended.ended_at.is_some()), (begun.started_at, 3, true));
+        assert_eq!(world.images.scrub(&ours).await.unwrap(), ended);
+        // Another begins one anew, and is at its first blob.
+        let other = world.images.scrub(&ScrubOptions { restart: true, ..one }).await.unwrap();
+        assert_eq!(world.images.scrub(&ours).await.unwrap(), other);
+        assert_eq!(world.images.scrubs(10).await.unwrap(), [ended]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_damaged_is_counted_and_told_of_each_image() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let node = world.node().await;
+        let whole = world.publish(&node, &["well"]).await;
+        let (one, both) =
+            (world.publish(&node, &["base"]).await, world.publish(&node, &["base", "delta"]).await);
+        let asked = [whole.id, one.id, both.id];
+        assert_eq!(world.images.damaged_count().await.unwrap(), 0);
+        assert!(world.images.damaged_of(&asked).await.unwrap().is_empty());
+        for lost in ["base", "delta"] {
+            std::fs::remove_file(world.path_of(&digest(lost)).await).unwrap();
+        }
+        world.images.scrub(&ScrubOptions::default()).await.unwrap();
+        assert_eq!(world.images.damaged_count().await.unwrap(), 2);
+        let mut lost = [digest("base"), digest("delta")];
+        lost.sort_unstable();
+        let of = world.images.damaged_of(&asked).await.unwrap();
+        assert_eq!(of, [(one.id, vec![digest("base")]), (both.id, lost.to_vec())].into());
+        assert_eq!(world.images.damaged_of(&[whole.id, one.id]).await.unwrap().len(), 1);
+        let many = vec![one.id; MAX_PAGE as usize + 1];
+        assert_eq!(world.images.damaged_of(&many[1..]).await.unwrap().len(), 1);
+        let refused = world.images.damaged_of(&many).await.unwrap_err();
+        assert_eq!(*refused.kind(), ErrorKind::Invalid { field: "images" });
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn only_what_no_image_uses_waits_for_its_time() {
+    for_each_database(async |database| {
+        let world =
+            World::with(database, |options| options.grace = std::time::Duration::from_secs(3600)).await;
+        let image = world.publish(&world.node().await, &["base", "delta"]).await;
+        let collect = async || world.images.collect("c", &CollectOptions::default()).await.unwrap();
+        assert!(world.count("images_gc_queue").await > 0, "what was just published is looked at again");
+        assert_eq!(collect().await.waiting, 0);
+        world.images.remove(&image.id.into()).await.unwrap();
+        assert_eq!((collect().await.waiting, collect().await.blobs_removed), (2, 0));
+    })
+    .await;
+}
+
+/// The other resigns between the look at whether it may be replaced and the one at who it is.
+#[tokio::test]
+async fn a_collection_that_ends_this_moment_is_no_collector_without_a_name() {
+    let database = mainstay_testkit::TestDatabase::sqlite();
+    let world = World::new(&database).await;
+    world.meddle("UPDATE images_collector SET holder = 'other', until = 9000000000000000").await;
+    let resigns = "UPDATE images_collector SET holder = NULL";
+    let images = world.meddled(&database, Meddling::new(&world, "images.collector_read", resigns)).await;
+    let refused = images.collect("c", &CollectOptions::default()).await.unwrap_err();
+    assert_eq!(*refused.kind(), ErrorKind::Conflict);
+    assert!(refused.message().contains("ended this moment"), "{refused}");
+    images.collect("c", &CollectOptions::default()).await.unwrap();
+}

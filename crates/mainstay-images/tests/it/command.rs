@@ -230,7 +230,17 @@ async fn a_holder_is_revoked_however_many_there_are() {
             .await;
         let lease = bob.lease(&image.id.into(), "vm").await.unwrap();
         let holder = world.images.lease_info(lease.token).await.unwrap().unwrap().lease.holder;
-        assert!(!world.images.holders().await.unwrap().iter().any(|it| it.id == holder), "it is listed last");
+        // The oldest first, page by page; each once.
+        let (mut after, mut seen) = (None, Vec::new());
+        loop {
+            let page = world.images.holders(after, MAX_PAGE + 1).await.unwrap();
+            assert!(page.len() <= MAX_PAGE as usize);
+            let Some(last) = page.last() else { break };
+            after = Some(last.id);
+            seen.extend(page.iter().map(|it| it.id));
+        }
+        assert!(seen.is_sorted() && seen.contains(&holder));
+        assert_eq!(seen.len(), MAX_PAGE as usize + 2, "those, the node that published, and this one");
         assert_eq!(bob.revoke(holder).await.unwrap(), (lease.expires_at, 1));
     })
     .await;

@@ -337,7 +337,7 @@ async fn d10_the_clock_of_a_node_decides_nothing() {
         let world = World::with(database, |options| options.grace = Duration::from_secs(3600)).await;
         let node = world.node().await;
         let image = world.publish(&node, &["base"]).await;
-        let now = world.images.holders().await.unwrap().remove(0).expires_at;
+        let now = world.images.holders(None, 10).await.unwrap().remove(0).expires_at;
         for (sql, least) in [
             ("SELECT MIN(created_at) AS n FROM images_blobs", -70_i64),
             ("SELECT MIN(last_used_at) AS n FROM images", -70),

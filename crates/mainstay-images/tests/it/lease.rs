@@ -18,11 +18,11 @@ async fn a_lease_keeps_its_image_and_one_row_keeps_all_leases() {
             held.push(node.acquire(key, image.id).await.unwrap());
         }
         assert!(held.is_sorted_by_key(HeldLease::token));
-        let before = world.images.holders().await.unwrap().remove(0);
+        let before = world.images.holders(None, 10).await.unwrap().remove(0);
         assert_eq!((before.leases, before.fresh, before.live), (3, true, true));
         world.meddle("UPDATE images_holders SET expires_at = expires_at - 1000000").await;
         node.renew().await.unwrap();
-        let after = world.images.holders().await.unwrap().remove(0);
+        let after = world.images.holders(None, 10).await.unwrap().remove(0);
         assert!(after.expires_at >= before.expires_at);
 
         let error = world.images.remove(&image.id.into()).await.unwrap_err();
@@ -182,9 +182,9 @@ async fn a_heartbeat_of_its_own_renews() {
         };
         let world = World::with(database, short).await;
         let node = world.images.join("node").await.unwrap();
-        let began = world.images.holders().await.unwrap().remove(0).expires_at;
+        let began = world.images.holders(None, 10).await.unwrap().remove(0).expires_at;
         let renewed = async {
-            while world.images.holders().await.unwrap().remove(0).expires_at == began {
+            while world.images.holders(None, 10).await.unwrap().remove(0).expires_at == began {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };

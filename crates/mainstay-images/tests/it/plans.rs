@@ -28,19 +28,19 @@ impl Middleware for Watch {
 }
 
 /// Reports and single rows may read a table; nothing that is done for each image, blob or lease may.
-const MAY_SCAN: [&str; 8] = [
+const MAY_SCAN: [&str; 7] = [
     "images.intent_all",
     "images.store_fits",
     "images.store_recount",
     "images.holder_expired",
-    "images.holder_list",
     "images.holder_supersede_all",
     "images.queue_count",
     "images.numbers_skip",
 ];
 
 /// What is done for each image, blob, lease and publication: its plan over full tables is written down.
-const HOT: [&str; 30] = [
+const HOT: [&str; 31] = [
+    "images.blob_damaged_of",
     "images.blob_deleting",
     "images.blob_forget",
     "images.blob_land",
@@ -125,6 +125,9 @@ async fn everything(database: &TestDatabase) -> (World, BTreeMap<String, Stateme
     world.images.collect("c", &CollectOptions { full: true, ..CollectOptions::default() }).await.unwrap();
     world.images.scrub(&ScrubOptions::default()).await.unwrap();
     world.images.usage().await.unwrap();
+    world.images.damaged_of(&[base.id]).await.unwrap();
+    world.images.damaged_count().await.unwrap();
+    world.images.holders(None, 10).await.unwrap();
     world.expire_all().await;
     world.images.collect("c", &CollectOptions::default()).await.unwrap();
     let mut statements = watch.0.lock().unwrap().clone();
