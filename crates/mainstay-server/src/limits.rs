@@ -48,8 +48,6 @@ pub const PRUNE_STEPS: u32 = 100;
 pub const COLLECT_REST: u32 = 100;
 /// How often a collection looks at all blobs, and not only at those that lost a use.
 pub const COLLECT_FULL_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
-/// How many blobs a scrub that the server does reads between two looks at whether it goes on.
-pub const SCRUB_PIECE: u64 = 64;
 /// The largest archive or file that is uploaded: the largest layer, and what goes with it.
 pub const UPLOAD_BYTES: u64 = 65 * 1024 * 1024 * 1024;
 /// How long an archive may take on its way in or out.
@@ -70,6 +68,10 @@ pub const IMAGES_DRAWN: usize = 200;
 pub const IMAGES_COMPARED: usize = 10_000;
 /// How many images, blobs and files a plan of a collection lists of each.
 pub const PLAN_LISTED: usize = 1_000;
+/// How many blobs that are not on disk the account of a collection names.
+pub const MISSING_LISTED: usize = 100;
+/// How many passes of a scrub, and how many findings, a page of the console lists.
+pub const SCRUBS_LISTED: u32 = 20;
 /// How many past collections a page of the console lists.
 pub const COLLECTIONS_LISTED: u32 = 20;
 /// How many connections the sign-in page lists before it asks for the organisation.

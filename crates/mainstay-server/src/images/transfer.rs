@@ -283,6 +283,46 @@ mod tests {
         assert!(std::fs::read_dir(&held).unwrap().next().is_none(), "it has no name");
     }
 
+    /// Over a connection, in pieces whose sum nobody told.
+    #[tokio::test]
+    async fn what_is_sent_and_becomes_too_large_is_answered_and_not_kept() {
+        const MOST: usize = 1024 * 1024;
+        let directory = tempfile::tempdir().unwrap();
+        let most_octets = u64::try_from(MOST).unwrap();
+        let transfers = Transfers { most_octets, ..Transfers::new(directory.path()) };
+        let held = transfers.clone();
+        let take = async move |body: Body| {
+            let file = held.incoming()?.receive(body, None).await?;
+            Ok::<_, Problem>(file.metadata().unwrap().len().to_string())
+        };
+        let router = axum::Router::new()
+            .route("/", axum::routing::post(take))
+            .layer(axum::extract::DefaultBodyLimit::max(16));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        for (octets, status) in [(MOST, "200"), (MOST + 1, "413")] {
+            let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
+            let head =
+                "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+            connection.write_all(head.as_bytes()).await.unwrap();
+            for piece in vec![b'x'; octets].chunks(64 * 1024) {
+                connection.write_all(format!("{:x}\r\n", piece.len()).as_bytes()).await.unwrap();
+                connection.write_all(piece).await.unwrap();
+                connection.write_all(b"\r\n").await.unwrap();
+            }
+            if octets == MOST {
+                connection.write_all(b"0\r\n\r\n").await.unwrap();
+            }
+            let mut answer = String::new();
+            connection.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+            assert!(octets == MOST || answer.contains("mainstay images import"), "{answer}");
+        }
+        assert_eq!(transfers.incoming.available_permits(), limits::TRANSFERS);
+        assert!(std::fs::read_dir(directory.path().join(DIRECTORY)).unwrap().next().is_none());
+    }
+
     #[tokio::test]
     async fn what_breaks_off_or_stands_still_is_not_kept() {
         let directory = tempfile::tempdir().unwrap();

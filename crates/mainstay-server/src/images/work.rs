@@ -135,18 +135,13 @@ impl Work {
     pub(crate) async fn scrub(&self, commands: Commands, restart: bool) -> Result<(), Problem> {
         commands.require(Action::Scrub)?;
         commands.look()?.probe().await?;
-        self.scrub.begin("scrub", async move {
-            let options = |restart| ScrubOptions {
-                restart,
-                most_blobs: Some(limits::SCRUB_PIECE),
-                tranquility: Tranquility(limits::COLLECT_REST),
-            };
-            let mut report = commands.scrub(&options(restart)).await?;
-            while report.ended_at.is_none() {
-                report = commands.scrub(&options(false)).await?;
-            }
-            Ok(())
-        })
+        // One call reads the pass to its end, and no further when another ends it or begins one anew.
+        let options = ScrubOptions {
+            restart,
+            tranquility: Tranquility(limits::COLLECT_REST),
+            ..ScrubOptions::default()
+        };
+        self.scrub.begin("scrub", async move { commands.scrub(&options).await.map(drop) })
     }
 
     pub(crate) fn scrubs(&self) -> bool {
@@ -170,8 +165,18 @@ impl Work {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use mainstay_core::{Actor, Caller};
+    use mainstay_images::files::DiskFiles;
+    use mainstay_images::{
+        BlobKind, COMPONENT, CommitSet, Error, ErrorKind, ImagesOptions, NewImage, WriterSpec,
+    };
+    use mainstay_repo::middleware::{Middleware, Next, async_trait};
+    use mainstay_repo::{Operation, Outcome, Repo, Sql, Statement, Target};
+
     use super::*;
-    use mainstay_images::{Error, ErrorKind};
 
     #[tokio::test]
     async fn one_goes_on_at_a_time_and_a_failure_is_told_until_the_next_begins() {
@@ -192,5 +197,60 @@ mod tests {
         assert_eq!(task.failed().unwrap().why, "Another collects.");
         task.begin("collection", async { Ok(()) }).unwrap();
         assert!(task.failed().is_none());
+    }
+
+    /// Somebody else who ends the pass as soon as a part of it was noted.
+    #[derive(Clone)]
+    struct Ends(Repo);
+
+    #[async_trait]
+    impl Middleware for Ends {
+        async fn process(&self, operation: Operation, next: Next<'_>) -> mainstay_repo::Result<Outcome> {
+            let noted = operation.statements().any(|one| one.name() == Some("images.scrub_advance"));
+            let outcome = next.run(operation).await?;
+            if noted {
+                let end =
+                    "UPDATE images_scrub SET cursor = NULL, ended_at = started_at + 1 WHERE ended_at IS NULL";
+                self.0.write(Statement::new(Sql::new(end))).await?;
+            }
+            Ok(outcome)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_scrub_that_another_ends_stops_and_begins_no_pass_of_its_own() {
+        let database = mainstay_testkit::TestDatabase::sqlite();
+        let repo = database.repo().await;
+        repo.migrator().migrate(&COMPONENT, Target::Latest).await.unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let files = || Arc::new(DiskFiles::new(directory.path()));
+        let images = Images::open(repo.clone(), files(), ImagesOptions::default()).await.unwrap();
+        // More than are noted at once.
+        let node = images.join("publisher").await.unwrap();
+        let ingest = node.ingest();
+        let mut layers = Vec::new();
+        for at in 0..100_u8 {
+            let kind = if at == 0 { BlobKind::Base } else { BlobKind::Delta };
+            layers.push(
+                ingest.put(WriterSpec::new(kind, "t/t"), std::io::Cursor::new([at])).await.unwrap().digest,
+            );
+        }
+        let images_set = vec![NewImage::chain(layers)];
+        ingest.commit(CommitSet { images: images_set, refs: Vec::new(), guard: None }).await.unwrap();
+        node.leave().await.unwrap();
+
+        let watched = database.options().with(Ends(repo)).connect().await.unwrap();
+        let watched = Images::open(watched, files(), ImagesOptions::default()).await.unwrap();
+        let work = Work::default();
+        work.scrub(watched.acting(Caller::system(Actor::new("ada").unwrap())), false).await.unwrap();
+        while work.scrubs() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(work.scrub_failed().is_none());
+        let report = images.scrub_report().await.unwrap();
+        assert_eq!((report.checked, report.ended_at.is_some()), (64, true), "{report:?}");
+        assert_eq!(images.scrubs(10).await.unwrap(), [], "it was the other's to record");
+        let acts = images.acting(Caller::system(Actor::new("ada").unwrap())).acts(None, 10).await.unwrap();
+        assert_eq!(acts.iter().filter(|act| act.action == "scrub").count(), 1);
     }
 }

@@ -124,6 +124,7 @@ fn lives(database: &TestDatabase) {
     let layout = layout.to_str().unwrap();
 
     let imported = store.json(&["import", layout, "--tag", "app", "--name", "team/app:1"]);
+    assert_eq!(store.json(&["gc"])["waiting"], 0, "what is in use does not wait to go");
     let image = imported["images"][0].clone();
     let digest = image["digest"].as_str().unwrap();
     assert_eq!((&image["kind"], &image["layers"]), (&"chain".into(), &2.into()), "{imported}");
@@ -140,7 +141,17 @@ fn lives(database: &TestDatabase) {
 
     let (mut holder, lease) = store.hold("team/mine");
     assert_eq!(lease["image"], image["digest"]);
-    assert_eq!(store.json(&["lease", "ls"])["leases"][0]["token"], lease["token"]);
+    let listed = store.json(&["lease", "ls", "--limit", "1"]);
+    assert_eq!((&listed["leases"][0]["token"], &listed["next"]), (&lease["token"], &lease["token"]));
+    let token = lease["token"].to_string();
+    assert_eq!(store.json(&["lease", "ls", "--after", &token])["leases"], json!([]));
+    let holders = store.json(&["lease", "holders", "--limit", "1"]);
+    assert_eq!(
+        (&holders["holders"][0]["leases"], &holders["next"]),
+        (&1.into(), &holders["holders"][0]["epoch"])
+    );
+    let epoch = holders["next"].to_string();
+    assert_eq!(store.json(&["lease", "holders", "--after", &epoch])["holders"], json!([]));
     store.refuses(&["rm", "team/app:1", "--names"], 1, "leased it for \"vm-1\"");
     assert_eq!(store.names(), ["team/app:1", "team/mine"], "a removal that is refused removes no name");
     terminate(&mut holder);
@@ -162,7 +173,12 @@ fn lives(database: &TestDatabase) {
     let before = store.blobs().len();
     let removed = store.json(&["rm", "team/app:1", "--names"]);
     assert_eq!(removed["names"], json!(["team/app:1", "team/mine"]));
-    assert_eq!(store.json(&["gc"])["blobs_removed"], 0, "they wait out their grace");
+    let waits = store.json(&["gc"]);
+    assert_eq!(
+        (&waits["blobs_removed"], &waits["waiting"]),
+        (&0.into(), &before.into()),
+        "they wait out their grace"
+    );
     let plan = store.json(&["gc", "--full", "--dry-run"]);
     assert_eq!(plan["blobs"].as_array().map(Vec::len), Some(before));
     assert_eq!(store.blobs().len(), before, "a dry run removes nothing");
@@ -200,10 +216,41 @@ fn repairs(store: &Store<'_>, archive: &Path) {
     let mut octets = std::fs::read(&victim).unwrap();
     octets[0] ^= 1;
     std::fs::write(&victim, octets).unwrap();
+    assert_eq!(
+        store.json(&["findings"]),
+        json!({ "schema": "mainstay.images.findings/1", "findings": [], "next": null })
+    );
     store.refuses(&["scrub"], 4, "import or pull the same images again");
     store.refuses(&["export", "team/app:2", store.at().join("no").to_str().unwrap()], 4, "");
+    // Which one it is, and what became of it.
+    let listed = store.json(&["ls"]);
+    assert_eq!(
+        (&listed["images"][0]["names"][0], &listed["images"][0]["damaged"]),
+        (&"team/app:2".into(), &1.into())
+    );
+    let told = String::from_utf8(run(&store.args(&["ls"])).stdout).unwrap();
+    assert!(told.contains("team/app:2 (damaged)"), "{told}");
+    let told = String::from_utf8(run(&store.args(&["inspect", "team/app:2"])).stdout).unwrap();
+    assert!(told.lines().filter(|line| line.ends_with("  damaged")).count() == 1, "{told}");
+    let found = store.json(&["findings", "--limit", "1"]);
+    let lost = found["findings"][0].clone();
+    assert_eq!(
+        (&lost["fault"], &lost["state"], &found["next"]),
+        (&"wrong".into(), &"open".into(), &lost["number"])
+    );
+    assert_eq!(store.json(&["inspect", "team/app:2"])["damaged_blobs"], json!([lost["digest"]]));
+    let number = lost["number"].to_string();
+    assert_eq!(store.json(&["findings", "--after", &number])["findings"], json!([]));
     store.json(&["import", archive.to_str().unwrap()]);
-    assert_eq!(store.json(&["scrub"])["damaged_now"], json!([]));
+    assert_eq!(store.json(&["findings"])["findings"][0]["state"], "repaired");
+    assert_eq!(store.json(&["ls"])["images"][0]["damaged"], 0);
+    let scrubbed = store.json(&["scrub"]);
+    assert_eq!((&scrubbed["damaged_now"], &scrubbed["damaged_now_total"]), (&json!([]), &0.into()));
+    let passes = store.json(&["scrub", "--history"])["scrubs"].clone();
+    let damaged: Vec<i64> =
+        passes.as_array().unwrap().iter().map(|pass| pass["damaged"].as_i64().unwrap()).collect();
+    assert_eq!((damaged, &passes[0]["ended_at"]), (vec![0, 1, 0], &scrubbed["ended_at"]));
+    store.refuses(&["scrub", "--history", "--restart"], 2, "cannot be used with");
     store.json(&["export", "team/app:2", store.at().join("mended").to_str().unwrap()]);
 }
 
@@ -231,6 +278,10 @@ fn e2e_files_become_images_of_changes_and_a_command_runs_under_a_lease() {
     store.refuses(&["explain", "000000"], 1, "no image and no blob");
     let usage = store.json(&["du"]);
     assert_eq!((&usage["shared_bytes"], &usage["unique_bytes"]), (&6.into(), &7.into()), "{usage}");
+    let mut called: Vec<&Value> =
+        usage["images"].as_array().unwrap().iter().map(|image| &image["names"]).collect();
+    called.sort_by_key(ToString::to_string);
+    assert_eq!(called, [&json!(["disk"]), &json!(["vm"])]);
     let drawn = store.json(&["graph"]);
     assert_eq!(drawn["images"][1]["parent"], base["image"]["digest"]);
     for (form, begins) in [("svg", "<svg"), ("dot", "digraph"), ("text", "")] {
@@ -265,9 +316,42 @@ fn e2e_files_become_images_of_changes_and_a_command_runs_under_a_lease() {
 
     store.refuses(&["inspect", "nothing"], 1, "images ls");
     store.refuses(&["inspect", "-x"], 2, "");
-    store.refuses(&["import", "/nonexistent"], 1, "/nonexistent");
+    bad_input(&store);
     store.refuses(&["pull", "team/app"], 2, "host[:port]");
     store.refuses(&["gc", "--evict", "--make-room", "much"], 2, "20GiB");
+}
+
+/// Each says what, why, and what mends it.
+fn bad_input(store: &Store<'_>) {
+    let path = |name: &str| store.at().join(name).to_str().unwrap().to_owned();
+    let (none, within, disk) = (path("none"), path("none/image.tar"), path("disk"));
+    for (args, code, what, mend) in [
+        (&["import", &none][..], 2, none.as_str(), "the path is right"),
+        (&["import", &disk], 1, "archive", "have it made right"),
+        (&["commit", &none], 2, &none, "the path is right"),
+        (&["pull", "localhost:1/x:1", "--ca", &none], 2, &none, "the path is right"),
+        (&["export", "vm", &within], 2, "there is no directory", "mkdir"),
+        (&["untag", "nothing"], 1, "no image nothing", "images ls"),
+        (&["tag", "vm", "bad name!"], 2, "is no name", "a letter or digit first"),
+        (&["lease", "revoke", "99"], 1, "no holder 99", "lease holders"),
+        (&["lease", "run", "vm", "--", "/nonexistent"], 2, "does not start", "may be run"),
+    ] {
+        let (own, command) = args.split_at(args.iter().position(|it| *it == "--").unwrap_or(args.len()));
+        let place = ["--database", store.database, "--images", &store.images];
+        let output = run(&[&["images"], own, &place, command].concat());
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {told}");
+        let (error, help) = told.split_once("\n  mend: ").unwrap_or_else(|| panic!("{args:?}: {told}"));
+        assert!(
+            error.starts_with("error: ") && error.contains(what) && help.contains(mend),
+            "{args:?}: {told}"
+        );
+    }
+    // What the store refuses of an image that comes is told as when it is asked alone.
+    sample(store.at());
+    let layout = path("L");
+    store.refuses(&["import", &layout, "--name", "bad name!"], 2, "mend: use up to 255 letters");
+    store.refuses(&["import", &layout, "--tag", "none"], 1, "index.json");
 }
 
 #[test]
@@ -276,6 +360,7 @@ fn e2e_a_directory_that_is_not_mounted_is_told_from_an_empty_store() {
     let store = Store::new(&database);
     std::fs::remove_file(Path::new(&store.images).join("mainstay-images")).unwrap();
     store.refuses(&["gc", "--full"], 3, "mount the medium");
+    store.refuses(&["gc", "--full"], 3, &store.images);
     let ready = Browser::default().get(&store.server.path("/readyz"));
     assert_eq!(ready.status, 503, "{}", ready.body);
     assert!(ready.body.contains("Mount it again"), "{}", ready.body);
@@ -284,6 +369,11 @@ fn e2e_a_directory_that_is_not_mounted_is_told_from_an_empty_store() {
     std::fs::create_dir(&elsewhere).unwrap();
     let output = run(&["images", "ls", "--database", store.database, "--data", elsewhere.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let nowhere = store.at().join("nowhere");
+    let output = run(&["images", "ls", "--database", store.database, "--images", nowhere.to_str().unwrap()]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{told}");
+    assert!(told.contains(nowhere.to_str().unwrap()) && told.contains("mount the medium"), "{told}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `/api/v1/images…` where it changes something: names, pins, leases, archives in and out, collections and scrubs; who may, and who did.
 
+use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use mainstay_testkit::{TestDatabase, pause};
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::images::{Store, as_described, sample, tool};
 use crate::support::browser::{Answer, Browser};
-use crate::support::server::json as document;
+use crate::support::server::{json as document, mainstay};
 use crate::workflows::{administrator, read};
 
 /// What a test waits for at most.
@@ -162,12 +163,14 @@ fn leases(program: &mut Program<'_>, image: &str) {
     let token = held["token"].as_i64().unwrap();
     program.is_refused("DELETE", &format!("{image}?names=true"), &none, 409, "leased");
     let renewed = program.does("POST", &format!("/leases/{token}/renew"), &none, (200, "ShortLease"));
-    assert!(renewed["expires_at"].as_str() >= held["expires_at"].as_str());
+    // Without what ends them, times that are written as short as they can be compare as they are.
+    let until = |lease: &Value| lease["expires_at"].as_str().unwrap().trim_end_matches('Z').to_owned();
+    assert!(until(&renewed) >= until(&held), "{renewed} {held}");
     let listed = program.does("GET", "/leases?limit=1", &none, (200, "ImageLeases"));
     assert_eq!((&listed["leases"][0]["token"], &listed["next"]), (&token.into(), &token.into()));
     program.does("DELETE", &format!("/leases/{token}"), &none, (204, ""));
     program.is_refused("POST", &format!("/leases/{token}/renew"), &none, 404, "may have ended");
-    program.is_refused("DELETE", "/leases/x", &none, 404, "");
+    program.is_refused("DELETE", "/leases/x", &none, 404, "There is nothing at this path.");
 
     // A holder that does not end by itself, and is not the program's.
     let (mut holder, lease) = program.store.hold("mine");
@@ -175,7 +178,10 @@ fn leases(program: &mut Program<'_>, image: &str) {
     program.is_refused("DELETE", &format!("/leases/{token}"), &none, 403, "revoke its holder");
     let listed = program.does("GET", "/leases", &none, (200, "ImageLeases"));
     let epoch = listed["leases"][0]["epoch"].as_i64().unwrap();
-    program.does("GET", "/holders", &none, (200, "ImageHolders"));
+    let holders = program.does("GET", "/holders?limit=1", &none, (200, "ImageHolders"));
+    assert_eq!((&holders["holders"][0]["epoch"], &holders["next"]), (&epoch.into(), &epoch.into()));
+    let rest = program.does("GET", &format!("/holders?after={epoch}"), &none, (200, "ImageHolders"));
+    assert_eq!((&rest["holders"], &rest["next"]), (&json!([]), &none));
     let revoked = program.does("POST", &format!("/holders/{epoch}/revoke"), &none, (200, "RevokedHolder"));
     assert_eq!(revoked["leases"], 1);
     program.is_refused("POST", &format!("/holders/{epoch}/revoke"), &none, 409, "already");
@@ -246,6 +252,23 @@ fn cares(program: &mut Program<'_>, digest: &str) {
     let damaged =
         program.waits("/scrub", "ImageScrub", |now| !now["ended_at"].is_null() && now["damaged"] == 1);
     assert_eq!(damaged["damaged_now"].as_array().map(Vec::len), Some(1), "{damaged}");
+    assert_eq!(damaged["damaged_now_total"], 1);
+    let found = program.does("GET", "/findings?limit=1", &none, (200, "ImageFindings"));
+    let lost = found["findings"][0].clone();
+    assert_eq!((&lost["state"], &lost["digest"]), (&"open".into(), &damaged["damaged_now"][0]["digest"]));
+    let before = format!("/findings?after={}", found["next"]);
+    assert_eq!(program.does("GET", &before, &none, (200, "ImageFindings"))["findings"], json!([]));
+    let passes = program.does("GET", "/scrubs", &none, (200, "ImageScrubs"));
+    assert_eq!(
+        (passes["scrubs"].as_array().map(Vec::len), &passes["scrubs"][0]["damaged"]),
+        (Some(2), &1.into())
+    );
+    assert_eq!(
+        program.does("GET", "/scrubs?limit=1", &none, (200, "ImageScrubs"))["scrubs"][0],
+        passes["scrubs"][0]
+    );
+    program.is_refused("GET", "/scrubs?after=1", &none, 400, "unknown field `after`, expected `limit`");
+    program.is_refused("GET", "/findings?limit=1001", &none, 400, "1 to 1000");
     // What the election refuses is the answer, and no failure of something that was begun.
     program.store.json(&["gc", "--pause", "2h"]);
     program.is_refused("POST", "/collection", &empty, 409, "off until");
@@ -266,36 +289,18 @@ fn who_may_only_look_is_refused_every_change_and_a_change_needs_the_token_and_th
     let disk = store.at().join("disk");
     std::fs::write(&disk, "a disk").unwrap();
     store.json(&["commit", disk.to_str().unwrap(), "--name", "disk"]);
-    let changes: &[(&str, &str, Value)] = &[
-        ("POST", "/disk/tag", json!({ "name": "x" })),
-        ("POST", "/disk/fork", json!({ "name": "x" })),
-        ("POST", "/disk/untag", Value::Null),
-        ("POST", "/disk/pin", Value::Null),
-        ("POST", "/disk/unpin", Value::Null),
-        ("POST", "/disk/leases", json!({ "key": "k" })),
-        ("POST", "/leases/1/renew", Value::Null),
-        ("POST", "/import", Value::Null),
-        ("POST", "/commit", Value::Null),
-        ("POST", "/collection", json!({})),
-        ("POST", "/scrub", json!({})),
-        ("POST", "/holders/1/revoke", Value::Null),
-        ("DELETE", "/leases/1", Value::Null),
-        ("DELETE", "/disk?names=true", Value::Null),
-    ];
     let mut admin = Program::new(&store);
+    let changes = changes(&admin.openapi);
+    assert!(changes.len() >= 14, "{changes:?}");
     let token = admin.browser.extra.pop().unwrap();
-    for (method, path, body) in changes {
+    for (method, path, body) in &changes {
         admin.is_refused(method, path, body, 403, "x-mainstay-form-token");
     }
-    admin.browser.extra = vec![token, ("Origin".to_owned(), "https://evil.example".to_owned())];
-    for (method, path, body) in changes {
+    admin.browser.extra = vec![token.clone(), ("Origin".to_owned(), "https://evil.example".to_owned())];
+    for (method, path, body) in &changes {
         admin.is_refused(method, path, body, 403, "foreign-origin");
     }
-    // A form of the console with another token, or with none.
-    for form_token in [&[("form_token", "x")][..], &[]] {
-        let refused = admin.browser.post(&store.server.path("/images/disk/pin"), form_token);
-        assert_eq!(refused.status, 403, "{}", refused.body);
-    }
+    forms_need_the_token(&mut admin, &token);
     assert_eq!(store.json(&["inspect", "disk"])["pinned"], false);
     let paused = store.json(&["gc", "--pause", "2h"]);
     let until = paused["off_until"].as_str().unwrap().to_owned();
@@ -312,7 +317,7 @@ fn who_may_only_look_is_refused_every_change_and_a_change_needs_the_token_and_th
     assert_eq!(me["role"], "read", "{me}");
     alice.extra.push(("x-mainstay-form-token".to_owned(), me["form_token"].as_str().unwrap().to_owned()));
     let mut alice = Program { store: &store, browser: alice, openapi: Value::Null };
-    for (method, path, body) in changes {
+    for (method, path, body) in &changes {
         alice.is_refused(method, path, body, 403, "has the role read");
     }
     assert_eq!(alice.send("GET", "/disk", &Value::Null).status, 200);
@@ -332,6 +337,158 @@ fn who_may_only_look_is_refused_every_change_and_a_change_needs_the_token_and_th
         assert_eq!(answer.status, status, "{path}: {}", answer.body);
         assert!(status == 200 || answer.body.contains("1 to 1000"), "{}", answer.body);
     }
+}
+
+/// Every change of images that the description of the interface has, with a body of its schema: whatever is described later is refused
+/// to the same people, or these tests fail.
+fn changes(openapi: &Value) -> Vec<(String, String, Value)> {
+    let mut changes = Vec::new();
+    for (path, methods) in openapi["paths"].as_object().unwrap() {
+        let Some(path) = path.strip_prefix("/api/v1/images") else { continue };
+        let path = path.replace("{image}", "disk").replace("{lease}", "1").replace("{holder}", "1");
+        assert!(!path.contains('{'), "{path}: say what stands for its parameter here");
+        for (method, operation) in methods.as_object().unwrap() {
+            if method != "get" {
+                changes.push((method.to_uppercase(), path.clone(), body(openapi, operation)));
+            }
+        }
+    }
+    changes
+}
+
+/// A body with every field that is asked for.
+fn body(openapi: &Value, operation: &Value) -> Value {
+    let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+    let Some(reference) = schema["$ref"].as_str() else { return Value::Null };
+    let schema = openapi.pointer(reference.strip_prefix('#').unwrap()).unwrap();
+    let of = |kind: &Value| if kind == "boolean" { json!(true) } else { json!("x") };
+    let fields = schema["properties"].as_object().unwrap().iter();
+    fields.map(|(name, field)| (name.clone(), of(&field["type"]))).collect::<serde_json::Map<_, _>>().into()
+}
+
+/// No form of the console does anything without the session's token, or comes from elsewhere.
+fn forms_need_the_token(admin: &mut Program<'_>, token: &(String, String)) {
+    let forms = [
+        "/images/disk/tag",
+        "/images/disk/fork",
+        "/images/disk/untag",
+        "/images/disk/pin",
+        "/images/disk/unpin",
+        "/images/disk/remove",
+        "/images/leases/1/revoke",
+        "/images/collect",
+        "/images/scrub",
+    ];
+    let fields = |form: &str| {
+        let word = form.rsplit('/').next().unwrap();
+        [("name", "disk"), ("confirm", word), ("full", "yes"), ("restart", "yes")]
+            .map(|(a, b)| (a, b.to_owned()))
+    };
+    let held = std::mem::take(&mut admin.browser.extra);
+    for form in forms {
+        let sent = fields(form);
+        for wrong in [Some("x"), Some(""), None] {
+            let mut sent: Vec<(&str, &str)> =
+                sent.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            sent.extend(wrong.map(|wrong| ("form_token", wrong)));
+            let refused = admin.browser.post(&admin.store.server.path(form), &sent);
+            assert_eq!(refused.status, 403, "{form} {wrong:?}: {}", refused.body);
+            assert!(refused.body.contains("stale-form"), "{form} {wrong:?}: {}", refused.body);
+        }
+        admin.browser.extra = held.clone();
+        let mut sent: Vec<(&str, &str)> = sent.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        sent.push(("form_token", &token.1));
+        let refused = admin.browser.post(&admin.store.server.path(form), &sent);
+        assert!(refused.status == 403 && refused.body.contains("foreign-origin"), "{form}: {}", refused.body);
+        admin.browser.extra.clear();
+    }
+    admin.browser.extra = held;
+    let acts = admin.store.json(&["acts"]);
+    assert_eq!(acts["acts"].as_array().map(Vec::len), Some(1), "nothing was done but the commit: {acts}");
+}
+
+#[test]
+fn a_body_that_is_too_large_is_refused_before_it_is_taken() {
+    let database = TestDatabase::sqlite();
+    let store = Store::new(&database);
+    let mut program = Program::new(&store);
+    let octets = |length: usize| vec![b'x'; length];
+    let (json, tar) =
+        ([("Content-Type", "application/json")], [("Content-Type", "application/octet-stream")]);
+    // A file that becomes an image has its limit; a document has another.
+    let commit = store.server.path("/api/v1/images/commit?name=disk");
+    let arrived = program.browser.send_octets("POST", &commit, &tar, &octets(4 * 1024 * 1024));
+    assert_eq!(arrived.status, 201, "{}", arrived.body);
+    let tag = store.server.path("/api/v1/images/disk/tag");
+    let refused = program.browser.send_octets("POST", &tag, &json, &octets(16 * 1024 + 1));
+    assert_eq!((refused.status, refused.header("content-type")), (413, Some("application/problem+json")));
+    // More than may ever come, by its head alone.
+    let (session, value) = program.browser.extra.last().cloned().unwrap();
+    let cookie = program.browser.cookie("127.0.0.1", "mainstay-insecure").unwrap();
+    for (length, status) in [(65_u64 << 30, ""), ((65 << 30) + 1, "413")] {
+        let mut connection = std::net::TcpStream::connect(&store.server.listen).unwrap();
+        let head = format!(
+            "POST /api/v1/images/commit HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nCookie: mainstay-insecure={cookie}\r\n\
+             {session}: {value}\r\nContent-Type: application/octet-stream\r\nContent-Length: {length}\r\n\r\n",
+            store.server.listen
+        );
+        connection.write_all(head.as_bytes()).unwrap();
+        connection
+            .set_read_timeout(Some(if status.is_empty() { Duration::from_millis(500) } else { PATIENCE }))
+            .unwrap();
+        let mut answer = [0; 4096];
+        let read = connection.read(&mut answer).unwrap_or(0);
+        let answer = String::from_utf8_lossy(&answer[..read]).into_owned();
+        // What is within the limit is waited for, or refused because the disk of this machine has no room for it.
+        let waits = answer.is_empty() || answer.starts_with("HTTP/1.1 503 ");
+        let refused = answer.starts_with("HTTP/1.1 413 ") && answer.contains("mainstay images import");
+        assert_eq!((waits, refused), (status.is_empty(), !status.is_empty()), "{length}: {answer}");
+    }
+}
+
+#[test]
+fn a_collector_that_was_killed_here_keeps_nobody_waiting_on_sqlite() {
+    after_a_killed_collector(&TestDatabase::sqlite());
+}
+
+#[test]
+fn a_collector_that_was_killed_here_keeps_nobody_waiting_on_postgres() {
+    after_a_killed_collector(&TestDatabase::postgres());
+}
+
+/// A collection that rests so long between its steps that it is under way until it is killed.
+fn killed_while_collecting(program: &mut Program<'_>) {
+    let store = program.store;
+    let args = ["images", "gc", "--full", "--rest", "4294967295"];
+    let place = ["--database", store.database, "--images", &store.images];
+    let mut collector = mainstay().args(args).args(place).spawn().unwrap();
+    program.waits("/collections", "ImageCollections", |now| now["collector"].is_string());
+    program.is_refused("POST", "/collection", &json!({}), 409, "collects");
+    collector.kill().unwrap();
+    collector.wait().unwrap();
+}
+
+fn after_a_killed_collector(database: &TestDatabase) {
+    let store = Store::new(database);
+    let mut program = Program::new(&store);
+    let past = |now: &Value| now["collections"].as_array().unwrap().len();
+    killed_while_collecting(&mut program);
+    let started = Instant::now();
+    program.does("POST", "/collection", &json!({}), (202, ""));
+    program.waits("/collections", "ImageCollections", |now| past(now) == 1);
+    // By the console's form.
+    killed_while_collecting(&mut program);
+    let token = program.browser.extra.last().unwrap().1.clone();
+    let fields = [("form_token", token.as_str()), ("confirm", "collect")];
+    let sent = program.browser.post(&store.server.path("/images/collect"), &fields);
+    assert_eq!(
+        (sent.status, sent.header("location")),
+        (303, Some("/images/care?done=collect")),
+        "{}",
+        sent.body
+    );
+    program.waits("/collections", "ImageCollections", |now| past(now) == 2);
+    assert!(started.elapsed() < Duration::from_secs(45), "their turns would have ended by now");
 }
 
 /// Gives a role over all organizations to who signed in.

@@ -82,9 +82,17 @@ fn browser_shows_images_what_is_shared_who_uses_them_and_what_a_collection_would
     browser.click("nav.tabs a[href=\"/images/care\"]");
     browser.wait_until("location.pathname === '/images/care'");
     fits(&mut browser);
+    shows(&mut browser, &["It would remove nothing.", "Past collections", "cli:tester"]);
+    browser.click("nav.tabs a[href=\"/images/scrub\"]");
+    browser.wait_until("location.pathname === '/images/scrub'");
+    fits(&mut browser);
     shows(
         &mut browser,
-        &["It would remove nothing.", "Nothing was read again yet.", "Past collections", "cli:tester"],
+        &[
+            "Nothing was read again yet.",
+            "No blob was found missing or wrong.",
+            "None was read to its end yet.",
+        ],
     );
 
     browser.open(&store.server.path(&format!("/images/{vm}")));
@@ -147,6 +155,7 @@ fn browser_tags_forks_pins_and_removes_images_and_asks_before_what_cannot_be_und
         mainstay_testkit::pause(std::time::Duration::from_millis(100));
     }
     assert!(collected, "{}", browser.text());
+    browser.open(&store.server.path("/images/scrub"));
     send(&mut browser, "/scrub", &[]);
     shows(&mut browser, &["Everything is read again in the background."]);
 

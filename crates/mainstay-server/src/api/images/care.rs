@@ -5,10 +5,12 @@ use axum::extract::State;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
-use super::{Body, Nothing, Paged, body};
+use super::{Body, Limited, Nothing, Paged, body};
 use crate::app::App;
 use crate::http::extract::Query;
-use crate::images::document::{CollectionLine, CollectionsDocument, PlanDocument, ScrubDocument, ScrubState};
+use crate::images::document::{
+    CollectionLine, CollectionsDocument, FindingPage, PlanDocument, ScrubDocument, ScrubState, ScrubsDocument,
+};
 use crate::images::{changes, looks};
 use crate::problem::Problem;
 
@@ -43,7 +45,7 @@ pub(super) async fn collect(
 pub(super) async fn collections(
     State(app): State<App>,
     headers: HeaderMap,
-    Query(query): Query<Paged>,
+    Query(query): Query<Limited>,
 ) -> Result<Json<CollectionsDocument>, Problem> {
     let (commands, limit) = (looks(&app, &headers).await?, query.limit()?);
     let images = commands.look()?;
@@ -79,4 +81,23 @@ pub(super) async fn scrub_state(
     let scrub = ScrubDocument::read(images, images.scrub_report().await?).await?;
     let work = app.image_work();
     Ok(Json(ScrubState { scrub, running: work.scrubs(), failed: work.scrub_failed() }))
+}
+
+/// The newest 200 at most are remembered.
+pub(super) async fn scrubs(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Query(query): Query<Limited>,
+) -> Result<Json<ScrubsDocument>, Problem> {
+    let (commands, limit) = (looks(&app, &headers).await?, query.limit()?);
+    Ok(Json(ScrubsDocument::read(commands.look()?, limit).await?))
+}
+
+pub(super) async fn findings(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Query(query): Query<Paged>,
+) -> Result<Json<FindingPage>, Problem> {
+    let (commands, limit) = (looks(&app, &headers).await?, query.limit()?);
+    Ok(Json(FindingPage::read(commands.look()?, query.after, limit).await?))
 }

@@ -5,21 +5,14 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, StatusCode};
 use mainstay_images::{HolderId, Token};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{Body, Nothing, Paged, body};
 use crate::app::App;
 use crate::http::extract::{Path, Query};
-use crate::images::document::{HolderLine, LeaseLine, RevokedDocument, ShortLeaseDocument};
+use crate::images::document::{HolderPage, LeasePage, RevokedDocument, ShortLeaseDocument};
 use crate::images::{changes, looks};
 use crate::problem::Problem;
-
-/// A page of leases.
-#[derive(Debug, Serialize)]
-pub(super) struct LeasePage {
-    leases: Vec<LeaseLine>,
-    next: Option<i64>,
-}
 
 pub(super) async fn list(
     State(app): State<App>,
@@ -27,23 +20,16 @@ pub(super) async fn list(
     Query(query): Query<Paged>,
 ) -> Result<Json<LeasePage>, Problem> {
     let (commands, limit) = (looks(&app, &headers).await?, query.limit()?);
-    let (leases, next) = LeaseLine::page(commands.look()?, query.after, limit).await?;
-    Ok(Json(LeasePage { leases, next }))
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct Holders {
-    holders: Vec<HolderLine>,
+    Ok(Json(LeasePage::read(commands.look()?, query.after, limit).await?))
 }
 
 pub(super) async fn holders(
     State(app): State<App>,
     headers: HeaderMap,
-    Query(Nothing {}): Query<Nothing>,
-) -> Result<Json<Holders>, Problem> {
-    let commands = looks(&app, &headers).await?;
-    let holders = commands.look()?.holders().await?;
-    Ok(Json(Holders { holders: holders.into_iter().map(HolderLine::from).collect() }))
+    Query(query): Query<Paged>,
+) -> Result<Json<HolderPage>, Problem> {
+    let (commands, limit) = (looks(&app, &headers).await?, query.limit()?);
+    Ok(Json(HolderPage::read(commands.look()?, query.after, limit).await?))
 }
 
 #[derive(Debug, Deserialize)]

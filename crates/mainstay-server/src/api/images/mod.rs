@@ -51,6 +51,20 @@ const MAX_LIMIT: u32 = mainstay_images::MAX_PAGE;
 /// How many lines a page has that is not asked for a number.
 const LIMIT: u32 = 50;
 
+/// The newest of something that is remembered up to a number.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Limited {
+    limit: Option<u32>,
+}
+
+impl Limited {
+    /// How many lines are asked for.
+    fn limit(&self) -> Result<u32, Problem> {
+        Paged { limit: self.limit, after: None }.limit()
+    }
+}
+
 impl Paged {
     /// How many lines are asked for.
     fn limit(&self) -> Result<u32, Problem> {
@@ -77,6 +91,8 @@ pub(crate) fn routes(app: App) -> Router<App> {
         .route("/api/v1/images/collection", get(care::plan).post(care::collect))
         .route("/api/v1/images/collections", get(care::collections))
         .route("/api/v1/images/scrub", get(care::scrub_state).post(care::scrub))
+        .route("/api/v1/images/scrubs", get(care::scrubs))
+        .route("/api/v1/images/findings", get(care::findings))
         .route("/api/v1/images/leases", get(lease::list))
         .route("/api/v1/images/leases/{lease}", axum::routing::delete(lease::release))
         .route("/api/v1/images/leases/{lease}/renew", post(lease::renew))
@@ -115,5 +131,35 @@ mod tests {
             assert_eq!(refused.kind(), ProblemKind::Malformed);
             assert!(refused.detail().contains("1 to 1000"), "{}", refused.detail());
         }
+    }
+
+    /// A route that is not described is one that the tests of who may do what do not know.
+    #[test]
+    fn every_route_is_described_and_every_description_has_a_route() {
+        let source = include_str!("mod.rs");
+        let routes =
+            source.lines().filter_map(|line| line.trim().strip_prefix(".route(\"")?.split_once("\", "));
+        let mut routed: Vec<(String, String)> = Vec::new();
+        for (path, methods) in routes {
+            for method in ["get", "post", "put", "delete"] {
+                if methods.contains(&format!("{method}(")) {
+                    routed.push((path.to_owned(), method.to_owned()));
+                }
+            }
+        }
+        routed.sort();
+        let described = crate::api::described::paths();
+        let ours = described
+            .iter()
+            .filter(|(path, _)| path.starts_with("/api/v1/images") || path.starts_with("/api/v1/blobs"));
+        let mut described: Vec<(String, String)> = ours
+            .flat_map(|(path, methods)| {
+                let methods = methods.as_object().unwrap().keys();
+                methods.map(|method| (path.clone(), method.clone())).collect::<Vec<_>>()
+            })
+            .collect();
+        described.sort();
+        assert!(routed.len() > 25, "{routed:?}");
+        assert_eq!(routed, described);
     }
 }

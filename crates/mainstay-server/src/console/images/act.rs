@@ -107,7 +107,7 @@ pub(super) async fn scrub(
 ) -> Result<Response, Problem> {
     let (commands, form) = asked(&app, &headers, form).await?;
     app.image_work().scrub(commands, form.restart.is_some()).await?;
-    Ok(done("/images/care", "scrub"))
+    Ok(done("/images/scrub", "scrub"))
 }
 
 #[cfg(test)]

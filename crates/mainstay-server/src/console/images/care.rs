@@ -1,4 +1,4 @@
-//! What a collection would remove and did remove, and whether everything still holds what it should.
+//! What a collection would remove and did remove.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use super::actions::{COLLECT, confirm};
 use super::frame::Frame;
 use super::words::{acts, link, short, size, time};
-use crate::images::document::{ActLine, CollectionsDocument, PlanDocument, ScrubState};
+use crate::images::document::{ActLine, CollectionsDocument, PlanDocument};
 
 /// What the page shows.
 #[derive(Debug)]
@@ -18,7 +18,6 @@ pub(super) struct CareView<'a> {
     /// Whether the plan is that of a full collection.
     pub(super) full: bool,
     pub(super) collections: CollectionsDocument,
-    pub(super) scrub: ScrubState,
     /// How often this server collects by itself; never, if none.
     pub(super) collects_every: Option<Duration>,
     pub(super) acts: Vec<ActLine>,
@@ -31,10 +30,9 @@ impl CareView<'_> {
             (self.now())
             (self.plan())
             (self.history())
-            (self.scrub())
             (acts("What was done", &self.acts))
         };
-        self.frame.page("Collection and scrub", "/images/care", &body)
+        self.frame.page("Collection", "/images/care", &body)
     }
 
     /// What goes on, and what went wrong.
@@ -89,6 +87,12 @@ impl CareView<'_> {
                             summary { (plan.total.orphans) " file(s) that nothing names go" }
                             ul { @for file in &plan.orphans { li { code { (file) } } } }
                             @if plan.total.orphans > plan.orphans.len() { p { "These are the first." } }
+                        }
+                    }
+                    @if !plan.missing.is_empty() {
+                        div class="notice bad" {
+                            (plan.total.missing) " blob(s) that images use are not on disk. " a href="/images/scrub" { "Scrub" }
+                            " tells which, and sets them aside until they are imported or pulled again."
                         }
                     }
                     @if self.full {
@@ -146,6 +150,7 @@ impl CareView<'_> {
                                     th scope="col" { "Blobs" }
                                     th scope="col" { "Given back" }
                                     th scope="col" { "Files of nobody" }
+                                    th scope="col" { "Missing" }
                                     th scope="col" { "By" }
                                 }
                             }
@@ -157,51 +162,10 @@ impl CareView<'_> {
                                         td role="cell" data-label="Blobs" { (run.report.blobs_removed) }
                                         td role="cell" data-label="Given back" { (size(run.report.bytes_removed)) }
                                         td role="cell" data-label="Files of nobody" { (run.report.orphans_removed) }
+                                        td role="cell" data-label="Missing" { (run.report.missing_total) }
                                         td role="cell" data-label="By" { (run.collector) }
                                     }
                                 }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    fn scrub(&self) -> Markup {
-        let ScrubState { scrub, running, failed } = &self.scrub;
-        html! {
-            section class="panel section" {
-                div class="head" { h2 { "Scrub" } span class="tag" { (scrub.damaged_now.len()) " damaged" } }
-                div class="body stack" {
-                    @match (&scrub.started_at, &scrub.ended_at) {
-                        (None, _) => p { "Nothing was read again yet." },
-                        (Some(began), None) => p {
-                            "Everything is read again since " (time(began)) ": " (scrub.checked) " blob(s) with " (size(scrub.bytes))
-                            " so far" @if *running { ", and this server goes on" } "."
-                        },
-                        (Some(_), Some(ended)) => p {
-                            "Everything was last read again until " (time(ended)) ": " (scrub.checked) " blob(s) with "
-                            (size(scrub.bytes)) ", of which " (scrub.damaged) " were damaged or missing."
-                        },
-                    }
-                    @if let Some(failed) = failed {
-                        div class="notice bad" { "It stopped at " (time(&failed.at)) ": " (failed.why) }
-                    }
-                    @if !scrub.damaged_now.is_empty() {
-                        div class="notice bad" {
-                            (scrub.damaged_now.len()) " blob(s) are damaged or missing. Import or pull the same images again; that "
-                            "repairs them."
-                        }
-                        ul { @for blob in &scrub.damaged_now { li { code { (blob.digest) } " " (size(blob.size_bytes)) } } }
-                    }
-                    @if self.frame.commands.may(Action::Scrub) && !running {
-                        form class="act" method="post" action="/images/scrub" {
-                            (self.frame.token())
-                            p { "Reads every blob and compares it with its digest, slowly, so that others can work." }
-                            button class="button quiet" {
-                                @if scrub.started_at.is_some() && scrub.ended_at.is_none() { "Go on with the scrub" }
-                                @else { "Scrub now" }
                             }
                         }
                     }

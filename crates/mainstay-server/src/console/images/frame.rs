@@ -18,11 +18,12 @@ pub(super) struct Frame {
     pub(super) dev: bool,
 }
 
-const TABS: [(&str, &str); 4] = [
+const TABS: [(&str, &str); 5] = [
     ("/images", "All images"),
     ("/images/lineage", "Lineage"),
     ("/images/leases", "Leases"),
-    ("/images/care", "Collection and scrub"),
+    ("/images/care", "Collection"),
+    ("/images/scrub", "Scrub"),
 ];
 
 impl Frame {

@@ -8,6 +8,7 @@ use maud::{Markup, html};
 
 use super::actions::of_image;
 use super::frame::Frame;
+use super::leases::holder;
 use super::words::{acts, bar, link, short, size, time};
 use crate::images::document::{ActLine, ImageDocument, LayerLine};
 
@@ -40,6 +41,12 @@ impl ImageView<'_> {
                 @if let Some(parent) = &image.parent { (fact("Made from", &link(parent))) }
                 @if !image.children.is_empty() {
                     (fact("Made of it", &html! { span class="tags" { @for child in &image.children { (link(child)) } } }))
+                }
+            }
+            @if line.damaged > 0 {
+                div class="notice bad" {
+                    (line.damaged) " of its blobs are missing or wrong: it cannot be leased or taken out until it is imported or pulled "
+                    "again. " a href="/images/scrub" { "What was found" }
                 }
             }
             @if !image.chain.is_empty() { (self.layers()) }
@@ -83,7 +90,9 @@ impl ImageView<'_> {
                         tbody {
                             @for layer in &self.image.chain {
                                 tr role="row" {
-                                    td role="cell" { code title=(layer.digest) { (short(&layer.digest)) } }
+                                    td role="cell" {
+                                        code title=(layer.digest) { (short(&layer.digest)) } (self.damage(&layer.digest))
+                                    }
                                     td role="cell" data-label="Size" { (size(layer.size_bytes)) }
                                     td role="cell" data-label="Used by" {
                                         @match self.users(layer) {
@@ -117,7 +126,7 @@ impl ImageView<'_> {
                             @for lease in &self.image.held {
                                 tr role="row" {
                                     td role="cell" { (lease.key) }
-                                    td role="cell" data-label="By" { a href={ "/images/leases#holder-" (lease.epoch) } { (lease.holder) } }
+                                    td role="cell" data-label="By" { (holder(lease.epoch, &lease.holder)) }
                                     td role="cell" data-label="Until" { (time(&lease.expires_at)) }
                                 }
                             }
@@ -131,6 +140,11 @@ impl ImageView<'_> {
     fn users(&self, layer: &LayerLine) -> u64 {
         let digest = layer.digest.trim_start_matches("sha256:").parse::<Digest>();
         digest.ok().and_then(|digest| self.users.get(&digest).copied()).unwrap_or(0)
+    }
+
+    /// That a blob is missing or wrong, if it is.
+    fn damage(&self, digest: &String) -> Markup {
+        html! { @if self.image.damaged_blobs.contains(digest) { " " span class="tag bad" { "damaged" } } }
     }
 
     fn attachments(&self) -> Markup {
@@ -153,7 +167,9 @@ impl ImageView<'_> {
                                     td role="cell" { (attachment.role) }
                                     td role="cell" data-label="Type" { (attachment.media_type) }
                                     td role="cell" data-label="Size" { (size(attachment.size_bytes)) }
-                                    td role="cell" data-label="Digest" { code title=(attachment.digest) { (short(&attachment.digest)) } }
+                                    td role="cell" data-label="Digest" {
+                                        code title=(attachment.digest) { (short(&attachment.digest)) } (self.damage(&attachment.digest))
+                                    }
                                 }
                             }
                         }

@@ -5,7 +5,7 @@ use mainstay_images::Lineage;
 use maud::{PreEscaped, html};
 
 use super::frame::Frame;
-use super::words::{link, size};
+use super::words::{called, link, size};
 use crate::images::document::LineageDocument;
 use crate::limits;
 
@@ -52,8 +52,7 @@ pub(super) fn respond(frame: &Frame, lineage: &Lineage) -> Response {
                             @for image in &listed.images {
                                 tr role="row" {
                                     td role="cell" {
-                                        (link(&image.digest))
-                                        @if !image.names.is_empty() { span class="hint" { (image.names.join(" ")) } }
+                                        (called(&image.digest, &image.names, image.label.as_deref()))
                                         @if image.pinned { " " span class="tag" { "pinned" } }
                                     }
                                     td role="cell" data-label="Made from" {

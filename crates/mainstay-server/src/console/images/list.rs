@@ -4,7 +4,7 @@ use axum::response::Response;
 use maud::{Markup, html};
 
 use super::frame::Frame;
-use super::words::{bar, link, measure, size, time};
+use super::words::{bar, called, measure, size, time};
 use crate::images::document::{ImageLine, ImagePage, UsageDocument};
 
 /// How many images are measured.
@@ -71,7 +71,7 @@ impl ListView<'_> {
                             tbody {
                                 @for image in images {
                                     tr role="row" {
-                                        td role="cell" { (link(&image.digest)) @if let Some(label) = &image.label { span class="hint" { (label) } } }
+                                        td role="cell" { (called(&image.digest, &image.names, image.label.as_deref())) }
                                         td role="cell" data-label="Its own" { (size(image.unique_bytes)) }
                                         td role="cell" data-label="Shared" { (size(image.shared_bytes)) }
                                         td role="cell" data-label="Together" {
@@ -128,9 +128,9 @@ fn row(line: &ImageLine) -> Markup {
     html! {
         tr role="row" {
             td role="cell" {
-                a href={ "/images/" (line.digest) } title=(line.digest) { (line.title()) }
-                @if line.names.len() > 1 { span class="hint" { (line.names.get(1..).unwrap_or_default().join(" ")) } }
+                (called(&line.digest, &line.names, line.label.as_deref()))
                 @if line.pinned { " " span class="tag" { "pinned" } }
+                @if line.damaged > 0 { " " span class="tag bad" { "damaged" } }
             }
             td role="cell" data-label="Kind" { (line.kind) }
             td role="cell" data-label="Layers" { (line.layers) }

@@ -9,6 +9,7 @@ mod image;
 mod leases;
 mod lineage;
 mod list;
+mod scrub;
 mod words;
 
 use std::collections::BTreeMap;
@@ -27,11 +28,12 @@ use self::frame::Frame;
 use self::image::ImageView;
 use self::leases::LeasesView;
 use self::list::ListView;
+use self::scrub::ScrubView;
 use crate::app::App;
 use crate::http::extract::{Path, Query};
 use crate::images::document::{
-    ActLine, CollectionLine, CollectionsDocument, HolderLine, ImageDocument, ImagePage, LeaseLine,
-    ScrubDocument, ScrubState, UsageDocument,
+    ActLine, CollectionLine, CollectionsDocument, FindingPage, HolderPage, ImageDocument, ImagePage,
+    LeasePage, ScrubDocument, ScrubState, ScrubsDocument, UsageDocument,
 };
 use crate::limits;
 use crate::problem::Problem;
@@ -46,7 +48,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/images/leases/{holder}/revoke", post(act::revoke))
         .route("/images/care", get(cared))
         .route("/images/collect", post(act::collect))
-        .route("/images/scrub", post(act::scrub))
+        .route("/images/scrub", get(scrubbed).post(act::scrub))
         .route("/images/{image}", get(image))
         .route("/images/{image}/{action}", post(act::change))
 }
@@ -55,6 +57,8 @@ pub(crate) fn routes() -> Router<App> {
 #[serde(default)]
 pub(crate) struct Seen {
     after: Option<i64>,
+    /// Where the page of holders goes on, beside that of leases.
+    holders: Option<i64>,
     /// What was just done.
     done: Option<String>,
     /// Whether the plan of a full collection is asked for.
@@ -106,9 +110,14 @@ async fn held(
 ) -> Result<Response, Problem> {
     let Some(frame) = looks(&app, &headers, &seen).await? else { return Ok(to_sign_in()) };
     let images = frame.commands.look()?;
-    let (leases, next) = LeaseLine::page(images, seen.after, limits::IMAGES_LISTED).await?;
-    let holders = images.holders().await?.into_iter().map(HolderLine::from).collect();
-    Ok(LeasesView { leases, next, holders, frame: &frame }.respond())
+    let view = LeasesView {
+        leases: LeasePage::read(images, seen.after, limits::IMAGES_LISTED).await?,
+        holders: HolderPage::read(images, seen.holders, limits::IMAGES_LISTED).await?,
+        after: seen.after,
+        holders_after: seen.holders,
+        frame: &frame,
+    };
+    Ok(view.respond())
 }
 
 async fn cared(
@@ -121,12 +130,10 @@ async fn cared(
     let past = images.collections(limits::COLLECTIONS_LISTED).await?;
     let past = past.into_iter().map(CollectionLine::from).collect();
     let collections = CollectionsDocument::new(images.collecting().await?, work.collection_failed(), past);
-    let scrub = ScrubDocument::read(images, images.scrub_report().await?).await?;
     let view = CareView {
         plan: work.plan(images, seen.full).await?,
         full: seen.full,
         collections,
-        scrub: ScrubState { scrub, running: work.scrubs(), failed: work.scrub_failed() },
         collects_every: app.image_settings().collect_every,
         acts: frame
             .commands
@@ -135,6 +142,23 @@ async fn cared(
             .into_iter()
             .map(ActLine::from)
             .collect(),
+        frame: &frame,
+    };
+    Ok(view.respond())
+}
+
+async fn scrubbed(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Query(seen): Query<Seen>,
+) -> Result<Response, Problem> {
+    let Some(frame) = looks(&app, &headers, &seen).await? else { return Ok(to_sign_in()) };
+    let (images, work) = (frame.commands.look()?, app.image_work());
+    let scrub = ScrubDocument::read(images, images.scrub_report().await?).await?;
+    let view = ScrubView {
+        scrub: ScrubState { scrub, running: work.scrubs(), failed: work.scrub_failed() },
+        past: ScrubsDocument::read(images, limits::SCRUBS_LISTED).await?,
+        found: FindingPage::read(images, seen.after, limits::SCRUBS_LISTED).await?,
         frame: &frame,
     };
     Ok(view.respond())

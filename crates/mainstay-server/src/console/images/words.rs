@@ -33,6 +33,18 @@ pub(super) fn link(digest: &str) -> Markup {
     html! { a href={ "/images/" (digest) } title=(digest) { code { (short(digest)) } } }
 }
 
+/// An image by what people call it: its first name, with the others and its label as a hint, or the beginning of its digest.
+pub(super) fn called(digest: &str, names: &[String], label: Option<&str>) -> Markup {
+    let others = names.get(1..).unwrap_or_default().iter().map(String::as_str).chain(label);
+    let others: Vec<&str> = others.collect();
+    html! {
+        a href={ "/images/" (digest) } title=(digest) {
+            @if let Some(name) = names.first() { (name) } @else { code { (short(digest)) } }
+        }
+        @if !others.is_empty() { span class="hint" { (others.join(" ")) } }
+    }
+}
+
 pub(super) fn short(digest: &str) -> &str {
     digest.get(..19).unwrap_or(digest)
 }

@@ -3,7 +3,7 @@
 use mainstay_images::Act;
 use serde::Serialize;
 
-use super::named;
+use super::{named, next};
 
 /// That somebody did something.
 #[derive(Debug, Clone, Serialize)]
@@ -48,8 +48,7 @@ impl ActPage {
     /// A page that was asked for with a limit.
     #[must_use]
     pub fn new(acts: Vec<Act>, limit: u32) -> Self {
-        let is_full = u32::try_from(acts.len()).is_ok_and(|read| read >= limit.max(1));
-        let next = acts.last().filter(|_| is_full).map(|act| act.id);
+        let next = next(&acts, limit, |act| act.id);
         Self { acts: acts.into_iter().map(ActLine::from).collect(), next }
     }
 }

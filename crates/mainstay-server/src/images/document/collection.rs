@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{LayerLine, named};
 use crate::images::work::FailureLine;
+use crate::limits;
 
 /// An image that the policy lets go.
 #[derive(Debug, Clone, Serialize)]
@@ -125,9 +126,11 @@ pub struct CollectionDocument {
     pub unlink_failures: u64,
     /// Files that are none of this store's; they are left alone.
     pub foreign_files: u64,
-    /// Blobs that are used and not on disk.
+    /// Blobs that are used and not on disk: the first 100.
     pub missing: Vec<String>,
-    /// Blobs that wait for their time.
+    /// How many there are of them.
+    pub missing_total: u64,
+    /// Blobs that no image uses and that wait for their time.
     pub waiting: u64,
 }
 
@@ -143,7 +146,8 @@ impl From<CollectReport> for CollectionDocument {
             orphan_bytes: report.orphan_bytes,
             unlink_failures: report.unlink_failures,
             foreign_files: report.foreign_files,
-            missing: report.missing.iter().map(named).collect(),
+            missing: report.missing.iter().take(limits::MISSING_LISTED).map(named).collect(),
+            missing_total: report.missing.len() as u64,
             waiting: report.waiting,
         }
     }
@@ -220,5 +224,14 @@ mod tests {
         let listed = PlanDocument::from(plan).listing(2);
         assert_eq!((listed.orphans, listed.missing.len()), (vec![file(0), file(1)], 1));
         assert_eq!(listed.total, PlanTotal { evict: 0, blobs: 0, orphans: 3, missing: 1 });
+    }
+    #[test]
+    fn a_collection_tells_the_first_that_are_missing_and_how_many_there_are() {
+        for missing in [limits::MISSING_LISTED, limits::MISSING_LISTED + 1] {
+            let mut report = CollectReport::default();
+            report.missing = (0..missing).map(|at| Digest::of(&at.to_le_bytes())).collect();
+            let told = CollectionDocument::from(report);
+            assert_eq!((told.missing.len(), told.missing_total), (limits::MISSING_LISTED, missing as u64));
+        }
     }
 }

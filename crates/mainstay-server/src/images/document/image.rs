@@ -1,9 +1,9 @@
 //! Images: a line in a list, and one as a whole.
 
-use mainstay_images::{Attachment, Image, ImageKind, Images, Reference, Removed, Result};
+use mainstay_images::{Attachment, Image, ImageId, ImageKind, Images, Reference, Removed, Result};
 use serde::Serialize;
 
-use super::{LeaseLine, named};
+use super::{LeaseLine, named, next};
 
 /// An image in a list.
 #[derive(Debug, Clone, Serialize)]
@@ -24,8 +24,10 @@ pub struct ImageLine {
     pub size_bytes: u64,
     /// Whether it is kept whatever the policy says.
     pub pinned: bool,
-    /// How many leases it has.
+    /// How many leases it has; counted up to 1,000.
     pub leases: usize,
+    /// How many of its blobs are missing or wrong: while there is one, it cannot be leased or exported.
+    pub damaged: usize,
     /// When it was first published.
     pub created_at: String,
     /// When it was last leased, to the minute.
@@ -42,10 +44,11 @@ impl ImageLine {
     pub async fn read(images: &Images, image: &Image) -> Result<Self> {
         let names = images.references_of(image.id).await?;
         let leases = images.leases_of(image.id).await?;
-        Ok(Self::new(image, &names, leases.len()))
+        let damaged = images.damaged_of(&[image.id]).await?;
+        Ok(Self::new(image, &names, leases.len(), damaged.get(&image.id).map_or(0, Vec::len)))
     }
 
-    fn new(image: &Image, names: &[Reference], leases: usize) -> Self {
+    fn new(image: &Image, names: &[Reference], leases: usize, damaged: usize) -> Self {
         Self {
             digest: named(&image.digest),
             names: names.iter().map(|name| name.name.clone()).collect(),
@@ -56,6 +59,7 @@ impl ImageLine {
             size_bytes: image.size_bytes,
             pinned: image.pinned,
             leases,
+            damaged,
             created_at: image.created_at.to_string(),
             last_used_at: image.last_used_at.to_string(),
             number: image.id.get(),
@@ -85,15 +89,18 @@ impl ImagePage {
     /// # Errors
     /// Of the database.
     pub async fn read(images: &Images, after: Option<i64>, limit: u32) -> Result<Self> {
-        let after = after.map(mainstay_images::ImageId::new);
+        let after = after.map(ImageId::new);
         let found = images.images(after, limit).await?;
+        let ids: Vec<ImageId> = found.iter().map(|image| image.id).collect();
+        let damaged = images.damaged_of(&ids).await?;
         let mut lines = Vec::with_capacity(found.len());
         for image in &found {
-            lines.push(ImageLine::read(images, image).await?);
+            let names = images.references_of(image.id).await?;
+            let leases = images.leases_of(image.id).await?;
+            let damaged = damaged.get(&image.id).map_or(0, Vec::len);
+            lines.push(ImageLine::new(image, &names, leases.len(), damaged));
         }
-        let is_full = u32::try_from(lines.len()).is_ok_and(|read| read >= limit.max(1));
-        let next = lines.last().filter(|_| is_full).map(|line| line.number);
-        Ok(Self { images: lines, next })
+        Ok(Self { next: next(&found, limit, |image| image.id.get()), images: lines })
     }
 }
 
@@ -172,8 +179,10 @@ pub struct ImageDocument {
     pub attachments: Vec<AttachmentLine>,
     /// Its names, with their versions.
     pub references: Vec<NameLine>,
-    /// Who uses it.
+    /// Who uses it: the first 1,000 leases.
     pub held: Vec<LeaseLine>,
+    /// The digests of its blobs that are missing or wrong.
+    pub damaged_blobs: Vec<String>,
 }
 
 impl ImageDocument {
@@ -190,8 +199,9 @@ impl ImageDocument {
         };
         let children = images.children(image.id).await?;
         let attachments = images.attachments(image.id).await?;
+        let damaged = images.damaged_of(&[image.id]).await?.remove(&image.id).unwrap_or_default();
         Ok(Self {
-            line: ImageLine::new(image, &references, held.len()),
+            line: ImageLine::new(image, &references, held.len(), damaged.len()),
             chain_id: image.chain_id.as_ref().map(named),
             parent,
             children: children.iter().map(|child| named(&child.digest)).collect(),
@@ -204,6 +214,7 @@ impl ImageDocument {
             attachments: attachments.into_iter().map(AttachmentLine::from).collect(),
             references: references.into_iter().map(NameLine::from).collect(),
             held: held.iter().map(|lease| LeaseLine::new(lease, &image.digest)).collect(),
+            damaged_blobs: damaged.iter().map(named).collect(),
         })
     }
 }

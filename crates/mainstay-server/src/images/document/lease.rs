@@ -1,9 +1,9 @@
 //! Who uses which image, and who leases or publishes.
 
-use mainstay_images::{Digest, Holder, Images, LeaseInfo, Result, ShortLease};
+use mainstay_images::{Digest, Holder, HolderId, Images, LeaseInfo, Result, ShortLease, Token};
 use serde::Serialize;
 
-use super::named;
+use super::{named, next};
 
 /// A lease.
 #[derive(Debug, Clone, Serialize)]
@@ -39,17 +39,6 @@ impl LeaseLine {
         }
     }
 
-    /// Reads a page of leases, the oldest first, and where the next one begins.
-    ///
-    /// # Errors
-    /// Of the database.
-    pub async fn page(images: &Images, after: Option<i64>, limit: u32) -> Result<(Vec<Self>, Option<i64>)> {
-        let found = images.leases(after.map(mainstay_images::Token::new), limit).await?;
-        let is_full = u32::try_from(found.len()).is_ok_and(|read| read >= limit);
-        let next = found.last().filter(|_| is_full).map(|info| info.lease.token.get());
-        Ok((Self::named(images, &found).await?, next))
-    }
-
     /// With the digests of their images.
     async fn named(images: &Images, found: &[LeaseInfo]) -> Result<Vec<Self>> {
         let mut lines = Vec::with_capacity(found.len());
@@ -61,19 +50,26 @@ impl LeaseLine {
         }
         Ok(lines)
     }
+}
 
-    /// Reads all leases, the oldest first.
+/// A page of leases, the oldest first.
+#[derive(Debug, Clone, Serialize)]
+pub struct LeasePage {
+    /// The leases.
+    pub leases: Vec<LeaseLine>,
+    /// Where the next page begins; null on the last one.
+    pub next: Option<i64>,
+}
+
+impl LeasePage {
+    /// Reads a page of leases behind a token.
     ///
     /// # Errors
     /// Of the database.
-    pub async fn read(images: &Images) -> Result<Vec<Self>> {
-        let (mut lines, mut after) = (Vec::new(), None);
-        loop {
-            let page = images.leases(after, mainstay_images::MAX_PAGE).await?;
-            let Some(last) = page.last() else { return Ok(lines) };
-            after = Some(last.lease.token);
-            lines.extend(Self::named(images, &page).await?);
-        }
+    pub async fn read(images: &Images, after: Option<i64>, limit: u32) -> Result<Self> {
+        let found = images.leases(after.map(Token::new), limit).await?;
+        let next = next(&found, limit, |info| info.lease.token.get());
+        Ok(Self { leases: LeaseLine::named(images, &found).await?, next })
     }
 }
 
@@ -107,6 +103,27 @@ impl From<Holder> for HolderLine {
             leases: holder.leases,
             publishing: holder.intents,
         }
+    }
+}
+
+/// A page of holders, the oldest first.
+#[derive(Debug, Clone, Serialize)]
+pub struct HolderPage {
+    /// The holders.
+    pub holders: Vec<HolderLine>,
+    /// Where the next page begins; null on the last one.
+    pub next: Option<i64>,
+}
+
+impl HolderPage {
+    /// Reads a page of holders behind an epoch.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn read(images: &Images, after: Option<i64>, limit: u32) -> Result<Self> {
+        let found = images.holders(after.map(HolderId::new), limit).await?;
+        let next = next(&found, limit, |holder| holder.id.get());
+        Ok(Self { holders: found.into_iter().map(HolderLine::from).collect(), next })
     }
 }
 

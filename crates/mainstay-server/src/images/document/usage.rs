@@ -1,7 +1,9 @@
 //! Who uses how much of the disk.
 
+use std::collections::BTreeMap;
+
 use mainstay_images::gc::Usage;
-use mainstay_images::{Images, Result};
+use mainstay_images::{ImageId, Images, MAX_PAGE, Result};
 use serde::Serialize;
 
 use super::named;
@@ -11,6 +13,8 @@ use super::named;
 pub struct UsageLine {
     /// `sha256:` and 64 digits.
     pub digest: String,
+    /// The names that point at it.
+    pub names: Vec<String>,
     /// What a person called it.
     pub label: Option<String>,
     /// Octets of all its blobs.
@@ -47,8 +51,10 @@ impl UsageDocument {
     /// Of the database and the medium.
     pub async fn read(images: &Images) -> Result<Self> {
         let usage: Usage = images.usage().await?;
+        let mut names = names(images).await?;
         let lines = usage.images.into_iter().map(|image| UsageLine {
             digest: named(&image.digest),
+            names: names.remove(&image.image).unwrap_or_default(),
             label: image.label,
             size_bytes: image.size_bytes,
             shared_bytes: image.shared_bytes,
@@ -63,5 +69,19 @@ impl UsageDocument {
             quota_bytes: images.options().policy.max_bytes,
             images: lines.collect(),
         })
+    }
+}
+
+/// The names of all images, by image.
+async fn names(images: &Images) -> Result<BTreeMap<ImageId, Vec<String>>> {
+    let mut names: BTreeMap<ImageId, Vec<String>> = BTreeMap::new();
+    let mut after = String::new();
+    loop {
+        let page = images.references(&after, MAX_PAGE).await?;
+        let Some(last) = page.last() else { return Ok(names) };
+        after.clone_from(&last.name);
+        for reference in page {
+            names.entry(reference.image).or_default().push(reference.name);
+        }
     }
 }

@@ -9,7 +9,7 @@ use crate::cli::args::Settings;
 #[derive(Debug, Subcommand)]
 pub(crate) enum ImagesCommand {
     /// List images, the oldest first
-    Ls(Ls),
+    Ls(Listed),
     /// Print an image: its layers, names, leases, parents and children
     Inspect(One),
     /// Bring images of an OCI layout (a directory or an archive) into the store
@@ -43,6 +43,8 @@ pub(crate) enum ImagesCommand {
     Gc(Gc),
     /// Read everything again and set aside what is damaged
     Scrub(Scrub),
+    /// List blobs that were found missing or wrong and what became of them, the newest first
+    Findings(Listed),
     /// Say that the database was restored from a backup, before anything publishes
     Restored(Place),
     /// Say why an image or a blob is kept
@@ -87,8 +89,9 @@ impl Store {
     }
 }
 
+/// A page of a list.
 #[derive(Debug, Args)]
-pub(crate) struct Ls {
+pub(crate) struct Listed {
     #[command(flatten)]
     pub(crate) place: Place,
     /// How many at most, 1 to 1000
@@ -251,9 +254,9 @@ pub(crate) struct Rm {
 #[derive(Debug, Subcommand)]
 pub(crate) enum LeaseCommand {
     /// List leases, the oldest first
-    Ls(Place),
-    /// List who leases or publishes
-    Holders(Place),
+    Ls(Listed),
+    /// List who leases or publishes, the oldest first
+    Holders(Listed),
     /// Lease an image until this command is ended by SIGTERM or Ctrl-C
     Hold(Hold),
     /// Lease an image while another command runs
@@ -316,6 +319,9 @@ pub(crate) struct Gc {
 pub(crate) struct Scrub {
     #[command(flatten)]
     pub(crate) place: Place,
+    /// List the passes that were read to their end, the newest first; read nothing
+    #[arg(long, conflicts_with_all = ["restart", "limit", "rest"])]
+    pub(crate) history: bool,
     /// Begin anew, whatever was left of the last pass
     #[arg(long)]
     pub(crate) restart: bool,

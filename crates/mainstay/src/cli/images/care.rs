@@ -1,18 +1,18 @@
-//! `mainstay images gc | scrub | restored`: removing what nothing uses, reading everything again, and what follows a restore.
+//! `mainstay images gc | restored`: removing what nothing uses, and what follows a restore.
 
-use mainstay_images::{CollectOptions, MAX_PAUSE, ScrubOptions, Tranquility};
-use mainstay_server::images::document::{CollectionDocument, PlanDocument, ScrubDocument};
+use mainstay_images::{CollectOptions, ErrorKind, MAX_PAUSE, Tranquility};
+use mainstay_server::images::document::{CollectionDocument, PlanDocument};
 use mainstay_server::{parse_size, parse_time};
 use serde::Serialize;
 
-use super::args::{Gc, Place, Scrub};
+use super::args::{Gc, Place};
 use super::list::size;
 use super::{open, progress};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Outcome};
 
-/// Blobs between two signs of life.
-const PIECE: u64 = 16;
+/// How many blobs that are not on disk an error names.
+const NAMED: usize = 10;
 
 pub(super) async fn collect(args: &Gc, context: &Context) -> Outcome {
     let room = args.make_room.as_deref().map(parse_size).transpose();
@@ -39,12 +39,18 @@ pub(super) async fn collect(args: &Gc, context: &Context) -> Outcome {
         let plan = PlanDocument::from(commands.look()?.plan(&options).await?);
         spinner.finish_and_clear();
         context.output.result("mainstay.images.gc.plan/1", &plan, || plan_text(&plan));
-        return missing(&plan.missing);
+        return missing(&plan.missing, plan.total.missing as u64);
     }
-    let report = CollectionDocument::from(commands.collect(&options).await?);
+    let collected = commands.collect(&options).await.map_err(|error| match error.kind() {
+        ErrorKind::CollectingOff => {
+            Failure::from(error).with_help("wait until then; mainstay images acts tells who did which")
+        }
+        _ => error.into(),
+    });
+    let report = CollectionDocument::from(collected?);
     spinner.finish_and_clear();
     context.output.result("mainstay.images.gc/1", &report, || report_text(&report));
-    missing(&report.missing)
+    missing(&report.missing, report.missing_total)
 }
 
 #[derive(Serialize)]
@@ -65,13 +71,16 @@ pub(super) async fn restored(place: &Place, context: &Context) -> Outcome {
 }
 
 /// A blob that is used and not there is damage, whatever else went well.
-fn missing(blobs: &[String]) -> Outcome {
-    if blobs.is_empty() {
+fn missing(blobs: &[String], total: u64) -> Outcome {
+    if total == 0 {
         return Ok(());
     }
-    let message = format!("{} blob(s) that images use are not on disk: {}", blobs.len(), blobs.join(", "));
-    Err(Failure::new(Exit::Corrupt, message)
-        .with_help("import or pull the same images again; that repairs them"))
+    let told: Vec<&str> = blobs.iter().take(NAMED).map(String::as_str).collect();
+    let more = if total > told.len() as u64 { ", and others" } else { "" };
+    let message = format!("{total} blob(s) that images use are not on disk: {}{more}", told.join(", "));
+    Err(Failure::new(Exit::Corrupt, message).with_help(
+        "mainstay images scrub sets them aside; import or pull the same images again, which repairs them",
+    ))
 }
 
 fn plan_text(plan: &PlanDocument) -> String {
@@ -107,44 +116,12 @@ fn report_text(report: &CollectionDocument) -> String {
     );
     if report.waiting > 0 {
         text.push_str(&format!(
-            "{} blob(s) are looked at later: they came or lost a use just now; --full does not wait\n",
+            "{} blob(s) that no image uses wait ten minutes for their next use; --full does not wait\n",
             report.waiting
         ));
     }
     if report.unlink_failures > 0 {
         text.push_str(&format!("{} file(s) would not go; the log tells why\n", report.unlink_failures));
     }
-    text
-}
-
-pub(super) async fn scrub(args: &Scrub, context: &Context) -> Outcome {
-    let commands = open(&args.place, context).await?;
-    let spinner = progress::spinner(context, "reading everything again");
-    let (mut left, mut restart) = (args.limit.unwrap_or(u64::MAX), args.restart);
-    let report = loop {
-        let piece = left.min(PIECE);
-        let options = ScrubOptions { restart, most_blobs: Some(piece), tranquility: Tranquility(args.rest) };
-        let report = commands.scrub(&options).await?;
-        progress::read_so_far(&spinner, "read again:", report.bytes);
-        (left, restart) = (left.saturating_sub(piece), false);
-        if report.ended_at.is_some() || left == 0 {
-            break report;
-        }
-    };
-    spinner.finish_and_clear();
-    let body = ScrubDocument::read(commands.look()?, report).await?;
-    context.output.result("mainstay.images.scrub/1", &body, || text(&body));
-    if body.damaged_now.is_empty() {
-        return Ok(());
-    }
-    let message = format!("{} blob(s) are damaged or missing", body.damaged_now.len());
-    Err(Failure::new(Exit::Corrupt, message)
-        .with_help("import or pull the same images again; that repairs them"))
-}
-
-fn text(body: &ScrubDocument) -> String {
-    let state = if body.ended_at.is_some() { "all were read" } else { "the next scrub goes on" };
-    let mut text = format!("{} blob(s) with {} read again; {state}\n", body.checked, size(body.bytes));
-    text.extend(body.damaged_now.iter().map(|blob| format!("damaged {}\n", blob.digest)));
     text
 }

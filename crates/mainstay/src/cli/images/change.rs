@@ -13,7 +13,7 @@ use mainstay_server::images::is_layered;
 use serde::Serialize;
 
 use super::args::{Commit, Name, Pin, Rm, Untag};
-use super::{as_holder, find, one, open, progress, transfer};
+use super::{as_holder, find, one, open, progress, transfer, unfound};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Outcome};
 
@@ -24,9 +24,7 @@ struct ImageBody {
 
 async fn print(commands: &Commands, image: &Image, schema: &str, context: &Context) -> Outcome {
     let body = ImageBody { image: ImageLine::read(commands.look()?, image).await? };
-    context
-        .output
-        .result(schema, &body, || format!("{}  {}\n", body.image.digest, body.image.names.join(" ")));
+    context.output.result(schema, &body, || transfer::called(&body.image.digest, &body.image.names));
     Ok(())
 }
 
@@ -181,7 +179,7 @@ pub(super) async fn tag(args: &Name, context: &Context) -> Outcome {
 
 pub(super) async fn untag(args: &Untag, context: &Context) -> Outcome {
     let commands = open(&args.place, context).await?;
-    let image = commands.look()?.image(&ImageRef::Name(args.name.clone())).await?;
+    let image = commands.look()?.image(&ImageRef::Name(args.name.clone())).await.map_err(unfound)?;
     let name = commands.untag(&args.name).await?;
     let told = |name: &str, image: &str| format!("the name {name} is removed; the image {image} stays\n");
     print_name("mainstay.images.untag/1", &image, name, told, context);

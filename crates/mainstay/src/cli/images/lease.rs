@@ -1,45 +1,37 @@
 //! `mainstay images lease …`: who uses which image, and using one from a script.
 
-use mainstay_images::{HeldLease, HolderId, Node};
-use mainstay_server::images::document::{HolderLine, LeaseLine, RevokedDocument, named};
+use mainstay_images::{ErrorKind, HeldLease, HolderId, Node};
+use mainstay_server::images::document::{
+    HolderLine, HolderPage, LeaseLine, LeasePage, RevokedDocument, named,
+};
 use serde::Serialize;
 
-use super::args::{Hold, Place, Revoke, Run};
+use super::args::{Hold, Listed, Revoke, Run};
+use super::list::more;
 use super::{as_holder, one, open};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::output::table;
 use crate::cli::serve::asked_to_end;
 
-#[derive(Serialize)]
-struct Leases {
-    leases: Vec<LeaseLine>,
-}
-
-pub(super) async fn list(place: &Place, context: &Context) -> Outcome {
-    let commands = open(place, context).await?;
-    let body = Leases { leases: LeaseLine::read(commands.look()?).await? };
-    context.output.result("mainstay.images.lease.ls/1", &body, || {
+pub(super) async fn list(args: &Listed, context: &Context) -> Outcome {
+    let commands = open(&args.place, context).await?;
+    let page = LeasePage::read(commands.look()?, args.after, args.limit).await?;
+    context.output.result("mainstay.images.lease.ls/1", &page, || {
         let row = |line: &LeaseLine| {
             let (token, until) = (line.token.to_string(), line.expires_at.clone());
             vec![token, until, line.key.clone(), line.holder.clone(), line.image.clone()]
         };
-        let rows: Vec<Vec<String>> = body.leases.iter().map(row).collect();
-        table(&["TOKEN", "UNTIL, UNLESS RENEWED", "KEY", "HOLDER", "IMAGE"], &rows)
+        let rows: Vec<Vec<String>> = page.leases.iter().map(row).collect();
+        table(&["TOKEN", "UNTIL, UNLESS RENEWED", "KEY", "HOLDER", "IMAGE"], &rows) + &more(page.next)
     });
     Ok(())
 }
 
-#[derive(Serialize)]
-struct Holders {
-    holders: Vec<HolderLine>,
-}
-
-pub(super) async fn holders(place: &Place, context: &Context) -> Outcome {
-    let commands = open(place, context).await?;
-    let holders = commands.look()?.holders().await?;
-    let body = Holders { holders: holders.into_iter().map(HolderLine::from).collect() };
-    context.output.result("mainstay.images.lease.holders/1", &body, || {
+pub(super) async fn holders(args: &Listed, context: &Context) -> Outcome {
+    let commands = open(&args.place, context).await?;
+    let page = HolderPage::read(commands.look()?, args.after, args.limit).await?;
+    context.output.result("mainstay.images.lease.holders/1", &page, || {
         let row = |line: &HolderLine| {
             let state = match (line.live, line.fresh) {
                 (true, true) => "live",
@@ -49,15 +41,21 @@ pub(super) async fn holders(place: &Place, context: &Context) -> Outcome {
             let (leases, blobs) = (line.leases.to_string(), line.publishing.to_string());
             vec![line.epoch.to_string(), state.to_owned(), leases, blobs, line.name.clone()]
         };
-        let rows: Vec<Vec<String>> = body.holders.iter().map(row).collect();
-        table(&["EPOCH", "STATE", "LEASES", "PUBLISHING", "NAME"], &rows)
+        let rows: Vec<Vec<String>> = page.holders.iter().map(row).collect();
+        table(&["EPOCH", "STATE", "LEASES", "PUBLISHING", "NAME"], &rows) + &more(page.next)
     });
     Ok(())
 }
 
 pub(super) async fn revoke(args: &Revoke, context: &Context) -> Outcome {
     let commands = open(&args.place, context).await?;
-    let (until, leases) = commands.revoke(HolderId::new(args.epoch)).await?;
+    let revoked = commands.revoke(HolderId::new(args.epoch)).await;
+    let (until, leases) = revoked.map_err(|error| match error.kind() {
+        ErrorKind::NotFound => {
+            Failure::from(error).with_help("mainstay images lease holders lists those there are")
+        }
+        _ => error.into(),
+    })?;
     let body = RevokedDocument { epoch: args.epoch, until: until.to_string(), leases };
     context.output.result("mainstay.images.lease.revoke/1", &body, || {
         format!(
@@ -131,6 +129,7 @@ pub(super) async fn run(args: &Run, context: &Context) -> Outcome {
             .spawn()
             .map_err(|error| {
                 Failure::new(Exit::Usage, format!("{} does not start: {error}", program.display()))
+                    .with_help("see that the command is there and may be run; nothing is leased any more")
             })?;
         tokio::select! {
             status = child.wait() => {

@@ -9,7 +9,7 @@ use mainstay_server::images::document::{
     UsageDocument, UsageLine, named,
 };
 
-use super::args::{Acts, Form, Graph, Ls, One, Place};
+use super::args::{Acts, Form, Graph, Listed, One, Place};
 use super::{LIST, find, one, open, unfound};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Outcome};
@@ -20,30 +20,38 @@ pub(super) fn size(octets: u64) -> String {
     HumanBytes(octets).to_string()
 }
 
+/// Where a list that is not all goes on.
+pub(super) fn more(next: Option<i64>) -> String {
+    next.map(|next| format!("more: --after {next}\n")).unwrap_or_default()
+}
+
 /// As much of a digest as tells images apart for people.
 fn short(digest: &str) -> String {
     digest.strip_prefix("sha256:").unwrap_or(digest).chars().take(12).collect()
 }
 
-pub(super) async fn images(args: &Ls, context: &Context) -> Outcome {
+pub(super) async fn images(args: &Listed, context: &Context) -> Outcome {
     let commands = open(&args.place, context).await?;
     let page = ImagePage::read(commands.look()?, args.after, args.limit).await?;
     context.output.result("mainstay.images.ls/1", &page, || {
         let rows: Vec<Vec<String>> = page.images.iter().map(row).collect();
-        let more = page.next.map(|next| format!("more: --after {next}\n"));
-        table(&["DIGEST", "KIND", "LAYERS", "SIZE", "LEASES", "LAST USED", "NAMES"], &rows)
-            + &more.unwrap_or_default()
+        table(&["DIGEST", "KIND", "LAYERS", "SIZE", "LEASES", "LAST USED", "NAMES"], &rows) + &more(page.next)
     });
     Ok(())
 }
 
+/// The names of an image; without one, its label.
+fn called(names: &[String], label: Option<&str>) -> String {
+    if names.is_empty() { label.unwrap_or("–").to_owned() } else { names.join(" ") }
+}
+
 fn row(line: &ImageLine) -> Vec<String> {
-    let mut names = line.names.join(" ");
-    if names.is_empty() {
-        names = line.label.clone().unwrap_or_else(|| "–".to_owned());
-    }
+    let mut names = called(&line.names, line.label.as_deref());
     if line.pinned {
         names.push_str(" (pinned)");
+    }
+    if line.damaged > 0 {
+        names.push_str(" (damaged)");
     }
     vec![
         short(&line.digest),
@@ -68,23 +76,28 @@ fn inspected(body: &ImageDocument) -> String {
     let mut text = String::new();
     let mut say = |name: &str, value: &str| text.push_str(&format!("{name:<12} {value}\n"));
     say("digest", &line.digest);
-    say("names", &line.names.join(" "));
+    say("names", &called(&line.names, None));
     say("label", line.label.as_deref().unwrap_or("–"));
     say("kind", &format!("{}, {}", line.kind, line.media_type));
     say("size", &size(line.size_bytes));
     say("pinned", if line.pinned { "yes" } else { "no" });
     say("created", &line.created_at);
     say("last used", &line.last_used_at);
+    if line.damaged > 0 {
+        let told = "of its blobs are missing or wrong; import or pull it again, and until then it cannot be leased or exported";
+        say("damaged", &format!("{} {told}", line.damaged));
+    }
     say("parent", body.parent.as_deref().unwrap_or("–"));
     for child in &body.children {
         say("child", child);
     }
     for layer in &body.chain {
-        say("layer", &format!("{}  {}", layer.digest, size(layer.size_bytes)));
+        say("layer", &format!("{}  {}{}", layer.digest, size(layer.size_bytes), mark(body, &layer.digest)));
     }
     for attachment in &body.attachments {
         let octets = size(attachment.size_bytes);
-        say("attached", &format!("{}  {octets}  {}", attachment.digest, attachment.role));
+        let mark = mark(body, &attachment.digest);
+        say("attached", &format!("{}  {octets}  {}{mark}", attachment.digest, attachment.role));
     }
     for lease in &body.held {
         say("lease", &format!("{} by {} until {}", lease.key, lease.holder, lease.expires_at));
@@ -92,17 +105,22 @@ fn inspected(body: &ImageDocument) -> String {
     text
 }
 
+/// What stands behind a blob that is missing or wrong.
+fn mark(body: &ImageDocument, digest: &String) -> &'static str {
+    if body.damaged_blobs.contains(digest) { "  damaged" } else { "" }
+}
+
 pub(super) async fn usage(place: &Place, context: &Context) -> Outcome {
     let commands = open(place, context).await?;
     let body = UsageDocument::read(commands.look()?).await?;
     context.output.result("mainstay.images.du/1", &body, || {
         let row = |line: &UsageLine| {
-            let label = line.label.clone().unwrap_or_default();
             let octets = [line.size_bytes, line.shared_bytes, line.unique_bytes].map(size);
-            [vec![short(&line.digest)], octets.to_vec(), vec![label]].concat()
+            [vec![short(&line.digest)], octets.to_vec(), vec![called(&line.names, line.label.as_deref())]]
+                .concat()
         };
         let rows: Vec<Vec<String>> = body.images.iter().map(row).collect();
-        table(&["DIGEST", "SIZE", "SHARED", "OWN", "LABEL"], &rows)
+        table(&["DIGEST", "SIZE", "SHARED", "OWN", "NAMES"], &rows)
             + &format!(
                 "\n{} in all: {} of one image each, {} shared, {} of none (gc removes it); {} free on disk\n",
                 size(body.total_bytes),
@@ -179,8 +197,7 @@ pub(super) async fn acts(args: &Acts, context: &Context) -> Outcome {
             vec![act.at.clone(), act.actor.clone(), act.action.clone(), image, subject]
         };
         let rows: Vec<Vec<String>> = page.acts.iter().map(row).collect();
-        let more = page.next.map(|next| format!("more: --after {next}\n"));
-        table(&["AT", "WHO", "WHAT", "IMAGE", "OF WHAT"], &rows) + &more.unwrap_or_default()
+        table(&["AT", "WHO", "WHAT", "IMAGE", "OF WHAT"], &rows) + &more(page.next)
     });
     Ok(())
 }

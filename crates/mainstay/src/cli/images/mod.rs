@@ -6,8 +6,10 @@ mod change;
 mod lease;
 mod list;
 mod progress;
+mod scrub;
 mod transfer;
 
+use mainstay_images::oci::{self, Refusal};
 use mainstay_images::{Commands, ErrorKind, Image, Node};
 use mainstay_server::images::open_images;
 
@@ -33,15 +35,16 @@ pub(super) async fn run(command: ImagesCommand, context: &Context) -> Outcome {
         ImagesCommand::Pin(args) => change::pin(&args, context).await,
         ImagesCommand::Rm(args) => change::remove(&args, context).await,
         ImagesCommand::Lease { command } => match command {
-            LeaseCommand::Ls(place) => lease::list(&place, context).await,
-            LeaseCommand::Holders(place) => lease::holders(&place, context).await,
+            LeaseCommand::Ls(args) => lease::list(&args, context).await,
+            LeaseCommand::Holders(args) => lease::holders(&args, context).await,
             LeaseCommand::Hold(args) => lease::hold(&args, context).await,
             LeaseCommand::Run(args) => lease::run(&args, context).await,
             LeaseCommand::Revoke(args) => lease::revoke(&args, context).await,
         },
         ImagesCommand::Du(place) => list::usage(&place, context).await,
         ImagesCommand::Gc(args) => care::collect(&args, context).await,
-        ImagesCommand::Scrub(args) => care::scrub(&args, context).await,
+        ImagesCommand::Scrub(args) => scrub::scrub(&args, context).await,
+        ImagesCommand::Findings(args) => scrub::findings(&args, context).await,
         ImagesCommand::Restored(place) => care::restored(&place, context).await,
         ImagesCommand::Explain(one) => list::explain(&one, context).await,
         ImagesCommand::Graph(args) => list::graph(&args, context).await,
@@ -96,34 +99,47 @@ where
 
 impl From<mainstay_images::Error> for Failure {
     fn from(error: mainstay_images::Error) -> Self {
-        let exit = match error.kind() {
-            ErrorKind::Invalid { .. } | ErrorKind::Configuration => Exit::Usage,
-            ErrorKind::Medium
-            | ErrorKind::Busy
-            | ErrorKind::Unavailable
-            | ErrorKind::Unknown
-            | ErrorKind::NoSpace => Exit::Unavailable,
-            ErrorKind::Corrupt | ErrorKind::Incomplete | ErrorKind::Internal => Exit::Corrupt,
-            _ => Exit::Refused,
-        };
-        Self { exit, message: error.message().to_owned(), help: error.help().map(str::to_owned) }
+        of_store(&error)
     }
 }
 
-impl From<mainstay_images::oci::Error> for Failure {
-    fn from(error: mainstay_images::oci::Error) -> Self {
-        use mainstay_images::oci::ErrorKind as Oci;
+/// What the store said.
+fn of_store(error: &mainstay_images::Error) -> Failure {
+    let exit = match error.kind() {
+        ErrorKind::Invalid { .. } | ErrorKind::Configuration => Exit::Usage,
+        ErrorKind::Medium
+        | ErrorKind::Busy
+        | ErrorKind::Unavailable
+        | ErrorKind::Unknown
+        | ErrorKind::NoSpace => Exit::Unavailable,
+        ErrorKind::Corrupt | ErrorKind::Incomplete | ErrorKind::Internal => Exit::Corrupt,
+        _ => Exit::Refused,
+    };
+    Failure { exit, message: error.message().to_owned(), help: error.help().map(str::to_owned) }
+}
+
+impl From<oci::Error> for Failure {
+    fn from(error: oci::Error) -> Self {
         let help = match error.kind() {
-            Oci::Unauthorized => Some("give --user and --password-file"),
-            Oci::NotFound => Some("see that the path or the reference is right"),
-            Oci::Exists => Some("give a path at which nothing is yet"),
-            Oci::Unavailable => Some("run it again later; what arrived is not fetched again"),
-            Oci::Refused(_) => Some(
-                "get the content again from where it was made, or have it made right; nothing of it was kept",
-            ),
-            _ => None,
+            oci::ErrorKind::Unauthorized => "give --user and --password-file",
+            oci::ErrorKind::NotFound => "see that the path or the reference is right",
+            oci::ErrorKind::Exists => "give a path at which nothing is yet",
+            oci::ErrorKind::Unavailable => "run it again later; what arrived is not fetched again",
+            oci::ErrorKind::Refused(Refusal::Ambiguous { .. }) => {
+                "give --tag and one that the layout's index.json has, leave it out for the only image, or take --all"
+            }
+            oci::ErrorKind::Refused(_) => {
+                "get the content again from where it was made, or have it made right; nothing of it was kept"
+            }
+            // Of a name that is none, say, the store knows better what mends it.
+            oci::ErrorKind::Store => {
+                let source = std::error::Error::source(&error);
+                let said =
+                    source.and_then(|source| source.downcast_ref::<mainstay_images::Error>()).map(of_store);
+                return said.unwrap_or_else(|| mainstay_images::Error::from(error).into());
+            }
+            _ => return mainstay_images::Error::from(error).into(),
         };
-        let help = help.map(str::to_owned);
-        Self { help, ..mainstay_images::Error::from(error).into() }
+        Self { help: Some(help.to_owned()), ..mainstay_images::Error::from(error).into() }
     }
 }

@@ -47,14 +47,15 @@ async fn print_arrived(commands: &Commands, arrived: &[Image], schema: &str, con
         lines.push(ImageLine::read(commands.look()?, image).await?);
     }
     let body = Arrived { images: lines };
-    context.output.result(schema, &body, || {
-        body.images.iter().map(|line| format!("{}  {}\n", line.digest, line.names.join(" "))).collect()
-    });
+    context
+        .output
+        .result(schema, &body, || body.images.iter().map(|line| called(&line.digest, &line.names)).collect());
     Ok(())
 }
 
 pub(super) async fn import(args: &Import, context: &Context) -> Outcome {
     let select = select(&args.platform)?;
+    std::fs::metadata(&args.layout).map_err(|error| unreadable(&args.layout, &error))?;
     let commands = open(&args.place, context).await?;
     let mut import = match &args.tag {
         Some(tag) => oci::Import::tagged(tag),
@@ -72,6 +73,11 @@ pub(super) async fn import(args: &Import, context: &Context) -> Outcome {
     print_arrived(&commands, &arrived, "mainstay.images.import/1", context).await
 }
 
+/// A digest and its names, if it has some.
+pub(super) fn called(digest: &str, names: &[String]) -> String {
+    format!("{digest}  {}", names.join(" ")).trim_end().to_owned() + "\n"
+}
+
 #[derive(Serialize)]
 struct Exported {
     digest: String,
@@ -79,6 +85,11 @@ struct Exported {
 }
 
 pub(super) async fn export(args: &Export, context: &Context) -> Outcome {
+    let within = args.path.parent().filter(|within| !within.as_os_str().is_empty());
+    if let Some(within) = within.filter(|within| !within.is_dir()) {
+        let message = format!("there is no directory {}", within.display());
+        return Err(Failure::new(Exit::Usage, message).with_help("make it (mkdir), or name another place"));
+    }
     let (commands, image, wanted) = outgoing(&args.one, context).await?;
     let is_archive = args.archive || args.path.extension().is_some_and(|extension| extension == "tar");
     let container = if is_archive { Container::Archive } else { Container::Directory };
@@ -187,6 +198,7 @@ fn password(file: &Path) -> Outcome<String> {
 
 pub(super) fn unreadable(file: &Path, error: &std::io::Error) -> Failure {
     Failure::new(Exit::Usage, format!("{} cannot be read: {error}", file.display()))
+        .with_help("see that the path is right, and that you may read it")
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     Answer, LIMIT, Operation, blob, change, count, digest, fields, flag, get, instant, list, maybe,
-    maybe_instant, number, octets, text,
+    maybe_instant, number, octets, page, text,
 };
 
 const FULL: (&str, &str, &str) = (
@@ -13,6 +13,9 @@ const FULL: (&str, &str, &str) = (
     "boolean",
     "Whether to look at every blob and every file, and not only at blobs that lost a use a while ago.",
 );
+
+const EARLIER: (&str, &str, &str) =
+    ("after", "integer", "What the page before gave as next; findings before it follow.");
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
@@ -55,6 +58,20 @@ pub(super) fn operations() -> Vec<Operation> {
             202,
             Answer::Nothing,
         ),
+        get(
+            "/api/v1/images/scrubs",
+            "imageScrubs",
+            "Passes that read everything again to their end, the newest first; the newest 200 are kept",
+            &[LIMIT],
+            Answer::Json("ImageScrubs"),
+        ),
+        get(
+            "/api/v1/images/findings",
+            "imageFindings",
+            "Blobs that were found missing or wrong and what became of them, the newest first; the newest 10,000 are kept",
+            &[LIMIT, EARLIER],
+            Answer::Json("ImageFindings"),
+        ),
     ]
 }
 
@@ -96,6 +113,7 @@ fn past_collection() -> Value {
         ("unlink_failures", count()),
         ("foreign_files", count()),
         ("missing", list(&digest())),
+        ("missing_total", count()),
         ("waiting", count()),
     ])
 }
@@ -114,8 +132,32 @@ fn scrub() -> Value {
         ("bytes", octets()),
         ("damaged", count()),
         ("damaged_now", list(&blob())),
+        ("damaged_now_total", count()),
         ("running", flag()),
         ("failed", failed()),
+    ])
+}
+
+/// A pass that was read to its end.
+fn past_scrub() -> Value {
+    fields([
+        ("started_at", maybe_instant()),
+        ("ended_at", maybe_instant()),
+        ("checked", count()),
+        ("bytes", octets()),
+        ("damaged", count()),
+    ])
+}
+
+fn finding() -> Value {
+    fields([
+        ("number", number()),
+        ("found_at", instant()),
+        ("digest", digest()),
+        ("file", number()),
+        ("size_bytes", octets()),
+        ("fault", json!({ "enum": ["missing", "wrong", "other"] })),
+        ("state", json!({ "enum": ["open", "repaired", "removed", "other"] })),
     ])
 }
 
@@ -134,6 +176,9 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
         ("ImageCollection", collection()),
         ("ImageCollections", fields(collections)),
         ("ImageScrub", scrub()),
+        ("ImageScrubs", fields([("scrubs", list(&past_scrub()))])),
+        ("ImageFinding", finding()),
+        ("ImageFindings", page("ImageFinding", "findings")),
         ("NewCollection", choice("full", FULL.2)),
         ("NewScrub", choice("restart", "Whether to begin anew, whatever was left of the last pass.")),
     ]

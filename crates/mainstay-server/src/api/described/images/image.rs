@@ -180,6 +180,7 @@ fn line() -> Map<String, Value> {
         ("size_bytes", octets()),
         ("pinned", json!({ "type": "boolean" })),
         ("leases", count()),
+        ("damaged", count()),
         ("created_at", instant()),
         ("last_used_at", instant()),
         ("number", number()),
@@ -210,6 +211,7 @@ fn image() -> Value {
         ("attachments", list(&attachment())),
         ("references", list(&reference("ImageName"))),
         ("held", list(&reference("ImageLease"))),
+        ("damaged_blobs", list(&digest())),
     ];
     let mut image = line();
     image.extend(more.map(|(name, schema)| (name.to_owned(), schema)));
@@ -219,6 +221,7 @@ fn image() -> Value {
 fn usage() -> Value {
     let of_image = fields([
         ("digest", digest()),
+        ("names", list(&text())),
         ("label", maybe("string")),
         ("size_bytes", octets()),
         ("shared_bytes", octets()),

@@ -4,8 +4,7 @@ use http::Method;
 use serde_json::Value;
 
 use super::{
-    AFTER, Answer, LIMIT, Operation, change, count, digest, fields, flag, get, instant, list, number, page,
-    text,
+    AFTER, Answer, LIMIT, Operation, change, count, digest, fields, flag, get, instant, number, page, text,
 };
 
 pub(super) fn operations() -> Vec<Operation> {
@@ -20,8 +19,8 @@ pub(super) fn operations() -> Vec<Operation> {
         get(
             "/api/v1/images/holders",
             "imageHolders",
-            "Who leases or publishes",
-            &[],
+            "Who leases or publishes, the oldest first",
+            &[LIMIT, AFTER],
             Answer::Json("ImageHolders"),
         ),
         change(
@@ -101,7 +100,8 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
     vec![
         ("ImageLease", lease()),
         ("ImageLeases", page("ImageLease", "leases")),
-        ("ImageHolders", fields([("holders", list(&holder()))])),
+        ("ImageHolder", holder()),
+        ("ImageHolders", page("ImageHolder", "holders")),
         ("RevokedHolder", fields([("epoch", number()), ("until", instant()), ("leases", count())])),
         ("ShortLease", short_lease()),
         ("NewLease", fields([("key", text())])),
