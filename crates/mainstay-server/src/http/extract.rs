@@ -14,9 +14,12 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let extract::Path(part) = extract::Path::from_request_parts(parts, state)
-            .await
-            .map_err(|_| Problem::new(ProblemKind::NotFound, "The path is not UTF-8."))?;
+        let extract::Path(part) =
+            extract::Path::from_request_parts(parts, state).await.map_err(|refused| {
+                let detail =
+                    format!("There is nothing at this path. {}.", refused.body_text().trim_end_matches('.'));
+                Problem::new(ProblemKind::NotFound, detail)
+            })?;
         Ok(Self(part))
     }
 }
@@ -29,9 +32,16 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let extract::Query(query) = extract::Query::from_request_parts(parts, state)
-            .await
-            .map_err(|_| Problem::new(ProblemKind::Malformed, "The query names each parameter once."))?;
+        let extract::Query(query) =
+            extract::Query::from_request_parts(parts, state).await.map_err(|refused| {
+                // It names parameters and what they should be; no value of one stands in it.
+                let why = refused.body_text();
+                let why = why
+                    .strip_prefix("Failed to deserialize query string: ")
+                    .unwrap_or(&why)
+                    .trim_end_matches('.');
+                Problem::new(ProblemKind::Malformed, format!("The query is not as it should be: {why}."))
+            })?;
         Ok(Self(query))
     }
 }

@@ -63,8 +63,13 @@ pub(crate) async fn around(State(app): State<App>, mut request: Request, next: N
 
     let status = response.status().as_u16();
     let took = started.elapsed();
-    // Not the path: it can hold a setup link's token.
-    span.in_scope(|| tracing::info!(%method, route, status, micros = took.as_micros(), "request"));
+    // Not the path: it can hold a setup link's token. Nodes look at each other several times a second: that is no news.
+    span.in_scope(|| match route.as_str() {
+        crate::single_node::PATH => {
+            tracing::debug!(%method, route, status, micros = took.as_micros(), "request");
+        }
+        _ => tracing::info!(%method, route, status, micros = took.as_micros(), "request"),
+    });
     let labels = [("method", method.to_string()), ("route", route), ("status", status.to_string())];
     metrics::counter!("mainstay_http_requests_total", &labels).increment(1);
     metrics::histogram!("mainstay_http_request_seconds").record(took.as_secs_f64());

@@ -83,6 +83,15 @@ fn log_lines_are_json_when_asked_and_hold_no_secret() {
 }
 
 #[test]
+fn that_another_node_looked_is_no_news() {
+    let server = Logged::start(&[]);
+    Browser::default().get(&server.path("/nodez"));
+    let after = Browser::default().get(&server.path("/login"));
+    assert_eq!(server.lines_of(&after).last().unwrap()["route"], "/login");
+    assert!(!server.text().contains("/nodez"), "{}", server.text());
+}
+
+#[test]
 fn a_refused_login_is_logged_once_with_its_client_and_request() {
     let refused = |server: &Logged, forwarded: Option<&str>| {
         let mut browser = Browser::default();

@@ -139,8 +139,9 @@ fn remains(found: &Checkup, report: &mut Report) {
         report.good(CHECK, format!("{collector} collects at the moment"));
     }
     if let Some(until) = found.collecting.as_ref().and_then(|now| now.off_until) {
-        let mend = "wait; holders acquire anew until then";
-        report.warning(CHECK, format!("collecting is off until {until}: the database was restored"), mend);
+        let why = "the database was restored, or somebody switched it off";
+        let mend = "wait until then; mainstay images acts tells who did which";
+        report.warning(CHECK, format!("collecting is off until {until}: {why}"), mend);
     }
     if found.leftovers > 0 {
         let message = format!("{} unfinished file(s) of processes that were killed", found.leftovers);
