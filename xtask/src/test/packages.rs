@@ -31,6 +31,7 @@ const NEEDED: &[Needed] = &[
     Needed { package: "umoci", probe: Probe::Program("umoci") },
     Needed { package: "skopeo", probe: Probe::Program("skopeo") },
     Needed { package: "docker-registry", probe: Probe::Program("docker-registry") },
+    Needed { package: "jq", probe: Probe::Program("jq") },
     Needed { package: "erofs-utils", probe: Probe::Program("mkfs.erofs") },
     Needed { package: "chromium", probe: Probe::Program("chromium") },
 ];

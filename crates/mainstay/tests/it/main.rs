@@ -15,6 +15,7 @@ mod fetch;
 mod http;
 mod images;
 mod images_api;
+mod images_book;
 mod images_browser;
 mod images_doctor;
 mod images_registry;
