@@ -55,4 +55,4 @@ pub use problem::{Problem, ProblemKind, TYPE_BASE as PROBLEM_TYPE_BASE};
 pub use single_node::PeerFound;
 pub use start::{COMPONENTS, Ended, Server, StartError, Started, open, prepare_data, sign_in};
 pub use traces::{Traces, TracesError};
-pub use workflow::{access::DEFAULT_NAMESPACE, document, settings, timeline};
+pub use workflow::{DEFAULT_NAMESPACE, document, settings, timeline};

@@ -7,7 +7,7 @@ use http::Method;
 use serde_json::{Map, Value, json};
 
 use crate::problem::ProblemKind;
-use crate::workflow::access::FORM_TOKEN_HEADER;
+use crate::auth::operator::FORM_TOKEN_HEADER;
 
 /// One operation.
 struct Operation {

@@ -5,5 +5,6 @@ pub(crate) mod images;
 pub(crate) mod me;
 pub(crate) mod openapi;
 pub(crate) mod operate;
+mod place;
 pub(crate) mod runs;
 pub(crate) mod settings;

@@ -1,22 +1,19 @@
 //! What programs change: a body becomes a [`Command`], and what became of it an answer.
 
 use axum::Json;
-use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode, header};
-use mainstay_sso::Role;
+use http::{StatusCode, header};
 use mainstay_workflow::store::QueueLimits;
-use mainstay_workflow::{CatchUp, CronSchedule, StartRequest};
+use mainstay_workflow::{CatchUp, Control, CronSchedule, StartRequest};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::runs::{In, run_id};
-use crate::app::App;
-use crate::http::extract::{Path, Query};
+use super::place::Changes;
+use super::runs::run_id;
+use crate::http::extract::Path;
 use crate::problem::{Problem, ProblemKind};
-use crate::workflow::access::Operator;
 use crate::workflow::command::{Command, Done};
 use crate::workflow::settings::rate;
 
@@ -109,17 +106,9 @@ fn read<T: DeserializeOwned>(body: Body) -> Result<T, Problem> {
         .map_err(|error| Problem::new(ProblemKind::Malformed, format!("The body does not fit: {error}.")))
 }
 
-/// What every change passes: who, the form's token, what is asked for, and the answer.
-async fn operate(
-    app: &App,
-    headers: &HeaderMap,
-    query: &In,
-    command: Result<Command, Problem>,
-) -> Result<Response, Problem> {
-    let operator = Operator::of_program(app, headers, Role::Read).await?;
-    operator.check_header(headers)?;
-    let control = operator.control(app, query.namespace.as_deref()).await?;
-    Ok(answer(command?.carry_out(&control).await?))
+/// Carries out what is asked for, and tells what became of it.
+async fn operate(control: &Control, command: Result<Command, Problem>) -> Result<Response, Problem> {
+    Ok(answer(command?.carry_out(control).await?))
 }
 
 fn answer(done: Done) -> Response {
@@ -143,13 +132,11 @@ fn nothing() -> Problem {
 
 /// `POST /api/v1/runs/{run}/{action}`.
 pub(crate) async fn run(
-    State(app): State<App>,
-    headers: HeaderMap,
+    Changes(control): Changes,
     Path((run, action)): Path<(String, String)>,
-    Query(query): Query<In>,
     body: Body,
 ) -> Result<Response, Problem> {
-    operate(&app, &headers, &query, of_run(&run, &action, body)).await
+    operate(&control, of_run(&run, &action, body)).await
 }
 
 fn of_run(run: &str, action: &str, body: Body) -> Result<Command, Problem> {
@@ -170,19 +157,15 @@ fn of_run(run: &str, action: &str, body: Body) -> Result<Command, Problem> {
 
 /// `DELETE /api/v1/runs/{run}`.
 pub(crate) async fn delete_run(
-    State(app): State<App>,
-    headers: HeaderMap,
+    Changes(control): Changes,
     Path(run): Path,
-    Query(query): Query<In>,
 ) -> Result<Response, Problem> {
-    operate(&app, &headers, &query, run_id(&run).map(Command::Delete)).await
+    operate(&control, run_id(&run).map(Command::Delete)).await
 }
 
 /// `POST /api/v1/runs/prune`.
 pub(crate) async fn prune(
-    State(app): State<App>,
-    headers: HeaderMap,
-    Query(query): Query<In>,
+    Changes(control): Changes,
     body: Body,
 ) -> Result<Response, Problem> {
     let command = read::<EndedBefore>(body).and_then(|body| {
@@ -192,15 +175,13 @@ pub(crate) async fn prune(
         };
         Ok(Command::Prune { before: body.ended_before.parse().map_err(wrong)? })
     });
-    operate(&app, &headers, &query, command).await
+    operate(&control, command).await
 }
 
 /// `POST /api/v1/workflows/{workflow}/{action}`.
 pub(crate) async fn workflow(
-    State(app): State<App>,
-    headers: HeaderMap,
+    Changes(control): Changes,
     Path((workflow, action)): Path<(String, String)>,
-    Query(query): Query<In>,
     body: Body,
 ) -> Result<Response, Problem> {
     let command = match action.as_str() {
@@ -209,7 +190,7 @@ pub(crate) async fn workflow(
         "resume" => Ok(Command::WorkflowResume(Some(workflow))),
         _ => Err(nothing()),
     };
-    operate(&app, &headers, &query, command).await
+    operate(&control, command).await
 }
 
 fn start(workflow: &str, new: NewRun) -> Command {
@@ -232,25 +213,21 @@ fn start(workflow: &str, new: NewRun) -> Command {
 
 /// `POST /api/v1/namespace/{action}`: everything in the namespace.
 pub(crate) async fn namespace(
-    State(app): State<App>,
-    headers: HeaderMap,
+    Changes(control): Changes,
     Path(action): Path,
-    Query(query): Query<In>,
 ) -> Result<Response, Problem> {
     let command = match action.as_str() {
         "pause" => Ok(Command::WorkflowPause(None)),
         "resume" => Ok(Command::WorkflowResume(None)),
         _ => Err(nothing()),
     };
-    operate(&app, &headers, &query, command).await
+    operate(&control, command).await
 }
 
 /// `PUT /api/v1/queues/{queue}`.
 pub(crate) async fn set_queue(
-    State(app): State<App>,
-    headers: HeaderMap,
+    Changes(control): Changes,
     Path(queue): Path,
-    Query(query): Query<In>,
     body: Body,
 ) -> Result<Response, Problem> {
     let command = read::<NewLimits>(body).and_then(|new| {
@@ -258,25 +235,21 @@ pub(crate) async fn set_queue(
         let limits = QueueLimits { concurrency: new.concurrency, rate, paused: new.paused };
         Ok(Command::QueueSet { queue, limits })
     });
-    operate(&app, &headers, &query, command).await
+    operate(&control, command).await
 }
 
 /// `DELETE /api/v1/queues/{queue}`.
 pub(crate) async fn remove_queue(
-    State(app): State<App>,
-    headers: HeaderMap,
+    Changes(control): Changes,
     Path(queue): Path,
-    Query(query): Query<In>,
 ) -> Result<Response, Problem> {
-    operate(&app, &headers, &query, Ok(Command::QueueRemove(queue))).await
+    operate(&control, Ok(Command::QueueRemove(queue))).await
 }
 
 /// `PUT /api/v1/schedules/{schedule}`.
 pub(crate) async fn set_schedule(
-    State(app): State<App>,
-    headers: HeaderMap,
+    Changes(control): Changes,
     Path(name): Path,
-    Query(query): Query<In>,
     body: Body,
 ) -> Result<Response, Problem> {
     let command = read::<NewSchedule>(body).and_then(|new| {
@@ -293,25 +266,21 @@ pub(crate) async fn set_schedule(
         let schedule = CronSchedule::new(&name, &new.cron, request)?.catch_up(new.catch_up);
         Ok(Command::ScheduleSet(Box::new(schedule)))
     });
-    operate(&app, &headers, &query, command).await
+    operate(&control, command).await
 }
 
 /// `DELETE /api/v1/schedules/{schedule}`.
 pub(crate) async fn remove_schedule(
-    State(app): State<App>,
-    headers: HeaderMap,
+    Changes(control): Changes,
     Path(name): Path,
-    Query(query): Query<In>,
 ) -> Result<Response, Problem> {
-    operate(&app, &headers, &query, Ok(Command::ScheduleRemove(name))).await
+    operate(&control, Ok(Command::ScheduleRemove(name))).await
 }
 
 /// `POST /api/v1/schedules/{schedule}/{action}`.
 pub(crate) async fn schedule(
-    State(app): State<App>,
-    headers: HeaderMap,
+    Changes(control): Changes,
     Path((name, action)): Path<(String, String)>,
-    Query(query): Query<In>,
 ) -> Result<Response, Problem> {
     let command = match action.as_str() {
         "pause" => Ok(Command::SchedulePause(name)),
@@ -319,5 +288,5 @@ pub(crate) async fn schedule(
         "trigger" => Ok(Command::ScheduleTrigger(name)),
         _ => Err(nothing()),
     };
-    operate(&app, &headers, &query, command).await
+    operate(&control, command).await
 }

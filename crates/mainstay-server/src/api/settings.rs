@@ -1,14 +1,11 @@
 //! What programs see of what moves runs: queues, schedules, nodes, what is held back, and who did what.
 
 use axum::Json;
-use axum::extract::State;
-use http::HeaderMap;
 use mainstay_core::{Cursor, PageSize};
 use serde::{Deserialize, Serialize};
 
-use super::runs::{In, reads, run_id};
-use crate::app::App;
-use crate::http::extract::Query;
+use super::place::{Placed, Reads};
+use super::runs::run_id;
 use crate::problem::Problem;
 use crate::workflow::settings::{
     ActPage, NodeDocument, PauseDocument, QueueDocument, ScheduleDocument, nodes as node_documents,
@@ -43,49 +40,40 @@ pub(crate) struct Acted {
     after: Option<String>,
 }
 
+impl Placed for Acted {
+    fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+}
+
 pub(crate) async fn queues(
-    State(app): State<App>,
-    headers: HeaderMap,
-    Query(query): Query<In>,
+    Reads { control, .. }: Reads,
 ) -> Result<Json<Queues>, Problem> {
-    let control = reads(&app, &headers, query.namespace.as_deref()).await?;
     Ok(Json(Queues { queues: control.queues().await?.iter().map(QueueDocument::new).collect() }))
 }
 
 pub(crate) async fn schedules(
-    State(app): State<App>,
-    headers: HeaderMap,
-    Query(query): Query<In>,
+    Reads { control, .. }: Reads,
 ) -> Result<Json<Schedules>, Problem> {
-    let control = reads(&app, &headers, query.namespace.as_deref()).await?;
     let schedules = control.schedules().await?.iter().map(ScheduleDocument::new).collect();
     Ok(Json(Schedules { schedules }))
 }
 
 pub(crate) async fn nodes(
-    State(app): State<App>,
-    headers: HeaderMap,
-    Query(query): Query<In>,
+    Reads { control, .. }: Reads,
 ) -> Result<Json<Nodes>, Problem> {
-    let control = reads(&app, &headers, query.namespace.as_deref()).await?;
     Ok(Json(Nodes { nodes: node_documents(&control).await? }))
 }
 
 pub(crate) async fn pauses(
-    State(app): State<App>,
-    headers: HeaderMap,
-    Query(query): Query<In>,
+    Reads { control, .. }: Reads,
 ) -> Result<Json<Pauses>, Problem> {
-    let control = reads(&app, &headers, query.namespace.as_deref()).await?;
     Ok(Json(Pauses { pauses: control.pauses().await?.iter().map(PauseDocument::new).collect() }))
 }
 
 pub(crate) async fn acts(
-    State(app): State<App>,
-    headers: HeaderMap,
-    Query(query): Query<Acted>,
+    Reads { control, query }: Reads<Acted>,
 ) -> Result<Json<ActPage>, Problem> {
-    let control = reads(&app, &headers, query.namespace.as_deref()).await?;
     let run = query.run.as_deref().map(run_id).transpose()?;
     let size = query.limit.map_or_else(PageSize::default, PageSize::clamped);
     let after = query.after.map(Cursor::new);

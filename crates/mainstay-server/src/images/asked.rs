@@ -2,11 +2,10 @@
 
 use http::HeaderMap;
 use mainstay_images::{Commands, Image, ImageKind, Images};
-use mainstay_sso::Role;
 
 use crate::app::App;
+use crate::auth::operator::Operator;
 use crate::problem::Problem;
-use crate::workflow::access::Operator;
 
 /// Whether an image is made of documents and layers, as those that are imported and pulled: what is committed over it is a layer too,
 /// and not a change of a disk.
@@ -26,8 +25,7 @@ pub async fn is_layered(images: &Images, image: &Image) -> mainstay_images::Resu
 /// [`NotSignedIn`](crate::ProblemKind::NotSignedIn), [`Forbidden`](crate::ProblemKind::Forbidden); `NotFound` when this server keeps no
 /// images.
 pub(crate) async fn looks(app: &App, headers: &HeaderMap) -> Result<Commands, Problem> {
-    let operator = Operator::of_program(app, headers, Role::Read).await?;
-    Ok(app.images().opened()?.acting(operator.caller))
+    Operator::signed_in(app, headers).await?.images()
 }
 
 /// The store in the hands of a program that changes something, which no page of another site can be.
@@ -35,7 +33,7 @@ pub(crate) async fn looks(app: &App, headers: &HeaderMap) -> Result<Commands, Pr
 /// # Errors
 /// As [`looks`]; [`StaleForm`](crate::ProblemKind::StaleForm) without the session's form token.
 pub(crate) async fn changes(app: &App, headers: &HeaderMap) -> Result<Commands, Problem> {
-    let operator = Operator::of_program(app, headers, Role::Read).await?;
+    let operator = Operator::signed_in(app, headers).await?;
     operator.check_header(headers)?;
-    Ok(app.images().opened()?.acting(operator.caller))
+    operator.images()
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::limits;
 use crate::problem::{Problem, ProblemKind};
-use crate::workflow::access::named;
+use crate::workflow::named;
 
 /// A change that somebody asks for.
 #[derive(Debug)]

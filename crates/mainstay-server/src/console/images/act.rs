@@ -1,18 +1,12 @@
 //! What the forms are sent to.
 
-use axum::Form;
-use axum::extract::State;
-use axum::extract::rejection::FormRejection;
 use axum::response::{IntoResponse as _, Redirect, Response};
-use http::HeaderMap;
-use mainstay_images::{Commands, HolderId, Names};
-use mainstay_sso::Role;
+use mainstay_images::{HolderId, Names};
 use serde::Deserialize;
 
-use crate::app::App;
+use crate::auth::operator::{FormFields, Submitted};
 use crate::http::extract::Path;
 use crate::problem::{Problem, ProblemKind};
-use crate::workflow::access::Operator;
 
 /// The fields of all forms; each form has its own ones of them.
 #[derive(Debug, Default, Deserialize)]
@@ -25,15 +19,10 @@ pub(super) struct Fields {
     restart: Option<String>,
 }
 
-type Sent = Result<Form<Fields>, FormRejection>;
-
-/// What every change passes: who, and the form's token. What they may do is decided where it is done.
-async fn asked(app: &App, headers: &HeaderMap, form: Sent) -> Result<(Commands, Fields), Problem> {
-    let operator = Operator::of_program(app, headers, Role::Read).await?;
-    let Form(form) =
-        form.map_err(|_| Problem::new(ProblemKind::StaleForm, "Open the page again and repeat."))?;
-    operator.check_form(&form.form_token)?;
-    Ok((app.images().opened()?.acting(operator.caller), form))
+impl FormFields for Fields {
+    fn form_token(&self) -> &str {
+        &self.form_token
+    }
 }
 
 /// Refuses what cannot be undone unless its word was typed.
@@ -50,12 +39,10 @@ fn done(path: &str, what: &str) -> Response {
 
 /// `POST /images/{image}/{action}`.
 pub(super) async fn change(
-    State(app): State<App>,
-    headers: HeaderMap,
     Path((text, action)): Path<(String, String)>,
-    form: Sent,
+    Submitted(operator, form): Submitted<Fields>,
 ) -> Result<Response, Problem> {
-    let (commands, form) = asked(&app, &headers, form).await?;
+    let commands = operator.images()?;
     let image = commands.look()?.find(&text).await?;
     let (id, name) = (image.id.into(), form.name.trim());
     match action.as_str() {
@@ -76,37 +63,27 @@ pub(super) async fn change(
 
 /// `POST /images/leases/{holder}/revoke`.
 pub(super) async fn revoke(
-    State(app): State<App>,
-    headers: HeaderMap,
     Path(holder): Path<i64>,
-    form: Sent,
+    Submitted(operator, form): Submitted<Fields>,
 ) -> Result<Response, Problem> {
-    let (commands, form) = asked(&app, &headers, form).await?;
+    let commands = operator.images()?;
     confirmed(&form, super::actions::REVOKE)?;
     commands.revoke(HolderId::new(holder)).await?;
     Ok(done("/images/leases", "revoke"))
 }
 
 /// `POST /images/collect`.
-pub(super) async fn collect(
-    State(app): State<App>,
-    headers: HeaderMap,
-    form: Sent,
-) -> Result<Response, Problem> {
-    let (commands, form) = asked(&app, &headers, form).await?;
+pub(super) async fn collect(Submitted(operator, form): Submitted<Fields>) -> Result<Response, Problem> {
+    let commands = operator.images()?;
     confirmed(&form, super::actions::COLLECT)?;
-    app.image_work().collect(commands, form.full.is_some()).await?;
+    operator.app.image_work().collect(commands, form.full.is_some()).await?;
     Ok(done("/images/care", "collect"))
 }
 
 /// `POST /images/scrub`.
-pub(super) async fn scrub(
-    State(app): State<App>,
-    headers: HeaderMap,
-    form: Sent,
-) -> Result<Response, Problem> {
-    let (commands, form) = asked(&app, &headers, form).await?;
-    app.image_work().scrub(commands, form.restart.is_some()).await?;
+pub(super) async fn scrub(Submitted(operator, form): Submitted<Fields>) -> Result<Response, Problem> {
+    let commands = operator.images()?;
+    operator.app.image_work().scrub(commands, form.restart.is_some()).await?;
     Ok(done("/images/scrub", "scrub"))
 }
 

@@ -20,7 +20,6 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use http::HeaderMap;
 use mainstay_images::{Digest, Image, Images, MAX_PAGE};
-use mainstay_sso::Role;
 use serde::Deserialize;
 
 use self::care::CareView;
@@ -30,6 +29,7 @@ use self::leases::LeasesView;
 use self::list::ListView;
 use self::scrub::ScrubView;
 use crate::app::App;
+use crate::auth::operator::Operator;
 use crate::http::extract::{Path, Query};
 use crate::images::document::{
     ActLine, CollectionLine, CollectionsDocument, FindingPage, HolderPage, ImageDocument, ImagePage,
@@ -37,7 +37,6 @@ use crate::images::document::{
 };
 use crate::limits;
 use crate::problem::Problem;
-use crate::workflow::access::Operator;
 
 /// The pages, and what their forms are sent to. An image that has the name of a page is found by its digest.
 pub(crate) fn routes() -> Router<App> {
@@ -67,9 +66,9 @@ pub(crate) struct Seen {
 
 /// Whoever looks, and the store in their hands; nothing when they have to sign in.
 async fn looks(app: &App, headers: &HeaderMap, seen: &Seen) -> Result<Option<Frame>, Problem> {
-    let Some(operator) = Operator::of(app, headers, Role::Read).await? else { return Ok(None) };
+    let Some(operator) = Operator::of(app, headers).await? else { return Ok(None) };
     let form_token = operator.form_token();
-    let commands = app.images().opened()?.acting(operator.caller);
+    let commands = operator.images()?;
     Ok(Some(Frame { form_token, commands, done: seen.done.clone(), dev: app.is_dev() }))
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::words::{encoded, namespace_query};
 use crate::api::runs::run_id;
+use crate::auth::operator::FormFields;
 use crate::problem::{Problem, ProblemKind};
 use crate::workflow::command::{Command, Done, confirmation};
 use crate::workflow::settings::rate;
@@ -16,7 +17,7 @@ use crate::workflow::settings::rate;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Fields {
-    pub(super) form_token: String,
+    form_token: String,
     pub(super) namespace: String,
     /// The name of an [`Action`].
     action: String,
@@ -39,6 +40,12 @@ pub(crate) struct Fields {
     cron: String,
     catch_up: String,
     before: String,
+}
+
+impl FormFields for Fields {
+    fn form_token(&self) -> &str {
+        &self.form_token
+    }
 }
 
 impl Fields {

@@ -13,12 +13,12 @@ mod schedules;
 mod words;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use axum::Form;
-use axum::extract::State;
-use axum::extract::rejection::FormRejection;
-use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::extract::FromRequestParts;
+use axum::response::{Html, IntoResponse, Response};
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use mainstay_core::{Cursor, PageSize, Role};
+use mainstay_workflow::Control;
 use serde::Deserialize;
 
 use self::form::Fields;
@@ -27,29 +27,23 @@ use self::list::ListView;
 use self::run::RunPage;
 use crate::api::runs::run_id;
 use crate::app::App;
+use crate::auth::operator::{Looking, Operator, Submitted, Turned, Visitor};
 use crate::http::extract::{Pair, Path, Query};
 use crate::http::layers::CONTENT_SECURITY_POLICY;
 use crate::limits;
 use crate::problem::{Problem, ProblemKind};
-use crate::workflow::access::{DEFAULT_NAMESPACE, Operator};
+use crate::workflow::DEFAULT_NAMESPACE;
 use crate::workflow::search::Search;
 use crate::workflow::settings::{self, QueueDocument};
 
-/// Where a page is sent that needs somebody.
-fn to_sign_in() -> Response {
-    Redirect::to("/login").into_response()
-}
-
 /// `GET /runs`.
 pub(crate) async fn list(
-    State(app): State<App>,
-    headers: HeaderMap,
+    Visitor(operator): Visitor,
     Query(pairs): Query<Vec<Pair>>,
 ) -> Result<Response, Problem> {
-    let Some(operator) = Operator::of(&app, &headers, Role::Read).await? else { return Ok(to_sign_in()) };
     let given =
         |name: &str| pairs.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str());
-    let control = operator.control(&app, Some(given("namespace"))).await?;
+    let control = operator.control(Some(given("namespace"))).await?;
     let search = Search::read(&pairs).map(|search| search.listing(limits::RUNS_LISTED));
     let page = match &search {
         Ok(search) => search.ask(&control).await,
@@ -65,7 +59,7 @@ pub(crate) async fn list(
     };
     let workflows = control.workflows().await?;
     let done = Some(given("done")).filter(|done| !done.is_empty()).map(str::to_owned);
-    let frame = frame(&app, &operator, Some(given("namespace").to_owned()), done);
+    let frame = frame(&operator, Some(given("namespace").to_owned()), done);
     Ok(list::page(&ListView { pairs: &pairs, page, wrong, workflows, frame }))
 }
 
@@ -79,27 +73,64 @@ pub(crate) struct Seen {
     done: Option<String>,
 }
 
-fn frame(app: &App, operator: &Operator, namespace: Option<String>, done: Option<String>) -> Frame {
+fn frame(operator: &Operator, namespace: Option<String>, done: Option<String>) -> Frame {
     Frame {
         namespace: namespace.filter(|name| !name.is_empty() && name != DEFAULT_NAMESPACE),
         form_token: operator.form_token(),
         writes: operator.may(Role::Write),
         admin: operator.may(Role::Admin),
-        dev: app.is_dev(),
+        dev: operator.app.is_dev(),
         done,
     }
 }
 
+/// Whoever looks at the runs of a namespace.
+#[derive(Debug)]
+pub(crate) struct View {
+    control: Control,
+    frame: Frame,
+    /// Where the list goes on.
+    after: Option<Cursor>,
+    version: Option<u32>,
+}
+
+impl View {
+    async fn of(operator: &Operator, parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let Query(seen) = Query::<Seen>::from_request_parts(parts, app).await?;
+        Ok(Self {
+            control: operator.control(seen.namespace.as_deref()).await?,
+            frame: frame(operator, seen.namespace, seen.done),
+            after: seen.after.filter(|after| !after.is_empty()).map(Cursor::new),
+            version: seen.version,
+        })
+    }
+}
+
+impl FromRequestParts<App> for View {
+    type Rejection = Turned;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Turned> {
+        let Visitor(operator) = Visitor::from_request_parts(parts, app).await?;
+        Ok(Self::of(&operator, parts, app).await?)
+    }
+}
+
+/// The same for a page's script, which cannot be sent to sign in.
+#[derive(Debug)]
+pub(crate) struct LiveView(View);
+
+impl FromRequestParts<App> for LiveView {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let Looking(operator) = Looking::from_request_parts(parts, app).await?;
+        View::of(&operator, parts, app).await.map(Self)
+    }
+}
+
 /// `GET /runs/{run}`.
-pub(crate) async fn run(
-    State(app): State<App>,
-    headers: HeaderMap,
-    Path(run): Path,
-    Query(seen): Query<Seen>,
-) -> Result<Response, Problem> {
-    let Some(operator) = Operator::of(&app, &headers, Role::Read).await? else { return Ok(to_sign_in()) };
-    let page = look(&app, &operator, &run, seen).await?;
-    let mut response = page.respond();
+pub(crate) async fn run(view: View, Path(run): Path) -> Result<Response, Problem> {
+    let mut response = look(view, &run).await?.respond();
     // The page's script asks for its live parts.
     let policy = format!("{CONTENT_SECURITY_POLICY}; connect-src 'self'");
     if let Ok(policy) = HeaderValue::from_str(&policy) {
@@ -110,13 +141,11 @@ pub(crate) async fn run(
 
 /// `GET /runs/{run}/live`: the parts of the page that change, for its script.
 pub(crate) async fn live(
-    State(app): State<App>,
-    headers: HeaderMap,
+    LiveView(view): LiveView,
     Path(run): Path,
-    Query(seen): Query<Seen>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let operator = Operator::of_program(&app, &headers, Role::Read).await?;
-    let text = look(&app, &operator, &run, seen).await?.parts().into_string();
+    let text = look(view, &run).await?.parts().into_string();
     let digest = digest(&SHA256, text.as_bytes());
     let tag: String = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     let tag = format!("\"{tag}\"");
@@ -127,119 +156,66 @@ pub(crate) async fn live(
     Ok(([(header::ETAG, tag)], Html(text)).into_response())
 }
 
-async fn look(app: &App, operator: &Operator, run: &str, seen: Seen) -> Result<RunPage, Problem> {
-    let control = operator.control(app, seen.namespace.as_deref()).await?;
+async fn look(View { control, frame, .. }: View, run: &str) -> Result<RunPage, Problem> {
     let run = run_id(run)?;
     let view = control.show(run).await?;
     let history = control.history(run, PageSize::clamped(PageSize::MAX), None).await?;
     let acts = control.acts(Some(run), PageSize::clamped(limits::ACTS_LISTED), None).await?;
-    Ok(RunPage { view, history, acts: acts.items, frame: frame(app, operator, seen.namespace, seen.done) })
+    Ok(RunPage { view, history, acts: acts.items, frame })
 }
 
 /// `GET /runs/{run}/history`.
-pub(crate) async fn history(
-    State(app): State<App>,
-    headers: HeaderMap,
-    Path(run): Path,
-    Query(seen): Query<Seen>,
-) -> Result<Response, Problem> {
-    let Some(operator) = Operator::of(&app, &headers, Role::Read).await? else { return Ok(to_sign_in()) };
-    let control = operator.control(&app, seen.namespace.as_deref()).await?;
+pub(crate) async fn history(view: View, Path(run): Path) -> Result<Response, Problem> {
+    let View { control, frame, after, .. } = view;
     let run = run_id(&run)?;
-    let after = seen.after.filter(|after| !after.is_empty()).map(Cursor::new);
     let page = control.history(run, PageSize::clamped(limits::HISTORY_LISTED), after.as_ref()).await?;
-    let form_token = operator.form_token();
-    Ok(run::history_page(run, &page, seen.namespace.as_deref(), &form_token, app.is_dev()))
+    Ok(run::history_page(run, &page, &frame))
 }
 
 /// `GET /workflows`.
-pub(crate) async fn workflows(
-    State(app): State<App>,
-    headers: HeaderMap,
-    Query(seen): Query<Seen>,
-) -> Result<Response, Problem> {
-    let Some(operator) = Operator::of(&app, &headers, Role::Read).await? else { return Ok(to_sign_in()) };
-    let control = operator.control(&app, seen.namespace.as_deref()).await?;
+pub(crate) async fn workflows(View { control, frame, .. }: View) -> Result<Response, Problem> {
     let (workflows, pauses) = (control.workflows().await?, control.pauses().await?);
-    Ok(flows::page(&frame(&app, &operator, seen.namespace, seen.done), &workflows, &pauses))
+    Ok(flows::page(&frame, &workflows, &pauses))
 }
 
 /// `GET /workflows/{workflow}`.
-pub(crate) async fn workflow(
-    State(app): State<App>,
-    headers: HeaderMap,
-    Path(name): Path,
-    Query(seen): Query<Seen>,
-) -> Result<Response, Problem> {
-    let Some(operator) = Operator::of(&app, &headers, Role::Read).await? else { return Ok(to_sign_in()) };
-    let control = operator.control(&app, seen.namespace.as_deref()).await?;
-    let flow = control.workflow(&name, seen.version).await?;
+pub(crate) async fn workflow(view: View, Path(name): Path) -> Result<Response, Problem> {
+    let View { control, frame, version, .. } = view;
+    let flow = control.workflow(&name, version).await?;
     let workflows = control.workflows().await?;
     let summary = workflows.iter().find(|workflow| workflow.name == name);
-    Ok(flows::one(&frame(&app, &operator, seen.namespace, seen.done), &flow, summary))
+    Ok(flows::one(&frame, &flow, summary))
 }
 
 /// `GET /queues`.
-pub(crate) async fn queues(
-    State(app): State<App>,
-    headers: HeaderMap,
-    Query(seen): Query<Seen>,
-) -> Result<Response, Problem> {
-    let Some(operator) = Operator::of(&app, &headers, Role::Read).await? else { return Ok(to_sign_in()) };
-    let control = operator.control(&app, seen.namespace.as_deref()).await?;
+pub(crate) async fn queues(View { control, frame, .. }: View) -> Result<Response, Problem> {
     let queues: Vec<QueueDocument> = control.queues().await?.iter().map(QueueDocument::new).collect();
-    Ok(queues::page(&frame(&app, &operator, seen.namespace, seen.done), &queues))
+    Ok(queues::page(&frame, &queues))
 }
 
 /// `GET /schedules`.
-pub(crate) async fn schedules(
-    State(app): State<App>,
-    headers: HeaderMap,
-    Query(seen): Query<Seen>,
-) -> Result<Response, Problem> {
-    let Some(operator) = Operator::of(&app, &headers, Role::Read).await? else { return Ok(to_sign_in()) };
-    let control = operator.control(&app, seen.namespace.as_deref()).await?;
+pub(crate) async fn schedules(View { control, frame, .. }: View) -> Result<Response, Problem> {
     let (schedules, workflows) = (control.schedules().await?, control.workflows().await?);
-    Ok(schedules::page(&frame(&app, &operator, seen.namespace, seen.done), &schedules, &workflows))
+    Ok(schedules::page(&frame, &schedules, &workflows))
 }
 
 /// `GET /nodes`.
-pub(crate) async fn nodes(
-    State(app): State<App>,
-    headers: HeaderMap,
-    Query(seen): Query<Seen>,
-) -> Result<Response, Problem> {
-    let Some(operator) = Operator::of(&app, &headers, Role::Read).await? else { return Ok(to_sign_in()) };
-    let control = operator.control(&app, seen.namespace.as_deref()).await?;
-    let nodes = settings::nodes(&control).await?;
-    Ok(nodes::page(&frame(&app, &operator, seen.namespace, seen.done), &nodes))
+pub(crate) async fn nodes(View { control, frame, .. }: View) -> Result<Response, Problem> {
+    Ok(nodes::page(&frame, &settings::nodes(&control).await?))
 }
 
 /// `GET /acts`.
-pub(crate) async fn acts(
-    State(app): State<App>,
-    headers: HeaderMap,
-    Query(seen): Query<Seen>,
-) -> Result<Response, Problem> {
-    let Some(operator) = Operator::of(&app, &headers, Role::Read).await? else { return Ok(to_sign_in()) };
-    let control = operator.control(&app, seen.namespace.as_deref()).await?;
-    let after = seen.after.filter(|after| !after.is_empty()).map(Cursor::new);
+pub(crate) async fn acts(View { control, frame, after, .. }: View) -> Result<Response, Problem> {
     let acts = control.acts(None, PageSize::clamped(limits::ACTS_LISTED), after.as_ref()).await?;
-    Ok(acts::page(&frame(&app, &operator, seen.namespace, seen.done), &acts))
+    Ok(acts::page(&frame, &acts))
 }
 
 /// `POST /operate`: every change that a form asks for.
 pub(crate) async fn operate(
-    State(app): State<App>,
-    headers: HeaderMap,
-    fields: Result<Form<Fields>, FormRejection>,
+    Submitted(operator, fields): Submitted<Fields>,
 ) -> Result<Response, Problem> {
-    let operator = Operator::of_program(&app, &headers, Role::Read).await?;
-    let Form(fields) =
-        fields.map_err(|_| Problem::new(ProblemKind::StaleForm, "Open the page again and repeat."))?;
-    operator.check_form(&fields.form_token)?;
     let command = fields.command()?;
-    let control = operator.control(&app, Some(&fields.namespace)).await?;
+    let control = operator.control(Some(&fields.namespace)).await?;
     let action = command.action();
     Ok(fields.back(action, command.carry_out(&control).await?))
 }

@@ -244,14 +244,8 @@ fn line(bar: &Bar, first: Timestamp, last: Timestamp) -> Markup {
 }
 
 /// A page of the history.
-pub(super) fn history_page(
-    run: RunId,
-    page: &Listed<Record>,
-    namespace: Option<&str>,
-    form_token: &str,
-    dev: bool,
-) -> Response {
-    let namespace = namespace_query(namespace);
+pub(super) fn history_page(run: RunId, page: &Listed<Record>, frame: &Frame) -> Response {
+    let namespace = namespace_query(frame.namespace.as_deref());
     let sign = if namespace.is_empty() { '?' } else { '&' };
     let body = html! {
         p class="path" {
@@ -276,8 +270,8 @@ pub(super) fn history_page(
             }
         }
     };
-    Page { title: "History", width: Width::Wide, dev, corner: Some(corner(form_token, true)), body }
-        .respond(StatusCode::OK)
+    let corner = Some(corner(&frame.form_token, true));
+    Page { title: "History", width: Width::Wide, dev: frame.dev, corner, body }.respond(StatusCode::OK)
 }
 
 fn history_row(record: &Record) -> Markup {

@@ -6,7 +6,7 @@ use mainstay_core::Timestamp;
 use mainstay_workflow::Status;
 use maud::{Markup, html};
 
-use crate::workflow::access::DEFAULT_NAMESPACE;
+use crate::workflow::DEFAULT_NAMESPACE;
 
 /// The word for a status.
 pub(super) const fn status(status: Status) -> &'static str {
