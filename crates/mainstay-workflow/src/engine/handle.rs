@@ -269,7 +269,8 @@ impl Engine {
     /// Begins a run with what another one did before a step: that step and all behind it are done anew.
     ///
     /// # Errors
-    /// As [`retry`](Self::retry), but the other run may go on; [`ErrorKind::Refused`] when it did not come to the step.
+    /// As [`retry`](Self::retry); [`ErrorKind::Active`] while the other run goes on; [`ErrorKind::Refused`] when it did not come to the
+    /// step.
     pub async fn fork(&self, run: RunId, from: &str) -> Result<RunId> {
         self.branch(self.control().fork(run, &from.into()).await)
     }

@@ -3,7 +3,9 @@
 
 use mainstay_repo::{Batch, Row, Sql, Statement, Transaction};
 
-use super::limits::{MAX_MAILBOX, MAX_NAME_BYTES, MAX_SIGNAL_BYTES, check_name, encode};
+use super::limits::{
+    MAX_MAILBOX, MAX_NAME_BYTES, MAX_REASON_BYTES, MAX_SIGNAL_BYTES, check_name, cut, encode,
+};
 use super::types::{Letter, Message, Sent};
 use super::{MAX_GROUP, Store, write};
 use crate::error::Result;
@@ -75,9 +77,16 @@ impl Store {
             encode("payload of a signal", payload, MAX_SIGNAL_BYTES)?;
             most = MAX_MAILBOX.into();
         }
+        let message = match &letter.message {
+            // It goes into the history as it is.
+            Message::Cancel { reason } => {
+                write::json(&Message::Cancel { reason: cut(reason, MAX_REASON_BYTES).to_owned() })?
+            }
+            message => write::json(message)?,
+        };
         let statement =
             Statement::new(SEND).named("workflow.send").bind(self.namespace).bind(letter.run.get());
-        let statement = statement.bind(letter.sender.clone()).bind(write::json(&letter.message)?);
+        let statement = statement.bind(letter.sender.clone()).bind(message);
         Ok(statement.bind(letter.now).bind(letter.due).bind(most))
     }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::browser::{Answer, Browser};
 use crate::support::host::Host;
-use crate::support::server::Server;
+use crate::support::server::{Server, json as command_json};
 use crate::workflows::{administrator, read};
 
 struct World {
@@ -14,7 +14,7 @@ struct World {
     server: Server,
     host: Host,
     _directory: tempfile::TempDir,
-    _database: TestDatabase,
+    database: TestDatabase,
 }
 
 impl World {
@@ -23,7 +23,7 @@ impl World {
         let host = Host::start(database.url());
         let directory = tempfile::tempdir().unwrap();
         let server = Server::in_directory(directory.path(), &["--dev", "--database", database.url()]);
-        Self { server, host, _directory: directory, _database: database }
+        Self { server, host, _directory: directory, database }
     }
 }
 
@@ -170,6 +170,8 @@ fn people_set_what_moves_runs_without_a_script() {
     world.host.wait_for(run.parse().unwrap(), Status::Paused);
     go(&page, "value=\"run.resume\"", &[], "The run is told to go on.");
     world.host.wait_for(run.parse().unwrap(), Status::Waiting);
+    let later = [("signal", "approved"), ("at", "2999-01-01T00:00")];
+    go(&page, "value=\"run.signal\"", &later, "2999-01-01");
     let signal = [("signal", "approved"), ("payload", "{\"by\": \"ada\"}")];
     go(&page, "value=\"run.signal\"", &signal, "The signal is in the run");
     world.host.wait_for(run.parse().unwrap(), Status::Completed);
@@ -228,4 +230,74 @@ fn are_checked(world: &World, browser: &mut Browser) {
         assert_eq!(alice.get(&world.server.path(path)).status, 403, "{path}");
     }
     assert_eq!(browser.get(&world.server.path("/livez")).body, "ok\n");
+}
+
+/// Every path and method that the description tells of, with something in each place that a caller fills.
+fn described_routes(server: &Server) -> Vec<(String, String)> {
+    let openapi = read(&Browser::default().get(&server.path("/api/v1/openapi.json")));
+    let mut routes = Vec::new();
+    for (path, methods) in openapi["paths"].as_object().unwrap() {
+        let parts = path.split('/').map(|part| if part.starts_with('{') { "1" } else { part });
+        let path = parts.collect::<Vec<_>>().join("/");
+        for method in methods.as_object().unwrap().keys() {
+            routes.push((method.to_uppercase(), path.clone()));
+        }
+    }
+    routes
+}
+
+/// Somebody of the built-in identity provider, with what a program's changes need.
+fn signed_in(server: &Server, name: &str) -> Browser {
+    let mut browser = Browser::default();
+    crate::dev_sign_in::sign_in(&mut browser, server, name);
+    let me = read(&browser.get(&server.path("/api/v1/me")));
+    browser.extra = vec![("x-mainstay-form-token".to_owned(), me["form_token"].as_str().unwrap().to_owned())];
+    browser
+}
+
+/// Appoints somebody as an administrator who may look.
+fn may_look(world: &World, name: &str, everywhere: bool) {
+    let database = world.database.url();
+    let list = command_json(&["sso", "connection", "list", "--database", database]);
+    let connection = list["connections"][0]["id"].as_str().unwrap();
+    let mut grant = vec!["sso", "administrator", "grant", connection, "--name-id", name, "--role", "read"];
+    grant.extend(everywhere.then_some("--global"));
+    grant.extend(["--cause", "a test", "--database", database]);
+    command_json(&grant);
+}
+
+#[test]
+fn no_route_serves_somebody_who_may_not() {
+    let world = World::new();
+    let mut nobody = Browser::default();
+    // Alice is a user, then she administrates her organization, then she may look everywhere.
+    let mut alice = signed_in(&world.server, "alice");
+    let open = ["/api/v1/openapi.json", "/api/v1/me"];
+    let kind = [("Content-Type", "application/json")];
+    let mut routes = described_routes(&world.server);
+    routes.retain(|(_, path)| path.starts_with("/api/v1/") && !open.contains(&path.as_str()));
+    assert!(routes.len() > 50, "{routes:?}");
+    for (method, path) in &routes {
+        let url = world.server.path(path);
+        assert_eq!(nobody.send(method, &url, &kind, "{}").status, 401, "{method} {path}");
+        assert_eq!(alice.send(method, &url, &kind, "{}").status, 403, "{method} {path}");
+    }
+    may_look(&world, "alice@example.test", false);
+    for (method, path) in &routes {
+        let refused = alice.send(method, &world.server.path(path), &kind, "{}");
+        assert_eq!(refused.status, 403, "{method} {path} for an organization's administrator");
+    }
+    may_look(&world, "alice@example.test", true);
+    for (method, path) in &routes {
+        let status = alice.send(method, &world.server.path(path), &kind, "{}").status;
+        // What is asked for may be malformed or missing, and is looked at first; nothing of it is ever done.
+        let as_it_should =
+            if method == "GET" { matches!(status, 200 | 404) } else { matches!(status, 400..=422) };
+        assert!(as_it_should, "{method} {path} for somebody who may look: {status}");
+    }
+    for path in ["/api/v1/workflows/order/runs", "/api/v1/workflows/order/pause", "/api/v1/namespace/pause"] {
+        assert_eq!(alice.send("POST", &world.server.path(path), &kind, "{}").status, 403, "{path}");
+    }
+    let acts = read(&alice.get(&world.server.path("/api/v1/acts")));
+    assert_eq!(acts["acts"], json!([]), "nothing was done");
 }

@@ -255,3 +255,21 @@ async fn a_concurrency_of_nothing_is_refused() {
     })
     .await;
 }
+
+/// A reason goes into the history whole, which is read at each wake of the run.
+#[tokio::test]
+async fn a_reason_is_kept_up_to_its_limit() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let control = world.acting(Role::Write);
+        for (len, kept) in [(MAX_REASON_BYTES, MAX_REASON_BYTES), (1_000_000, MAX_REASON_BYTES)] {
+            let head = world.waiting().await;
+            let by = " (by ada)".len();
+            control.cancel(head.meta.run, &"x".repeat(len - by)).await.unwrap();
+            let mail = world.store.load(&[head.meta.run]).await.unwrap().remove(0).mail;
+            let Message::Cancel { reason } = &mail[0].message else { panic!("{mail:?}") };
+            assert_eq!(reason.len(), kept);
+        }
+    })
+    .await;
+}
