@@ -6,8 +6,8 @@ mod settings;
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use crate::problem::ProblemKind;
 use crate::auth::operator::FORM_TOKEN_HEADER;
+use crate::problem::ProblemKind;
 
 /// One operation.
 struct Operation {
@@ -357,6 +357,7 @@ fn answers() -> Map<String, Value> {
         ("not_undone".to_owned(), list(&text())),
         ("mailbox".to_owned(), list(&fields([("signal", text()), ("payload", json!({}))]))),
         ("unread".to_owned(), count()),
+        ("scheduled".to_owned(), list(&fields([("at", instant()), ("signal", text())]))),
         ("children".to_owned(), list(&reference("RunLine"))),
         (
             "context".to_owned(),
@@ -419,6 +420,10 @@ fn bodies() -> Map<String, Value> {
         "signal": text(),
         "payload": { "description": "What it says." },
         "sender": { "type": ["string", "null"], "description": "A second signal with the same one changes nothing." },
+        "at": {
+            "type": ["string", "null"], "format": "date-time",
+            "description": "Not before this instant; the run does not see it until then.",
+        },
     });
     let all = [
         ("NewRun", body(&new_run, &[])),

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
+use mainstay_core::Timestamp;
 use mainstay_workflow::store::QueueLimits;
 use mainstay_workflow::{CatchUp, Control, CronSchedule, StartRequest};
 use serde::Deserialize;
@@ -15,6 +16,7 @@ use super::runs::run_id;
 use crate::http::extract::Path;
 use crate::problem::{Problem, ProblemKind};
 use crate::workflow::command::{Command, Done};
+use crate::workflow::namespace_query;
 use crate::workflow::settings::rate;
 
 /// A body, or why it is none. Its type is checked where it is read: some changes have none.
@@ -44,6 +46,7 @@ struct NewSignal {
     #[serde(default)]
     payload: Value,
     sender: Option<String>,
+    at: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -106,15 +109,20 @@ fn read<T: DeserializeOwned>(body: Body) -> Result<T, Problem> {
         .map_err(|error| Problem::new(ProblemKind::Malformed, format!("The body does not fit: {error}.")))
 }
 
-/// Carries out what is asked for, and tells what became of it.
-async fn operate(control: &Control, command: Result<Command, Problem>) -> Result<Response, Problem> {
-    Ok(answer(command?.carry_out(control).await?))
+fn instant(field: &str, text: &str) -> Result<Timestamp, Problem> {
+    let detail = format!("{field} wants an instant, such as 2026-11-21T14:00:00Z.");
+    text.parse().map_err(|_| Problem::new(ProblemKind::Malformed, detail))
 }
 
-fn answer(done: Done) -> Response {
+/// Carries out what is asked for, and tells what became of it.
+async fn operate(control: &Control, command: Result<Command, Problem>) -> Result<Response, Problem> {
+    Ok(answer(command?.carry_out(control).await?, control.namespace()))
+}
+
+fn answer(done: Done, namespace: &str) -> Response {
     match done {
         Done::Begun(run) => {
-            let location = format!("/api/v1/runs/{run}");
+            let location = format!("/api/v1/runs/{run}{}", namespace_query(Some(namespace)));
             let body = Json(json!({ "run": run.to_string() }));
             (StatusCode::CREATED, [(header::LOCATION, location)], body).into_response()
         }
@@ -143,8 +151,9 @@ fn of_run(run: &str, action: &str, body: Body) -> Result<Command, Problem> {
     let run = run_id(run)?;
     Ok(match action {
         "signals" => {
-            let NewSignal { signal, payload, sender } = read(body)?;
-            Command::Signal { run, signal, payload, sender }
+            let NewSignal { signal, payload, sender, at } = read(body)?;
+            let at = at.as_deref().map(|text| instant("at", text)).transpose()?;
+            Command::Signal { run, signal, payload, sender, at }
         }
         "cancel" => Command::Cancel { run, reason: read::<Reason>(body)?.reason },
         "retry" => Command::Retry(run),
@@ -156,25 +165,14 @@ fn of_run(run: &str, action: &str, body: Body) -> Result<Command, Problem> {
 }
 
 /// `DELETE /api/v1/runs/{run}`.
-pub(crate) async fn delete_run(
-    Changes(control): Changes,
-    Path(run): Path,
-) -> Result<Response, Problem> {
+pub(crate) async fn delete_run(Changes(control): Changes, Path(run): Path) -> Result<Response, Problem> {
     operate(&control, run_id(&run).map(Command::Delete)).await
 }
 
 /// `POST /api/v1/runs/prune`.
-pub(crate) async fn prune(
-    Changes(control): Changes,
-    body: Body,
-) -> Result<Response, Problem> {
-    let command = read::<EndedBefore>(body).and_then(|body| {
-        let wrong = |_| {
-            let detail = "ended_before wants an instant, such as 2026-11-21T14:00:00Z.";
-            Problem::new(ProblemKind::Malformed, detail)
-        };
-        Ok(Command::Prune { before: body.ended_before.parse().map_err(wrong)? })
-    });
+pub(crate) async fn prune(Changes(control): Changes, body: Body) -> Result<Response, Problem> {
+    let command = read::<EndedBefore>(body)
+        .and_then(|body| Ok(Command::Prune { before: instant("ended_before", &body.ended_before)? }));
     operate(&control, command).await
 }
 
@@ -212,10 +210,7 @@ fn start(workflow: &str, new: NewRun) -> Command {
 }
 
 /// `POST /api/v1/namespace/{action}`: everything in the namespace.
-pub(crate) async fn namespace(
-    Changes(control): Changes,
-    Path(action): Path,
-) -> Result<Response, Problem> {
+pub(crate) async fn namespace(Changes(control): Changes, Path(action): Path) -> Result<Response, Problem> {
     let command = match action.as_str() {
         "pause" => Ok(Command::WorkflowPause(None)),
         "resume" => Ok(Command::WorkflowResume(None)),
@@ -239,10 +234,7 @@ pub(crate) async fn set_queue(
 }
 
 /// `DELETE /api/v1/queues/{queue}`.
-pub(crate) async fn remove_queue(
-    Changes(control): Changes,
-    Path(queue): Path,
-) -> Result<Response, Problem> {
+pub(crate) async fn remove_queue(Changes(control): Changes, Path(queue): Path) -> Result<Response, Problem> {
     operate(&control, Ok(Command::QueueRemove(queue))).await
 }
 
@@ -289,4 +281,18 @@ pub(crate) async fn schedule(
         _ => Err(nothing()),
     };
     operate(&control, command).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_run_is_found_where_the_answer_says() {
+        let run = run_id("run_0000000000001").unwrap();
+        for (namespace, place) in [("default", ""), ("a&b", "?namespace=a%26b")] {
+            let answer = answer(Done::Begun(run), namespace);
+            assert_eq!(answer.headers()[header::LOCATION], format!("/api/v1/runs/run_0000000000001{place}"));
+        }
+    }
 }

@@ -63,9 +63,7 @@ pub(crate) fn run_id(text: &str) -> Result<RunId, Problem> {
         .map_err(|error: mainstay_workflow::IdError| Problem::new(ProblemKind::NotFound, error.to_string()))
 }
 
-pub(crate) async fn workflows(
-    Reads { control, .. }: Reads,
-) -> Result<Json<Workflows>, Problem> {
+pub(crate) async fn workflows(Reads { control, .. }: Reads) -> Result<Json<Workflows>, Problem> {
     let workflows = control.workflows().await?.iter().map(WorkflowLine::new).collect();
     Ok(Json(Workflows { workflows }))
 }
@@ -92,7 +90,9 @@ fn picture(flow: &Workflow, state: Option<&mainstay_workflow::State>, form: Form
         Form::Dot => ("text/vnd.graphviz; charset=utf-8", render::dot(flow, state)),
         Form::Text => ("text/plain; charset=utf-8", render::text(flow, state)),
     };
-    ([(header::CONTENT_TYPE, kind)], text).into_response()
+    // A picture that is opened by itself carries its colours with it; nothing else of it may act.
+    let policy = "default-src 'none'; style-src 'unsafe-inline'";
+    ([(header::CONTENT_TYPE, kind), (header::CONTENT_SECURITY_POLICY, policy)], text).into_response()
 }
 
 pub(crate) async fn list(

@@ -46,34 +46,24 @@ impl Placed for Acted {
     }
 }
 
-pub(crate) async fn queues(
-    Reads { control, .. }: Reads,
-) -> Result<Json<Queues>, Problem> {
+pub(crate) async fn queues(Reads { control, .. }: Reads) -> Result<Json<Queues>, Problem> {
     Ok(Json(Queues { queues: control.queues().await?.iter().map(QueueDocument::new).collect() }))
 }
 
-pub(crate) async fn schedules(
-    Reads { control, .. }: Reads,
-) -> Result<Json<Schedules>, Problem> {
+pub(crate) async fn schedules(Reads { control, .. }: Reads) -> Result<Json<Schedules>, Problem> {
     let schedules = control.schedules().await?.iter().map(ScheduleDocument::new).collect();
     Ok(Json(Schedules { schedules }))
 }
 
-pub(crate) async fn nodes(
-    Reads { control, .. }: Reads,
-) -> Result<Json<Nodes>, Problem> {
+pub(crate) async fn nodes(Reads { control, .. }: Reads) -> Result<Json<Nodes>, Problem> {
     Ok(Json(Nodes { nodes: node_documents(&control).await? }))
 }
 
-pub(crate) async fn pauses(
-    Reads { control, .. }: Reads,
-) -> Result<Json<Pauses>, Problem> {
+pub(crate) async fn pauses(Reads { control, .. }: Reads) -> Result<Json<Pauses>, Problem> {
     Ok(Json(Pauses { pauses: control.pauses().await?.iter().map(PauseDocument::new).collect() }))
 }
 
-pub(crate) async fn acts(
-    Reads { control, query }: Reads<Acted>,
-) -> Result<Json<ActPage>, Problem> {
+pub(crate) async fn acts(Reads { control, query }: Reads<Acted>) -> Result<Json<ActPage>, Problem> {
     let run = query.run.as_deref().map(run_id).transpose()?;
     let size = query.limit.map_or_else(PageSize::default, PageSize::clamped);
     let after = query.after.map(Cursor::new);

@@ -19,6 +19,8 @@ pub(crate) enum Command {
         signal: String,
         payload: Value,
         sender: Option<String>,
+        /// Not before this instant.
+        at: Option<Timestamp>,
     },
     Cancel {
         run: RunId,
@@ -102,8 +104,12 @@ impl Command {
     async fn ask(self, control: &Control) -> Result<Done, Problem> {
         Ok(match self {
             Self::Start(request) => Done::Begun(control.start(*request).await?),
-            Self::Signal { run, signal, payload, sender } => {
-                Done::Sent(control.signal(run, &signal, payload, sender.as_deref()).await?)
+            Self::Signal { run, signal, payload, sender, at } => {
+                let sender = sender.as_deref();
+                Done::Sent(match at {
+                    Some(at) => control.signal_at(run, at, &signal, payload, sender).await?,
+                    None => control.signal(run, &signal, payload, sender).await?,
+                })
             }
             Self::Cancel { run, reason } => told(control.cancel(run, &reason).await)?,
             Self::Pause(run) => told(control.pause(run).await)?,

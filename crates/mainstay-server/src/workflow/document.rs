@@ -68,6 +68,8 @@ pub struct RunDocument {
     pub mailbox: Vec<LetterDocument>,
     /// Letters that the run has not read yet: they wait for a node.
     pub unread: usize,
+    /// Signals that reach the run at an instant to come.
+    pub scheduled: Vec<ScheduledDocument>,
     /// The runs that it started.
     pub children: Vec<RunLine>,
     /// What it was given, and the results of its steps.
@@ -124,6 +126,15 @@ pub struct LetterDocument {
     pub signal: String,
     /// What it says.
     pub payload: Value,
+}
+
+/// A signal that is to come.
+#[derive(Debug, Clone, Serialize)]
+pub struct ScheduledDocument {
+    /// When it reaches the run.
+    pub at: String,
+    /// Its name.
+    pub signal: String,
 }
 
 /// A line of a run's history.
@@ -231,6 +242,11 @@ impl RunDocument {
                 })
                 .collect(),
             unread: view.unread,
+            scheduled: view
+                .scheduled
+                .iter()
+                .map(|(at, signal)| ScheduledDocument { at: at.to_string(), signal: signal.to_string() })
+                .collect(),
             children: view.children.iter().map(RunLine::new).collect(),
             context: view.context.clone(),
             tags: view.tags.iter().cloned().collect(),

@@ -187,6 +187,12 @@ impl Control {
         Ok(view)
     }
 
+    /// The namespace's name.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        self.store.namespace()
+    }
+
     /// A run's status, and a number that grows with each commit: for a page that wants to know whether to look again.
     ///
     /// # Errors

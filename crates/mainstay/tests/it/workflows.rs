@@ -210,6 +210,12 @@ fn steers(on: &On<'_>, host: &Host, first: &str) {
     host.wait_for(id, Status::Paused);
     on.json(&["resume", first]);
     host.wait_for(id, Status::Waiting);
+    on.refuses(&["signal", first, "approved", "--at", "tomorrow"], 2, "2026-11-21T14:00:00Z");
+    let later = ["signal", first, "approved", "--at", "2999-01-01T00:00:00Z"];
+    assert_eq!(on.json(&later)["at"], "2999-01-01T00:00:00Z");
+    let shown = on.json(&["show", first])["run"].clone();
+    assert_eq!(shown["scheduled"], json!([{ "at": "2999-01-01T00:00:00Z", "signal": "approved" }]));
+    assert_eq!(shown["status"], "waiting", "it is not there yet");
     let signal = ["signal", first, "approved", "--payload", "{\"by\": \"ada\"}", "--sender", "desk-1"];
     assert_eq!(on.json(&signal)["accepted"], true);
     host.wait_for(id, Status::Completed);
@@ -321,6 +327,10 @@ fn programs_see_and_steer_runs_of_a_session_that_may() {
     host.wait_for(id, Status::Paused);
     assert_eq!(post(&format!("/api/v1/runs/{run}/resume"), &Value::Null).status, 202);
     host.wait_for(id, Status::Waiting);
+    let later = json!({ "signal": "approved", "at": "2999-01-01T00:00:00Z" });
+    assert_eq!(read(&post(&format!("/api/v1/runs/{run}/signals"), &later))["accepted"], true);
+    let never = json!({ "signal": "approved", "at": "soon" });
+    assert_eq!(post(&format!("/api/v1/runs/{run}/signals"), &never).status, 400);
     let signal = json!({ "signal": "approved", "payload": true, "sender": "x" });
     assert_eq!(read(&post(&format!("/api/v1/runs/{run}/signals"), &signal))["accepted"], true);
     host.wait_for(id, Status::Completed);
@@ -369,6 +379,9 @@ fn programs_look(server: &Server, browser: &mut Browser, run: &str) {
         for path in [format!("/api/v1/runs/{run}/graph"), "/api/v1/workflows/order/graph".to_owned()] {
             let picture = get(&format!("{path}?format={format}"));
             assert_eq!((picture.status, picture.header("content-type")), (200, Some(kind)), "{path}");
+            // By itself in a browser it is black boxes if its own colours are refused.
+            let policy = picture.header("content-security-policy").unwrap();
+            assert!(policy.contains("style-src 'unsafe-inline'") && !policy.contains("script"), "{policy}");
         }
     }
     for (path, status) in [

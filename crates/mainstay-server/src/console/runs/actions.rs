@@ -109,6 +109,10 @@ fn signal(page: &RunPage) -> Markup {
                     label for="payload" { "What it says, as JSON" }
                     textarea id="payload" name="payload" rows="3" spellcheck="false" placeholder="{\"approved\": true}" {}
                 }
+                div {
+                    label for="at" { "Not before (UTC); empty for at once" }
+                    input id="at" type="datetime-local" name="at";
+                }
                 button class="button" { "Send the signal" }
             }
         }

@@ -7,7 +7,8 @@ use mainstay_workflow::store::Act;
 use maud::{Markup, html};
 
 use super::frame::{Frame, Tab};
-use super::words::{encoded, time};
+use super::words::time;
+use crate::workflow::encoded;
 
 /// `GET /acts`.
 pub(super) fn page(frame: &Frame, acts: &Listed<Act>) -> Response {

@@ -6,7 +6,8 @@ use mainstay_workflow::{Action, Workflow, WorkflowSummary, render};
 use maud::{Markup, PreEscaped, html};
 
 use super::frame::{Frame, Tab, field};
-use super::words::{self, STATUSES, encoded, namespace_query, time};
+use super::words::{self, STATUSES, time};
+use crate::workflow::{encoded, namespace_query};
 
 /// A number of runs; what is above the bound is not counted.
 pub(super) fn counted(count: u64) -> String {

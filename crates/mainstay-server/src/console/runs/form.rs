@@ -1,17 +1,18 @@
 //! From the fields of a form to a command, and from what became of it to the page that shows it.
 
 use axum::response::{IntoResponse, Redirect, Response};
+use mainstay_core::Timestamp;
 use mainstay_workflow::store::QueueLimits;
 use mainstay_workflow::{Action, CatchUp, CronSchedule, StartRequest};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::words::{encoded, namespace_query};
 use crate::api::runs::run_id;
 use crate::auth::operator::FormFields;
 use crate::problem::{Problem, ProblemKind};
 use crate::workflow::command::{Command, Done, confirmation};
 use crate::workflow::settings::rate;
+use crate::workflow::{encoded, namespace_query};
 
 /// The fields of all forms; each form has its own ones of them.
 #[derive(Debug, Default, Deserialize)]
@@ -27,6 +28,7 @@ pub(crate) struct Fields {
     schedule: String,
     signal: String,
     payload: String,
+    at: String,
     reason: String,
     confirm: String,
     from: String,
@@ -69,7 +71,8 @@ impl Fields {
             Some(Action::Start) => Command::Start(Box::new(self.start()?)),
             Some(Action::Signal) => {
                 let (signal, payload) = (self.signal.trim().to_owned(), json("payload", &self.payload)?);
-                Command::Signal { run: run()?, signal, payload, sender: None }
+                let at = given(&self.at).map(|text| instant(&text)).transpose()?;
+                Command::Signal { run: run()?, signal, payload, sender: None, at }
             }
             Some(Action::Cancel) => Command::Cancel { run: run()?, reason: self.reason.clone() },
             Some(Action::Pause) => Command::Pause(run()?),
@@ -167,11 +170,13 @@ fn json(what: &str, text: &str) -> Result<Value, Problem> {
     })
 }
 
-/// A day, as a browser's field gives it, or an instant.
-fn instant(text: &str) -> Result<mainstay_core::Timestamp, Problem> {
+/// An instant, or a day or a minute as a browser's fields give them, in UTC.
+fn instant(text: &str) -> Result<Timestamp, Problem> {
     let text = text.trim();
-    let day = format!("{text}T00:00:00Z");
-    text.parse().or_else(|_| day.parse()).map_err(|_| malformed("The day is none: 2026-11-21 is one."))
+    let forms = [text.to_owned(), format!("{text}T00:00:00Z"), format!("{text}:00Z"), format!("{text}Z")];
+    forms.iter().find_map(|form| form.parse().ok()).ok_or_else(|| {
+        malformed(format!("{text:?} is neither a day nor an instant: 2026-11-21 and 2026-11-21T14:00 are."))
+    })
 }
 
 #[cfg(test)]
@@ -211,6 +216,14 @@ mod tests {
     }
 
     #[test]
+    fn a_browsers_minute_is_an_instant() {
+        for text in ["2026-11-21T14:00", "2026-11-21T14:00:00", " 2026-11-21T14:00:00Z "] {
+            assert_eq!(instant(text).unwrap().to_string(), "2026-11-21T14:00:00Z", "{text}");
+        }
+        assert_eq!(instant("2026-11-21").unwrap().to_string(), "2026-11-21T00:00:00Z");
+    }
+
+    #[test]
     fn fields_that_do_not_fit_are_named() {
         for (pairs, told) in [
             (&[("action", "run.explode")][..], "nothing"),
@@ -226,6 +239,7 @@ mod tests {
                 "latest, skip or all",
             ),
             (&[("action", "runs.prune"), ("before", "yesterday")], "2026-11-21"),
+            (&[("action", "run.signal"), RUN, ("at", "soon")], "2026-11-21T14:00"),
         ] {
             let refused = fields(pairs).command().unwrap_err();
             assert!(refused.detail().contains(told), "{pairs:?}: {refused:?}");

@@ -5,9 +5,9 @@ use http::StatusCode;
 use mainstay_workflow::Action;
 use maud::{Markup, html};
 
-use super::words::namespace_query;
 use crate::console::layout::{Page, Width, corner};
 use crate::workflow::command::confirmation;
+use crate::workflow::namespace_query;
 
 /// The pages about workflows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,9 +9,10 @@ use maud::{Markup, html};
 
 use super::flows::{counts, runs_link};
 use super::frame::{Frame, Tab, tabs};
-use super::words::{self, STATUSES, encoded, namespace_query, tag, time};
+use super::words::{self, STATUSES, tag, time};
 use crate::console::layout::{Page, Width, corner};
 use crate::http::extract::Pair;
+use crate::workflow::{encoded, namespace_query};
 
 /// What the page shows.
 #[derive(Debug)]

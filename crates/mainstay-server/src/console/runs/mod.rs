@@ -211,9 +211,7 @@ pub(crate) async fn acts(View { control, frame, after, .. }: View) -> Result<Res
 }
 
 /// `POST /operate`: every change that a form asks for.
-pub(crate) async fn operate(
-    Submitted(operator, fields): Submitted<Fields>,
-) -> Result<Response, Problem> {
+pub(crate) async fn operate(Submitted(operator, fields): Submitted<Fields>) -> Result<Response, Problem> {
     let command = fields.command()?;
     let control = operator.control(Some(&fields.namespace)).await?;
     let action = command.action();

@@ -8,12 +8,13 @@ use mainstay_workflow::{Record, RunId, RunView, render};
 use maud::{Markup, PreEscaped, html};
 
 use super::frame::Frame;
-use super::words::{self, namespace_query, tag, time, took};
+use super::words::{tag, time, took};
 use super::{actions, acts};
 use crate::console::assets;
 use crate::console::layout::{Page, Width, corner};
 use crate::workflow::document::HistoryLine;
 use crate::workflow::timeline::{self, Bar, End};
+use crate::workflow::{encoded, namespace_query};
 
 /// How wide the line of time is, in its own units.
 const LINE: u128 = 1_000;
@@ -61,7 +62,7 @@ impl RunPage {
     }
 
     fn facts(&self) -> Markup {
-        let RunView { summary, state, awaited, not_undone, unread, .. } = &self.view;
+        let RunView { summary, state, awaited, not_undone, unread, scheduled, .. } = &self.view;
         html! {
             p class="lead" role="status" {
                 (tag(summary.status)) " " (summary.workflow) " v" (summary.version)
@@ -83,6 +84,9 @@ impl RunPage {
                 }
                 @if *unread > 0 {
                     (fact("Unread", &html! { (unread) " letters; a node of the application reads them when it runs" }))
+                }
+                @for (at, signal) in scheduled {
+                    (fact("To come", &html! { code { (signal) } " at " (time(*at)) " UTC" }))
                 }
                 @if let Some((parent, attempt)) = &summary.parent {
                     (fact("Child of", &html! {
@@ -265,7 +269,7 @@ pub(super) fn history_page(run: RunId, page: &Listed<Record>, frame: &Frame) -> 
                 }
             }
             @if let Some(next) = &page.next {
-                @let link = format!("/runs/{run}/history{namespace}{sign}after={}", words::encoded(next.as_str()));
+                @let link = format!("/runs/{run}/history{namespace}{sign}after={}", encoded(next.as_str()));
                 div class="body" { a class="button quiet" rel="next" href=(link) { "What came then" } }
             }
         }

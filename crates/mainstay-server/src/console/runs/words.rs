@@ -1,12 +1,10 @@
-//! How runs are put into words and links.
+//! How runs are put into words.
 
 use std::time::Duration;
 
 use mainstay_core::Timestamp;
 use mainstay_workflow::Status;
 use maud::{Markup, html};
-
-use crate::workflow::DEFAULT_NAMESPACE;
 
 /// The word for a status.
 pub(super) const fn status(status: Status) -> &'static str {
@@ -64,22 +62,6 @@ pub(super) fn took(time: Duration) -> String {
     }
 }
 
-/// What a link needs to stay in a namespace: nothing, or a query.
-pub(super) fn namespace_query(namespace: Option<&str>) -> String {
-    match namespace.filter(|name| !name.is_empty() && *name != DEFAULT_NAMESPACE) {
-        Some(name) => format!("?namespace={}", encoded(name)),
-        None => String::new(),
-    }
-}
-
-/// A value of a query.
-pub(super) fn encoded(text: &str) -> String {
-    let keep = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes()
-        .map(|byte| if keep(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,11 +79,5 @@ mod tests {
         ] {
             assert_eq!(took(Duration::from_micros(micros)), expected);
         }
-    }
-
-    #[test]
-    fn links_stay_in_a_namespace_and_cannot_be_bent() {
-        assert_eq!(namespace_query(Some("default")), "");
-        assert_eq!(namespace_query(Some("shop&done=x")), "?namespace=shop%26done%3Dx");
     }
 }

@@ -1,12 +1,11 @@
 //! Commands that change something: start, signal, cancel, pause, resume, prune.
 
-use mainstay_core::Timestamp;
 use mainstay_workflow::store::MAX_PRUNE;
 use mainstay_workflow::{Control, StartRequest};
 use serde::Serialize;
 
 use super::args::{Cancel, Fork, One, Prune, Scope, Signal, Start};
-use super::{find, json, one, open};
+use super::{find, instant, json, one, open};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Outcome};
 
@@ -45,16 +44,24 @@ struct SignalBody {
     run: String,
     /// False when the sender's identifier was there before.
     accepted: bool,
+    /// Not before this instant; null for at once.
+    at: Option<String>,
 }
 
 pub(super) async fn signal(args: &Signal, context: &Context) -> Outcome {
     let payload = json("--payload", &args.payload)?;
+    let at = args.at.as_deref().map(|text| instant("--at", text)).transpose()?;
     let (control, run) = one(&args.one, context).await?;
-    let accepted = control.signal(run, &args.signal, payload, args.sender.as_deref()).await?;
-    let body = SignalBody { run: run.to_string(), accepted };
-    context.output.result("mainstay.workflow.signal/1", &body, || match accepted {
-        true => format!("{} is in the mail of {run}", args.signal),
-        false => format!("{run} had it already; nothing changed"),
+    let sender = args.sender.as_deref();
+    let accepted = match at {
+        Some(at) => control.signal_at(run, at, &args.signal, payload, sender).await?,
+        None => control.signal(run, &args.signal, payload, sender).await?,
+    };
+    let body = SignalBody { run: run.to_string(), accepted, at: at.map(|at| at.to_string()) };
+    context.output.result("mainstay.workflow.signal/1", &body, || match (accepted, at) {
+        (true, Some(at)) => format!("{} reaches {run} at {at}", args.signal),
+        (true, None) => format!("{} is in the mail of {run}", args.signal),
+        (false, _) => format!("{run} had it already; nothing changed"),
     });
     Ok(())
 }
@@ -160,13 +167,7 @@ struct PruneBody {
 }
 
 pub(super) async fn prune(args: &Prune, context: &Context) -> Outcome {
-    let before: Option<Timestamp> = match &args.ended_before {
-        Some(text) => Some(text.parse().map_err(|_| {
-            Failure::new(Exit::Usage, format!("{text:?} is no instant"))
-                .with_help("for example 2026-11-21T14:00:00Z")
-        })?),
-        None => None,
-    };
+    let before = args.ended_before.as_deref().map(|text| instant("--ended-before", text)).transpose()?;
     if args.confirm.as_deref() != Some(args.place.namespace.as_str()) {
         let what = "ended runs are removed with their histories, and nothing brings them back";
         return Err(Failure::new(Exit::Refused, what)

@@ -165,6 +165,9 @@ pub(crate) struct Signal {
     /// A name for this signal: sent again with it, it changes nothing
     #[arg(long, value_name = "ID")]
     pub(crate) sender: Option<String>,
+    /// Not before this instant (2026-11-21T14:00:00Z); the run does not see it until then
+    #[arg(long, value_name = "TIME")]
+    pub(crate) at: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -13,7 +13,7 @@ mod show;
 
 use std::io::Read as _;
 
-use mainstay_core::PageSize;
+use mainstay_core::{PageSize, Timestamp};
 use mainstay_workflow::store::{Filter, Order};
 use mainstay_workflow::{Control, RunId};
 use serde_json::Value;
@@ -89,6 +89,15 @@ async fn find(control: &Control, text: &str) -> Outcome<RunId> {
     }
 }
 
+/// An instant of an argument.
+fn instant(name: &str, text: &str) -> Outcome<Timestamp> {
+    let wrong = |_| {
+        Failure::new(Exit::Usage, format!("{name}: {text:?} is no instant"))
+            .with_help("for example 2026-11-21T14:00:00Z")
+    };
+    text.parse().map_err(wrong)
+}
+
 /// A JSON document of an argument: itself, a file after @, or standard input.
 fn json(name: &str, text: &str) -> Outcome<Value> {
     let unreadable = |error: std::io::Error| {
@@ -99,18 +108,24 @@ fn json(name: &str, text: &str) -> Outcome<Value> {
     let document = match text.strip_prefix('@') {
         Some(file) => {
             let file = std::fs::File::open(file).map_err(unreadable)?;
-            file.take(MAX_JSON_BYTES).read_to_string(&mut read).map_err(unreadable)?;
+            file.take(MAX_JSON_BYTES + 1).read_to_string(&mut read).map_err(unreadable)?;
             read.as_str()
         }
         None if text == "-" => {
-            std::io::stdin().lock().take(MAX_JSON_BYTES).read_to_string(&mut read).map_err(unreadable)?;
+            let input = std::io::stdin().lock();
+            input.take(MAX_JSON_BYTES + 1).read_to_string(&mut read).map_err(unreadable)?;
             read.as_str()
         }
         None => text,
     };
+    if document.len() as u64 > MAX_JSON_BYTES {
+        let text = format!("{name} is larger than {MAX_JSON_BYTES} bytes");
+        return Err(Failure::new(Exit::Usage, text)
+            .with_help("put it where the steps can fetch it, and give the run its place"));
+    }
     serde_json::from_str(document).map_err(|error| {
         Failure::new(Exit::Usage, format!("{name} is no JSON: {error}"))
-            .with_help("a text stands in quotes of its own: --input '\"text\"'")
+            .with_help(format!("a text stands in quotes of its own: {name} '\"text\"'"))
     })
 }
 
@@ -128,7 +143,16 @@ mod tests {
             json("--input", &format!("@{}", file.display())).unwrap(),
             serde_json::json!({"order": 1})
         );
-        for (wrong, told) in [("{", "no JSON"), ("text", "no JSON"), ("@/no/such/file", "cannot be read")] {
+        // Cut off where reading ends, it would be called no JSON.
+        let large = "0".repeat(usize::try_from(MAX_JSON_BYTES).unwrap() + 1);
+        std::fs::write(&file, &large).unwrap();
+        let at_file = format!("@{}", file.display());
+        for (wrong, told) in [
+            ("{", "no JSON"),
+            ("text", "no JSON"),
+            ("@/no/such/file", "cannot be read"),
+            (&at_file, "larger than"),
+        ] {
             let failure = json("--input", wrong).unwrap_err();
             assert!(failure.exit == Exit::Usage && failure.message.contains(told), "{failure:?}");
         }

@@ -41,6 +41,9 @@ fn text(run: &RunDocument) -> String {
     }
     let unread = format!("{} letters; a node of the application reads them", run.unread);
     add("unread", (run.unread > 0).then_some(unread));
+    for letter in &run.scheduled {
+        add("to come", Some(format!("{} at {}", letter.signal, letter.at)));
+    }
     add("NOT undone", (!run.not_undone.is_empty()).then(|| run.not_undone.join(", ")));
     let kept = "kept as it was imported; no engine moves it".to_owned();
     add("imported", (!line.managed).then_some(kept));
