@@ -1,10 +1,11 @@
 //! Workflows on both databases: `cargo xtask bench workflow [--only=PART,…] [--json] [--quick]`.
 //!
-//! The parts are `sqlite` and `postgres`, and `store`, `engine`, `peers` (with `engine`, to be put beside), `recovery`, `long` and
-//! `parked`; all of them unless some are named. The databases are durable: `synchronous=FULL` on SQLite, `fsync=on` on PostgreSQL.
+//! The parts are `sqlite` and `postgres`, and `store`, `engine`, `peers` (with `engine`, to be put beside), `recovery`, `nodes`,
+//! `long` and `parked`; all of them unless some are named. The databases are durable: `synchronous=FULL` on SQLite, `fsync=on` on PostgreSQL.
 
 mod engine;
 mod long;
+mod nodes;
 mod parked;
 mod peers;
 mod recovery;
@@ -23,7 +24,7 @@ use peers::Peers;
 
 /// Everything that can be asked for.
 const DATABASES: [&str; 2] = ["sqlite", "postgres"];
-const PARTS: [&str; 6] = ["store", "engine", "peers", "recovery", "long", "parked"];
+const PARTS: [&str; 7] = ["store", "engine", "peers", "recovery", "nodes", "long", "parked"];
 
 /// What was asked for.
 struct Plan {
@@ -137,6 +138,10 @@ fn measure(runtime: &Runtime, plan: &Plan, database: &str, peers: Option<&Peers>
         let place = Place::new(database);
         let target_s = if is_sqlite { 1.0 } else { 10.0 };
         runtime.block_on(recovery::run(&place.url(), database, target_s, plan.quick, plan.json));
+    }
+    if plan.wants_part("nodes") && !is_sqlite {
+        let place = Place::new(database);
+        runtime.block_on(nodes::run(&place.url(), plan.json));
     }
     if plan.wants_part("long") {
         let place = Place::new(database);

@@ -1,5 +1,8 @@
 //! The database behind a handle: one of the drivers, chosen by the URL.
 
+use std::sync::Arc;
+
+use crate::bell::Listeners;
 use crate::error::{Error, Result};
 use crate::migrate::{Applied, MigrationStep, StepOutcome};
 use crate::operation::{Call, Outcome, Payload};
@@ -41,7 +44,7 @@ macro_rules! run {
 }
 
 impl Engine {
-    pub(crate) async fn open(options: &RepoOptions) -> Result<Self> {
+    pub(crate) async fn open(options: &RepoOptions, listeners: &Arc<Listeners>) -> Result<Self> {
         match options.url() {
             #[cfg(feature = "sqlite")]
             DatabaseUrl::Sqlite(config) => {
@@ -49,7 +52,7 @@ impl Engine {
             }
             #[cfg(feature = "postgres")]
             DatabaseUrl::Postgres(config) => {
-                crate::postgres::Postgres::open((**config).clone(), options.limits())
+                crate::postgres::Postgres::open((**config).clone(), options.limits(), Arc::clone(listeners))
                     .await
                     .map(|driver| Self::Postgres(Box::new(driver)))
             }
@@ -86,6 +89,27 @@ impl Engine {
 
     pub(crate) fn has(&self, capability: Capability) -> bool {
         each!(self, driver => driver.has(capability))
+    }
+
+    /// Tells other processes that a bell rang.
+    pub(crate) fn ring(&self, topic: &Arc<str>) {
+        match self {
+            // Another process that opened the file would have been refused: whoever listens is in this one.
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => {}
+            #[cfg(feature = "postgres")]
+            Self::Postgres(driver) => driver.ring(topic),
+        }
+    }
+
+    /// Hears other processes' bells from now on.
+    pub(crate) fn listen(&self) {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => {}
+            #[cfg(feature = "postgres")]
+            Self::Postgres(driver) => driver.listen(),
+        }
     }
 
     pub(crate) async fn applied(&self, component: &str) -> Result<Vec<Applied>> {

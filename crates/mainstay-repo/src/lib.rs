@@ -2,6 +2,7 @@
 #![deny(missing_docs)]
 
 mod batch;
+mod bell;
 mod engine;
 mod error;
 pub mod json;
@@ -23,6 +24,7 @@ mod url;
 mod value;
 
 pub use batch::{BackReference, Batch, BatchOutcome, Expect, StatementRef, Step, Written};
+pub use bell::{Bell, MAX_TOPIC_BYTES, Rings};
 pub use error::{ConstraintKind, Error, ErrorKind, MigrationProblem, Result};
 pub use mainstay_repo_macros::FromRow;
 pub use migrate::{

@@ -7,6 +7,7 @@ use mainstay_core::SystemClock;
 use tokio::time::Instant;
 
 use crate::batch::{Batch, BatchOutcome, Written};
+use crate::bell::{Bell, Listeners};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::middleware::{Middleware, Next};
@@ -35,6 +36,7 @@ pub struct Repo {
 
 struct Shared {
     engine: Engine,
+    listeners: Arc<Listeners>,
     middleware: Vec<Arc<dyn Middleware>>,
     description: String,
 }
@@ -65,10 +67,11 @@ impl Repo {
     }
 
     pub(crate) async fn open(options: RepoOptions) -> Result<Self> {
-        let engine = Engine::open(&options).await?;
+        let listeners = Arc::new(Listeners::default());
+        let engine = Engine::open(&options, &listeners).await?;
         let description = options.url().to_string();
         let within = options.limits().deadline;
-        let shared = Shared { engine, description, middleware: options.into_middleware() };
+        let shared = Shared { engine, listeners, description, middleware: options.into_middleware() };
         Ok(Self {
             shared: Arc::new(shared),
             component: HOST,
@@ -194,6 +197,15 @@ impl Repo {
         Ok(Transaction::new(driver, self.clone(), operation))
     }
 
+    /// A bell of its own for a topic: to tell others who use the database that there is something to look at, and to be told.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput): a topic is 1 to [`MAX_TOPIC_BYTES`](crate::MAX_TOPIC_BYTES) lower-case
+    /// letters, digits and `_ - . /`.
+    pub fn bell(&self, topic: &str) -> Result<Bell> {
+        Bell::new(self, topic)
+    }
+
     /// Closes the database: waits for what runs, refuses what comes later. Dropping the last handle closes it too.
     pub async fn close(&self) {
         self.shared.engine.close().await;
@@ -205,6 +217,10 @@ impl Repo {
 
     pub(crate) fn engine(&self) -> &Engine {
         &self.shared.engine
+    }
+
+    pub(crate) fn listeners(&self) -> &Listeners {
+        &self.shared.listeners
     }
 
     fn operation(&self, payload: Payload) -> Operation {

@@ -29,6 +29,7 @@ pub(super) enum Verify {
 /// | `pool_size` | connections for reads and interactive transactions: 1 to 1000, 10 unless said |
 /// | `committers` | connections for writes: 1 to 16, 2 unless said |
 /// | `pooler` | `transaction`: the server is behind PgBouncer in transaction mode, so nothing may outlive a transaction |
+/// | `listen` | `off`: no connection hears the bells of other processes ([`Bell`](crate::Bell)); `on` unless said |
 /// | `connect_timeout`, `application_name`, `target_session_attrs`, … | as in libpq |
 #[derive(Clone)]
 pub struct PostgresConfig {
@@ -39,10 +40,11 @@ pub struct PostgresConfig {
     pub(super) pool_size: usize,
     pub(super) committers: usize,
     pub(super) pooler: bool,
+    pub(super) listens: bool,
 }
 
 /// The driver's own options.
-const OWN: &[&str] = &["schema", "sslmode", "sslrootcert", "pool_size", "committers", "pooler"];
+const OWN: &[&str] = &["schema", "sslmode", "sslrootcert", "pool_size", "committers", "pooler", "listen"];
 /// Options that are handed to tokio-postgres.
 const LIBPQ: &[&str] = &[
     "application_name",
@@ -82,6 +84,7 @@ struct Own {
     pool_size: usize,
     committers: usize,
     pooler: bool,
+    listens: bool,
 }
 
 impl PostgresConfig {
@@ -96,6 +99,7 @@ impl PostgresConfig {
             pool_size: 10,
             committers: 2,
             pooler: false,
+            listens: true,
         };
         let mut passed_on: Vec<&str> = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -130,6 +134,7 @@ impl PostgresConfig {
             pool_size: own.pool_size,
             committers: own.committers,
             pooler: own.pooler,
+            listens: own.listens && !own.pooler,
         })
     }
 
@@ -177,6 +182,18 @@ impl Own {
             "sslrootcert" => self.root_cert = Some(PathBuf::from(value)),
             "pool_size" => self.pool_size = parse_count(key, value, MAX_POOL_SIZE)?,
             "committers" => self.committers = parse_count(key, value, MAX_COMMITTERS)?,
+            "listen" => {
+                self.listens = match value {
+                    "on" => true,
+                    "off" => false,
+                    _ => {
+                        return Err(Error::configuration(format!(
+                            "the option listen={value:?} is not known"
+                        ))
+                        .with_help("write listen=on or listen=off"));
+                    }
+                }
+            }
             _ => {
                 if value != "transaction" {
                     return Err(Error::configuration(format!("the option pooler={value:?} is not known"))
@@ -367,6 +384,16 @@ mod tests {
     }
 
     #[test]
+    fn who_listens() {
+        for (options, listens) in
+            [("", true), ("?listen=on", true), ("?listen=off", false), ("?pooler=transaction", false)]
+        {
+            assert_eq!(parse(&format!("postgres://h/d{options}")).listens, listens, "{options}");
+        }
+        assert!(!parse("postgres://h/d?pooler=transaction&listen=on").listens, "a pooler passes nothing on");
+    }
+
+    #[test]
     fn several_hosts_mean_the_one_that_writes() {
         let config = parse("postgres://u@a:1,b:2/app");
         assert_eq!(config.to_string(), "PostgreSQL at a:1,b:2/app");
@@ -400,6 +427,7 @@ mod tests {
             "postgres://h/d?pool_size=1001",
             "postgres://h/d?committers=17",
             "postgres://h/d?pooler=session",
+            "postgres://h/d?listen=yes",
             "postgres://h/d?sslmode=allow",
             "postgres://h/d?schema=Jobs",
             "postgres://h/d?schema=1a",

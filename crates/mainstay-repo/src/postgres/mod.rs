@@ -7,6 +7,7 @@
 //! | `statement`, `types`, `row`, `error` | statements, values, rows and errors between Rust and the wire |
 //! | `reader` | reads, on the pool |
 //! | `writer`, `committer`, `plan`, `group`, `aside` | the queue of writes, who empties it, in which transactions |
+//! | `notify` | bells between processes |
 //! | `transaction`, `migrate` | interactive transactions and migrations, on the pool |
 
 mod aside;
@@ -16,6 +17,7 @@ mod config;
 mod error;
 mod group;
 mod migrate;
+mod notify;
 mod plan;
 mod pool;
 mod reader;
@@ -38,10 +40,12 @@ pub use self::config::PostgresConfig;
 
 use self::aside::Aside;
 use self::error::Fault;
+use self::notify::Notifier;
 use self::pool::Pool;
 use self::session::{Access, Begin, Desk, LOCK_TIMEOUT, Link};
 use self::writer::{Work, Writer};
 use crate::batch::{Batch, BatchOutcome, Written};
+use crate::bell::Listeners;
 use crate::error::{Error, Result};
 use crate::migrate::{Applied, MigrationStep, StepOutcome};
 use crate::operation::{Call, Priority, RequestId};
@@ -71,11 +75,16 @@ pub(crate) struct Postgres {
     writer: Writer,
     /// Interactive transactions at a time: half of the pool, so that they do not starve reads.
     transactions: Arc<Semaphore>,
+    notifier: Notifier,
     limits: Limits,
 }
 
 impl Postgres {
-    pub(crate) async fn open(config: PostgresConfig, limits: Limits) -> Result<Self> {
+    pub(crate) async fn open(
+        config: PostgresConfig,
+        limits: Limits,
+        listeners: Arc<Listeners>,
+    ) -> Result<Self> {
         let link = Arc::new(Link::new(&config, &limits)?);
         let mut session = link.connect(Access::Write).await?;
         let checked = session.wire.drive(check_database(&session.desk, config.schema.as_deref())).await;
@@ -85,7 +94,8 @@ impl Postgres {
         let aside = Arc::new(Aside::new(Arc::clone(&pool), config.pool_size));
         let writer = Writer::start(&link, session, config.committers, limits, aside);
         let transactions = Arc::new(Semaphore::new(config.pool_size.div_ceil(2)));
-        Ok(Self { pool, writer, transactions, limits })
+        let notifier = Notifier::start(&pool, config.schema.as_deref(), listeners)?;
+        Ok(Self { pool, writer, transactions, notifier, limits })
     }
 
     pub(crate) async fn read(&self, statements: Vec<Statement>, call: &Call) -> Result<Vec<Vec<Row>>> {
@@ -133,6 +143,14 @@ impl Postgres {
         }
     }
 
+    pub(crate) fn ring(&self, topic: &Arc<str>) {
+        self.notifier.ring(topic);
+    }
+
+    pub(crate) fn listen(&self) {
+        self.notifier.listen();
+    }
+
     pub(crate) async fn applied(&self, component: &str) -> Result<Vec<Applied>> {
         migrate::applied(&self.pool, component).await
     }
@@ -144,6 +162,7 @@ impl Postgres {
     pub(crate) async fn close(&self) {
         self.transactions.close();
         self.writer.close().await;
+        self.notifier.close().await;
         self.pool.close().await;
     }
 }

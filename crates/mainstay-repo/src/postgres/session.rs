@@ -10,7 +10,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::timeout;
-use tokio_postgres::Client;
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Client, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::cancel::{Canceller, Way};
@@ -40,8 +41,10 @@ pub(super) struct Link {
     pub(super) servers: usize,
     /// Nothing may outlive a transaction: PgBouncer gives the next one another connection.
     pub(super) pooler: bool,
+    /// Whether a connection may be opened to hear other processes.
+    pub(super) listens: bool,
     schema: Option<String>,
-    connect_limit: Duration,
+    pub(super) connect_limit: Duration,
 }
 
 impl std::fmt::Debug for Link {
@@ -98,6 +101,7 @@ impl Link {
             place: config.place(),
             servers: config.servers(),
             pooler: config.pooler,
+            listens: config.listens,
             schema: config.schema.clone(),
             connect_limit: config.connect_limit(),
         })
@@ -137,12 +141,13 @@ impl Link {
         opened.unwrap_or_else(|_elapsed| Err(no_answer(&self.place, self.connect_limit)))
     }
 
+    /// Connects and signs in; the caller limits how long that may take, and carries the connection's messages.
+    pub(super) async fn dial(&self) -> Result<(Client, Dialled)> {
+        self.client.connect(self.tls.clone()).await.map_err(|source| from_connect(source, &self.place))
+    }
+
     async fn open(self: &Arc<Self>, access: Access) -> Result<Session> {
-        let (client, connection) = self
-            .client
-            .connect(self.tls.clone())
-            .await
-            .map_err(|source| from_connect(source, &self.place))?;
+        let (client, connection) = self.dial().await?;
         let wire = Wire {
             canceller: Canceller::new(client.cancel_token(), self.way()),
             connection: Some(Box::pin(connection)),
@@ -222,6 +227,10 @@ impl Desk {
         self.canceller.send(());
     }
 }
+
+/// A connection as the client library makes it.
+pub(super) type Dialled =
+    tokio_postgres::Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
 
 type Connection = Pin<Box<dyn Future<Output = Result<(), tokio_postgres::Error>> + Send>>;
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 pub use self::view::{Picture, RunView, WorkflowSummary};
 use mainstay_core::{Caller, Clock, Cursor, Page, PageSize, SystemClock};
-use mainstay_repo::Repo;
+use mainstay_repo::{Bell, Repo};
 
 use crate::action::Action;
 use crate::definition::Workflow;
@@ -24,7 +24,7 @@ use crate::store::{
 
 /// Sees and steers the runs of a namespace. Cheap to clone.
 ///
-/// What it asks of a run is written into the run's mail; an engine that works on the namespace takes it up. Nothing is lost while none does.
+/// What it asks of a run is written into the run's mail; an engine that works on the namespace is told and takes it up. Nothing is lost while none does.
 ///
 /// ```no_run
 /// # async fn example(repo: mainstay_repo::Repo) -> mainstay_workflow::Result<()> {
@@ -44,6 +44,8 @@ pub struct Control {
     store: Store,
     clock: Arc<dyn Clock>,
     caller: Option<Caller>,
+    /// What it wrote is for nodes to take up: they are told.
+    bell: Bell,
 }
 
 impl std::fmt::Debug for Control {
@@ -65,7 +67,7 @@ impl Control {
     /// The same for a store that is open.
     #[must_use]
     pub fn of(store: Store, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock, caller: None }
+        Self { bell: store.bell(), store, clock, caller: None }
     }
 
     /// The same for a caller with a name, as an administrator at a console: each action is refused unless they have the access that it
@@ -74,7 +76,7 @@ impl Control {
     #[must_use]
     pub fn acting(&self, caller: Caller) -> Self {
         let store = self.store.acting(caller.actor.clone(), Arc::clone(&self.clock));
-        Self { store, clock: Arc::clone(&self.clock), caller: Some(caller) }
+        Self { store, clock: Arc::clone(&self.clock), caller: Some(caller), bell: self.bell.clone() }
     }
 
     /// Who acts; nobody for the host's own code.
@@ -281,6 +283,14 @@ impl Control {
     /// [`ErrorKind::Database`].
     pub async fn held(&self, node: NodeId, limit: u32) -> Result<Vec<TaskKey>> {
         self.store.held(node, limit).await
+    }
+
+    /// Something was written: those who work on the namespace look at once.
+    fn told<T>(&self, written: Result<T>) -> Result<T> {
+        if written.is_ok() {
+            self.bell.ring();
+        }
+        written
     }
 
     /// Refuses what the caller may not do. The host's own code may do everything.

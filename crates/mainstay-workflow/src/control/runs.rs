@@ -54,7 +54,7 @@ impl Control {
             lease: None,
             now,
         };
-        began(self.store.start_as(&flow, start, act).await?)
+        self.told(began(self.store.start_as(&flow, start, act).await?))
     }
 
     /// Does a failed or cancelled run again, as a new run with the same business key: what ended and was not undone stays done.
@@ -117,7 +117,7 @@ impl Control {
             lease: None,
             now,
         };
-        began(self.store.start_as(&flow, start, act).await?)
+        self.told(began(self.store.start_as(&flow, start, act).await?))
     }
 
     /// Sends a run a signal. With a sender's own identifier a repetition changes nothing, and the answer is false.
@@ -207,7 +207,7 @@ impl Control {
             _ => now,
         };
         let letter = Letter { run, sender: sender.map(str::to_owned), message, now, due };
-        delivered(run, self.store.send_as(&letter, &act).await?)
+        self.told(delivered(run, self.store.send_as(&letter, &act).await?))
     }
 
     /// Removes an ended run; says whether it was there.

@@ -19,7 +19,7 @@ impl Control {
     /// [`ErrorKind::NotFound`] for a namespace that is not there; [`ErrorKind::Forbidden`]; [`ErrorKind::Database`].
     pub async fn pause_workflow(&self, workflow: Option<&str>) -> Result<()> {
         self.may(Action::WorkflowPause)?;
-        self.store.pause_workflow(workflow, self.clock.now()).await
+        self.told(self.store.pause_workflow(workflow, self.clock.now()).await)
     }
 
     /// The opposite; says whether it was held back.
@@ -28,7 +28,7 @@ impl Control {
     /// [`ErrorKind::Forbidden`]; [`ErrorKind::Database`].
     pub async fn resume_workflow(&self, workflow: Option<&str>) -> Result<bool> {
         self.may(Action::WorkflowResume)?;
-        self.store.resume_workflow(workflow).await
+        self.told(self.store.resume_workflow(workflow).await)
     }
 
     /// Sets what holds for a queue.
@@ -37,7 +37,7 @@ impl Control {
     /// As [`Store::queue_set`](crate::store::Store::queue_set); [`ErrorKind::Forbidden`].
     pub async fn queue_set(&self, name: &str, limits: QueueLimits) -> Result<()> {
         self.may(Action::QueueSet)?;
-        self.store.queue_set(name, limits).await
+        self.told(self.store.queue_set(name, limits).await)
     }
 
     /// Takes all limits from a queue; says whether it had any.
@@ -46,7 +46,7 @@ impl Control {
     /// [`ErrorKind::Forbidden`]; [`ErrorKind::Database`].
     pub async fn queue_remove(&self, name: &str) -> Result<bool> {
         self.may(Action::QueueRemove)?;
-        self.store.queue_remove(name).await
+        self.told(self.store.queue_remove(name).await)
     }
 
     /// Keeps a schedule, in place of the one of its name, which then is not held back any more. Its times count from now; a node of the host
@@ -63,7 +63,7 @@ impl Control {
         let flow = read(&self.definition(&start.workflow, start.version).await?)?;
         // What cannot be started later is told now.
         prepare(&flow, &start, 0, now)?;
-        self.store.schedule_put(&stored).await?;
+        self.told(self.store.schedule_put(&stored).await)?;
         self.schedule(&stored.name).await
     }
 
@@ -111,7 +111,7 @@ impl Control {
         let schedule = self.schedule(name).await?;
         let now = self.clock.now();
         let next_at = next_of(&schedule, now)?;
-        self.store.schedule_pause(name, paused, next_at, now).await
+        self.told(self.store.schedule_pause(name, paused, next_at, now).await)
     }
 
     /// Removes a schedule; says whether it was there. What it started goes on.

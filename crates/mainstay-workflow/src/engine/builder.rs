@@ -118,11 +118,20 @@ impl EngineBuilder {
         self
     }
 
-    /// How often this node says that it is alive, and after how long a silence its work is taken over; 1 s and 10 s unless said. All nodes
+    /// How often this node says that it is alive, and after how long a silence its work is taken over; 1 s and 8 s unless said. All nodes
     /// of a namespace should agree.
     #[must_use]
     pub fn leases(mut self, beat: Duration, ttl: Duration) -> Self {
         (self.config.beat, self.config.ttl) = (beat, ttl.max(beat));
+        self
+    }
+
+    /// Between which two pauses, evenly drawn, this node asks the database for work, should nobody have told it that there is some; 100 ms
+    /// and 500 ms unless said. Other nodes and operators tell it ([`Bell`](mainstay_repo::Bell)), but nothing that is told is sure to arrive:
+    /// the longer pause is how late the node may find out.
+    #[must_use]
+    pub fn poll(mut self, least: Duration, most: Duration) -> Self {
+        self.config.poll = (least, most.max(least));
         self
     }
 
@@ -174,6 +183,7 @@ impl EngineBuilder {
         let registry = Arc::new(self.registry);
         let shared = self.repo.has(Capability::ManyWriters);
         config.flights = if shared { 4 } else { 2 };
+        let bell = store.bell();
         let runner = if self.works {
             let takeover = if shared { Takeover::Nobody } else { Takeover::Everyone };
             // Read first, so that the first start of this process can be leased with its commit.
@@ -192,11 +202,12 @@ impl EngineBuilder {
                 config: config.clone(),
                 node,
                 standing,
+                bell: bell.clone(),
             }))
         } else {
             None
         };
-        Ok(Engine::new(store, registry, config, self.clock, runner))
+        Ok(Engine::new(store, registry, config, self.clock, runner, bell))
     }
 }
 

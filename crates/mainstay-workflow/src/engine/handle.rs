@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mainstay_core::{Clock, Timestamp};
-use mainstay_repo::{Batch, Repo, Transaction};
+use mainstay_repo::{Batch, Bell, Repo, Transaction};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
@@ -42,6 +42,8 @@ struct Inner {
     config: Config,
     clock: Arc<dyn Clock>,
     runner: Option<Runner>,
+    /// The runner's own, if there is one: it is told what is for it, and the others hear.
+    bell: Bell,
 }
 
 impl Engine {
@@ -57,8 +59,9 @@ impl Engine {
         config: Config,
         clock: Arc<dyn Clock>,
         runner: Option<Runner>,
+        bell: Bell,
     ) -> Self {
-        Self(Arc::new(Inner { store, registry, config, clock, runner }))
+        Self(Arc::new(Inner { store, registry, config, clock, runner, bell }))
     }
 
     fn now(&self) -> Timestamp {
@@ -86,7 +89,9 @@ impl Engine {
         let Some(runner) = &self.0.runner else {
             let start = self.start_from(&birth)?;
             let mut started = self.0.store.start(&birth.registered.flow, vec![start]).await?;
-            return began(started.pop());
+            let run = began(started.pop())?;
+            self.0.bell.ring();
+            return Ok(run);
         };
         let (reply, answer) = oneshot::channel();
         runner.tell(Command::Start { birth: Box::new(birth), reply })?;
@@ -116,16 +121,25 @@ impl Engine {
         self.0.store.start_into(batch, &birth.registered.flow, start)
     }
 
-    /// Looks for work now: after the commit of what [`start_in`](Self::start_in) wrote.
+    /// Lets this node and all others look for work now: after the commit of what [`start_in`](Self::start_in) wrote.
     ///
     /// # Errors
     /// [`ErrorKind::Closed`].
     pub fn nudge(&self) -> Result<()> {
+        self.0.bell.ring();
         self.tell(Command::Look)
     }
 
     fn tell(&self, command: Command) -> Result<()> {
         self.0.runner.as_ref().map_or(Ok(()), |runner| runner.tell(command))
+    }
+
+    /// Tells the runner, or the other nodes when there is none.
+    fn tell_anybody(&self, command: Command) -> Result<()> {
+        if self.0.runner.is_none() {
+            self.0.bell.ring();
+        }
+        self.tell(command)
     }
 
     /// Sends a signal. It is kept until a step waits for it, and dropped with the run.
@@ -157,7 +171,7 @@ impl Engine {
         let sent = self.0.store.send(vec![letter]).await?.pop();
         delivered(run, sent.ok_or_else(|| Error::internal("a letter got no answer"))?)?;
         // This node learns of the instant now; others when they look for work next.
-        self.tell(Command::Look)
+        self.tell_anybody(Command::Look)
     }
 
     /// Sends a signal that reaches the run after a while; see [`signal_at`](Self::signal_at).
@@ -221,7 +235,7 @@ impl Engine {
         let mut sent = self.0.store.send(vec![Letter { run, sender, message, now, due }]).await?;
         let sent = sent.pop().ok_or_else(|| Error::internal("a letter got no answer"))?;
         let is_new = delivered(run, sent)?;
-        self.tell(Command::Wake(run))?;
+        self.tell_anybody(Command::Wake(run))?;
         Ok(is_new)
     }
 

@@ -150,9 +150,7 @@ impl Core {
         for run in asked {
             let mut arrivals = self.arrivals.remove(run).unwrap_or_default();
             if unreadable.contains(run) {
-                // What was leased of it stays with this life and is not run: with the right graph another one can have it.
-                self.cells.remove(run);
-                self.watchers.remove(run);
+                self.leave_to_others(*run);
                 continue;
             }
             let late = std::mem::take(&mut arrivals.late);
@@ -175,6 +173,14 @@ impl Core {
             self.claimed(late);
         }
         self.forget();
+    }
+
+    /// A run cannot be moved here: what woke it is for those who know its steps. What was leased of it stays with this life and is not run:
+    /// with the right graph another one can have it.
+    fn leave_to_others(&mut self, run: RunId) {
+        self.cells.remove(&run);
+        self.watchers.remove(&run);
+        self.bell.ring();
     }
 
     /// Runs could not be read: another read follows, which shows all that was leased until then.

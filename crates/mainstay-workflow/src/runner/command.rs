@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Wake(RunId),
     /// The database was changed from outside of the runner: look for work at once.
     Look,
+    /// Another node or an operator left something in the database, perhaps for this node.
+    Rung,
     /// Say how a run ends.
     Watch {
         /// The run.

@@ -44,7 +44,8 @@ impl Config {
             batch: 512,
             poll: (Duration::from_millis(100), Duration::from_millis(500)),
             beat: Duration::from_secs(1),
-            ttl: Duration::from_secs(10),
+            // With a beat until the next look, and the take-over itself, a dead node's work is in live hands within ten seconds.
+            ttl: Duration::from_secs(8),
             grace: Duration::from_secs(5),
             queues: Queues::default(),
             retention: None,

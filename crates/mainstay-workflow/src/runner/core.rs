@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use mainstay_core::{Clock, Timestamp};
+use mainstay_repo::Bell;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -30,6 +31,7 @@ pub(super) struct Core {
     pub(super) config: Config,
     pub(super) node: NodeId,
     pub(super) commands: mpsc::UnboundedSender<Command>,
+    pub(super) bell: Bell,
 
     /// The runs that this node works on.
     pub(super) cells: HashMap<RunId, Cell>,
@@ -103,7 +105,7 @@ impl From<Claimed> for Taken {
 
 impl Core {
     pub(super) fn new(setup: Setup, commands: mpsc::UnboundedSender<Command>) -> Self {
-        let Setup { store, registry, definitions, states, clock, config, node, standing } = setup;
+        let Setup { store, registry, definitions, states, clock, config, node, standing, bell } = setup;
         Self {
             store,
             registry,
@@ -113,6 +115,7 @@ impl Core {
             config,
             node,
             commands,
+            bell,
             cells: HashMap::new(),
             dirty: VecDeque::new(),
             arrivals: HashMap::new(),
@@ -176,6 +179,7 @@ impl Core {
             Command::Start { birth, reply } => self.begin(*birth, Some(reply)),
             Command::Wake(run) => self.wake(run),
             Command::Look => self.keeper.look_at(Instant::now()),
+            Command::Rung => self.keeper.hear(Instant::now()),
             Command::Watch { run, reply } => self.watch(run, reply),
             Command::Told { worker, told } => self.told(worker, told),
             Command::Beat { worker, progress } => self.beaten(worker, &progress),
@@ -209,6 +213,7 @@ impl Core {
             // Others find out when the node is silent for long enough.
             tracing::warn!(%error, "the workflow node could not sign off");
         }
+        self.bell.ring();
         for reply in self.stopping {
             // Who does not wait any more does not need to know.
             let _ = reply.send(());

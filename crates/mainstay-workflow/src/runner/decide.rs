@@ -131,6 +131,7 @@ impl Decided {
             revoked: Vec::new(),
             due: Vec::new(),
             ready: Vec::new(),
+            leaves: false,
             with_batch: false,
             began: tokio::time::Instant::now(),
         }
@@ -244,6 +245,7 @@ impl Decided {
         if self.ready.iter().any(|attempt| !self.leased.contains(attempt)) {
             // Others may take it, and this node too, in its turn.
             self.due.push(now);
+            self.leaves = true;
         }
         Decision::Move(Box::new(self))
     }

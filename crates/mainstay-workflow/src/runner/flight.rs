@@ -67,6 +67,8 @@ pub(super) struct Polled {
     pub(super) woken: Vec<RunId>,
     pub(super) next_due: Option<Timestamp>,
     pub(super) standing: Standing,
+    /// What of this node's is not wanted any more; asked for when somebody rang, else the next beat says so.
+    pub(super) revoked: Vec<TaskKey>,
 }
 
 /// What a node hears when it says that it is alive.
@@ -90,6 +92,8 @@ pub(crate) struct Decided {
     pub(super) due: Vec<Timestamp>,
     /// Attempts that may begin at once.
     pub(super) ready: Vec<Attempt>,
+    /// Whether something of it may begin now and is leased to nobody.
+    pub(super) leaves: bool,
     /// Whether a step's own statements commit with it.
     pub(super) with_batch: bool,
     /// When it was decided.

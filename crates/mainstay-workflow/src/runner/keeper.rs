@@ -53,6 +53,8 @@ pub(super) struct Keeper {
     /// A beat failed, which may have taken over what nobody here was told of.
     may_have_taken_over: bool,
     is_dead: bool,
+    /// Somebody rang since the last look: what this node holds may not be wanted any more.
+    has_heard: bool,
 }
 
 impl Keeper {
@@ -71,11 +73,18 @@ impl Keeper {
             missed: HashSet::new(),
             may_have_taken_over: false,
             is_dead: false,
+            has_heard: false,
         }
     }
 
     pub(super) fn look_at(&mut self, at: Instant) {
         self.poll_at = self.poll_at.min(at);
+    }
+
+    /// Somebody rang.
+    pub(super) fn hear(&mut self, now: Instant) {
+        self.has_heard = true;
+        self.look_at(now);
     }
 
     pub(super) fn expect(&mut self, at: Timestamp) {
@@ -229,6 +238,7 @@ impl Core {
         let limit = u32::try_from(room).unwrap_or(u32::MAX);
         let mut names: HashSet<String> = self.config.queues.names().map(|queue| queue.to_string()).collect();
         let definitions: Vec<_> = self.definitions.keys().copied().collect();
+        let has_heard = std::mem::take(&mut self.keeper.has_heard);
         let (store, node, wall) = (self.store.clone(), self.node, self.now());
         self.under_way.polls += 1;
         self.flights.push(
@@ -243,7 +253,8 @@ impl Core {
                     let claimed = store.claim(&claim).await?;
                     let woken = store.wake(wall, HOLD, WAKE_BATCH).await?;
                     let next_due = store.next_due().await?;
-                    Ok(Polled { claimed, woken, next_due, standing })
+                    let revoked = if has_heard { store.revoked(node).await? } else { Vec::new() };
+                    Ok(Polled { claimed, woken, next_due, standing, revoked })
                 };
                 Landed::Poll { asked: room, result: poll.await }
             }

@@ -114,7 +114,7 @@ impl Core {
 
     /// A commit is there: what it asked for can be done.
     pub(super) fn moved(&mut self, decided: Decided, head: Head) {
-        let Decided { run, taken, records, leased, revoked, due, began, .. } = decided;
+        let Decided { run, taken, records, leased, revoked, due, leaves, began, .. } = decided;
         due.into_iter().for_each(|at| self.expect(at));
         let Some(cell) = self.cells.get_mut(&run) else { return };
         let before = std::mem::replace(&mut cell.head, head).state.status();
@@ -139,6 +139,12 @@ impl Core {
         super::telemetry::moved(cell, run, &records, &Move { before, took: began.elapsed(), timings });
         let is_ended = cell.head.state.is_ended();
         let parent = cell.head.meta.parent.as_ref().map(|parent| parent.run);
+        let is_for_others = leaves || revoked.iter().any(|attempt| !cell.held.contains_key(attempt));
+        if is_for_others {
+            // Somebody may have room for it, runs what is not wanted any more, or works on a child that is cancelled: this node perhaps.
+            self.bell.ring();
+            self.keeper.look_at(Instant::now());
+        }
         for attempt in revoked {
             self.revoke(run, attempt);
         }
@@ -302,6 +308,7 @@ impl Core {
         let asked = crate::plan::outstanding(&birth.registered.flow, &head.state).len();
         if asked > leased.len() {
             self.expect(self.now());
+            self.bell.ring();
         }
         let mut cell = Cell::new(head, birth.registered, Results::of(&records));
         birth.span.in_scope(|| super::telemetry::began(&mut cell, run, &records, &birth.request));
@@ -369,7 +376,7 @@ impl Core {
                 self.keeper.suspect();
                 self.ail(&error);
             }
-            Ok(Polled { claimed, woken, next_due, standing }) => {
+            Ok(Polled { claimed, woken, next_due, standing, revoked }) => {
                 self.holds.learn(standing);
                 self.keeper.is_well();
                 let is_full = claimed.len() >= asked.max(1)
@@ -377,6 +384,7 @@ impl Core {
                 self.claimed(claimed.into_iter().map(Into::into));
                 woken.into_iter().for_each(|run| self.wake(run));
                 self.keeper.refill(next_due);
+                self.take_back(revoked);
                 if is_full {
                     self.keeper.look_at(now + Duration::from_millis(1));
                 }
@@ -398,7 +406,14 @@ impl Core {
         }
         // The others count from when the database wrote it, which was not before it was sent.
         self.keeper.was_heard(sent);
-        for TaskKey { run, attempt } in beat.revoked {
+        self.take_back(beat.revoked);
+        self.keeper.took_over(taken_over.len());
+        self.claimed(taken_over.into_iter().map(Into::into));
+    }
+
+    /// Other nodes say that these are not wanted any more.
+    fn take_back(&mut self, revoked: Vec<TaskKey>) {
+        for TaskKey { run, attempt } in revoked {
             if self.cells.get(&run).is_some_and(|cell| cell.held.contains_key(&attempt)) {
                 self.revoke(run, attempt);
             } else {
@@ -406,8 +421,6 @@ impl Core {
                 self.keeper.suspect();
             }
         }
-        self.keeper.took_over(taken_over.len());
-        self.claimed(taken_over.into_iter().map(Into::into));
     }
 
     /// Something is wrong with the database: it is asked again after a while, longer each time.

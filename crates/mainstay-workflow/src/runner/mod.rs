@@ -30,6 +30,7 @@ mod upkeep;
 use std::sync::Arc;
 
 use mainstay_core::Clock;
+use mainstay_repo::{Bell, Rings};
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use command::Command;
@@ -53,6 +54,8 @@ pub(crate) struct Setup {
     pub(crate) node: NodeId,
     /// What is held back as it begins.
     pub(crate) standing: Standing,
+    /// Tells the other nodes that there is work for them, and hears them.
+    pub(crate) bell: Bell,
 }
 
 /// A running runner. Dropping it stops it like a crash would: nothing is lost, other lives take over.
@@ -66,6 +69,7 @@ impl Runner {
     /// Begins to work.
     pub(crate) fn start(setup: Setup) -> Self {
         let (commands, inbox) = mpsc::unbounded_channel();
+        tokio::spawn(listen(setup.bell.listen(), commands.clone()));
         let core = core::Core::new(setup, commands.clone());
         let task = tokio::spawn(core.run(inbox));
         Self { commands, task }
@@ -85,6 +89,19 @@ impl Runner {
         if self.tell(Command::Stop { reply }).is_ok() {
             // It may be gone already; then it has stopped.
             let _ = stopped.await;
+        }
+    }
+}
+
+/// Passes on what is heard from other nodes, as long as the runner lives.
+async fn listen(mut rings: Rings, runner: mpsc::UnboundedSender<Command>) {
+    loop {
+        tokio::select! {
+            () = rings.heard() => {}
+            () = runner.closed() => return,
+        }
+        if runner.send(Command::Rung).is_err() {
+            return;
         }
     }
 }

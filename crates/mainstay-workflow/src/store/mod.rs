@@ -44,7 +44,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use mainstay_core::Timestamp;
-use mainstay_repo::{Batch, Dialect, Repo, Row, Sql, Statement, Transaction};
+use mainstay_repo::{Batch, Bell, Dialect, Repo, Row, Sql, Statement, Transaction};
 
 pub use self::acts::Act;
 pub(crate) use self::acts::NewAct;
@@ -86,6 +86,7 @@ pub struct Store {
     namespace: i64,
     name: Arc<str>,
     ids: Arc<RunIds>,
+    bell: Bell,
     by: Option<acts::By>,
 }
 
@@ -120,7 +121,7 @@ impl Store {
             found = repo.read_optional(find()).await?;
         }
         let row = found.ok_or_else(|| Error::internal("a namespace that was just made is not there"))?;
-        Ok(Self { repo, namespace: row.get("id")?, name: namespace.into(), ids: Arc::default(), by: None })
+        Self::of(repo, row.get("id")?, namespace)
     }
 
     /// Opens a namespace without making it: where it is not there, nothing is found in it, and nothing can be kept in it.
@@ -133,7 +134,12 @@ impl Store {
         let find = Statement::new("SELECT id FROM wf_namespaces WHERE name = $1").named("workflow.namespace");
         let row: Option<Row> = repo.read_optional(find.bind(namespace)).await?;
         let id = row.map(|row| row.get("id")).transpose()?.unwrap_or(NOWHERE);
-        Ok(Self { repo, namespace: id, name: namespace.into(), ids: Arc::default(), by: None })
+        Self::of(repo, id, namespace)
+    }
+
+    fn of(repo: Repo, number: i64, name: &str) -> Result<Self> {
+        let bell = repo.bell(&format!("workflow/{number}"))?;
+        Ok(Self { repo, namespace: number, name: name.into(), ids: Arc::default(), bell, by: None })
     }
 
     /// Refuses to keep something in a namespace that is not there.
@@ -155,6 +161,11 @@ impl Store {
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.name
+    }
+
+    /// A bell that tells those who work on this namespace that something may be for them, and that hears the others'.
+    pub(crate) fn bell(&self) -> Bell {
+        self.bell.another()
     }
 
     pub(crate) fn dialect(&self) -> Dialect {

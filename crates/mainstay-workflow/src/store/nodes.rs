@@ -79,7 +79,7 @@ pub struct LiveNode {
     pub silent_for: Duration,
 }
 
-/// How long a node counts as live that says nothing. Nodes say every few seconds that they live, and most give up another one after ten; one
+/// How long a node counts as live that says nothing. Nodes say every few seconds that they live, and most give up another one after eight; one
 /// that was killed counts for so long.
 pub const LIVE_WITHIN: Duration = Duration::from_secs(60);
 
@@ -178,6 +178,15 @@ impl Store {
         let alive = outcome.get(beat).is_some_and(|written| written.rows_affected() == 1);
         let rows = outcome.get(revoked).map(mainstay_repo::Written::rows).unwrap_or_default();
         Ok(Beat { alive, revoked: rows.iter().map(key).collect::<Result<_>>()? })
+    }
+
+    /// What of a node's is not wanted any more.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn revoked(&self, node: NodeId) -> Result<Vec<TaskKey>> {
+        let statement = Statement::new(REVOKED).named("workflow.revoked").bind(self.namespace).bind(node.0);
+        self.repo.read(statement).await?.iter().map(key).collect()
     }
 
     /// Gives up nodes that were silent for so long; [`Store::take_over`] finds what was in their hands. Says how many.

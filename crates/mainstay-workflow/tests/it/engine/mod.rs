@@ -1,6 +1,7 @@
 //! The engine from end to end, on both databases.
 
 mod attributes;
+mod bells;
 mod failures;
 mod holds;
 mod keys;
