@@ -1,6 +1,7 @@
 //! What a node does from time to time for all: schedules that are due, tasks that were set aside and need not be, runs that were
 //! kept for long enough.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::store::{Fired, Schedule, Started};
 
 /// How often schedules are looked at.
 const SCHEDULES_EVERY: Duration = Duration::from_secs(1);
-/// How many schedules are fired at a time.
+/// How many schedules are read at a time.
 const SCHEDULES: u32 = 64;
 /// How often tasks are looked for that were set aside for a workflow that is no longer held back.
 const BACK_EVERY: Duration = Duration::from_secs(2);
@@ -56,11 +57,7 @@ impl Core {
         let (store, wall) = (self.store.clone(), self.now());
         if now >= self.upkeep.schedules_at {
             self.upkeep.schedules_at = now + SCHEDULES_EVERY;
-            self.upkeep.under_way += 1;
-            self.flights.push(
-                async move { Landed::Schedules { result: store.schedules_due(wall, SCHEDULES).await } }
-                    .boxed(),
-            );
+            self.ask_for_schedules(None);
         } else if now >= self.upkeep.back_at {
             self.upkeep.back_at = now + BACK_EVERY;
             self.upkeep.under_way += 1;
@@ -73,6 +70,22 @@ impl Core {
                     .boxed(),
             );
         }
+    }
+
+    /// Asks for schedules that are due and whose workflow this node has.
+    fn ask_for_schedules(&mut self, after: Option<Schedule>) {
+        let known: BTreeSet<&str> =
+            self.definitions.values().map(|registered| registered.flow.graph().name.as_str()).collect();
+        let known = known.into_iter().map(str::to_owned).collect();
+        let (store, wall) = (self.store.clone(), self.now());
+        self.upkeep.under_way += 1;
+        self.flights.push(
+            async move {
+                let due = store.schedules_due(wall, known, after.as_ref(), SCHEDULES).await;
+                Landed::Schedules { result: due }
+            }
+            .boxed(),
+        );
     }
 
     pub(super) fn pruned(&mut self, result: Result<u64>) {
@@ -96,7 +109,12 @@ impl Core {
     pub(super) fn schedules(&mut self, result: Result<Vec<Schedule>>) {
         self.upkeep.under_way -= 1;
         match result {
-            Ok(due) => due.iter().for_each(|schedule| self.fire(schedule)),
+            Ok(mut due) => {
+                due.iter().for_each(|schedule| self.fire(schedule));
+                if due.len() >= SCHEDULES as usize && !self.is_stopping {
+                    self.ask_for_schedules(due.pop());
+                }
+            }
             Err(error) => self.ail(&error),
         }
     }
@@ -120,6 +138,10 @@ impl Core {
         let mut begun = birth.map(|birth| Box::new(Begun { birth, leased: Vec::new(), reply: None }));
         let start = begun.as_mut().and_then(|begun| self.start_of(begun));
         let (store, name) = (self.store.clone(), due.name.clone());
+        if next_at.is_some_and(|next_at| next_at <= now) {
+            // It has times to catch up with: the next one at once.
+            self.upkeep.schedules_at = Instant::now();
+        }
         self.upkeep.under_way += 1;
         self.flights.push(
             async move {

@@ -131,17 +131,28 @@ impl Store {
         self.change(statement, &NewAct::new(Action::ScheduleRemove, name, json!({}))).await
     }
 
-    /// The schedules that are due, the longest due first.
+    /// The schedules of some workflows that are due, the longest due first; from behind one of them on, so that those that cannot be fired
+    /// hide none.
     ///
     /// # Errors
     /// [`ErrorKind::Database`].
-    pub async fn schedules_due(&self, now: Timestamp, limit: u32) -> Result<Vec<Schedule>> {
-        let sqlite = " WHERE namespace_id = $1 AND paused = 0 AND next_at IS NOT NULL AND next_at <= $2 ORDER BY next_at LIMIT $3";
-        let postgres = " WHERE namespace_id = $1 AND NOT paused AND next_at IS NOT NULL AND next_at <= $2 ORDER BY next_at LIMIT $3";
+    pub async fn schedules_due(
+        &self,
+        now: Timestamp,
+        workflows: Vec<String>,
+        after: Option<&Schedule>,
+        limit: u32,
+    ) -> Result<Vec<Schedule>> {
+        let sqlite = " WHERE namespace_id = $1 AND paused = 0 AND next_at IS NOT NULL AND next_at <= $2 AND (next_at, name) > ($3, $4) \
+            AND workflow IN (SELECT value FROM json_each($5)) ORDER BY next_at, name LIMIT $6";
+        let postgres = " WHERE namespace_id = $1 AND NOT paused AND next_at IS NOT NULL AND next_at <= $2 AND (next_at, name) > ($3, $4) \
+            AND workflow = ANY ($5::text[]) ORDER BY next_at, name LIMIT $6";
         let sql = Sql::dynamic(format!("{COLUMNS}{sqlite}"), format!("{COLUMNS}{postgres}"));
-        let statement = Statement::new(sql).named("workflow.schedules_due");
-        let rows = self.repo.read(statement.bind(self.namespace).bind(now).bind(limit)).await?;
-        rows.iter().map(read).collect()
+        let statement = Statement::new(sql).named("workflow.schedules_due").bind(self.namespace).bind(now);
+        let first = (Timestamp::UNIX_EPOCH, "");
+        let (due, name) = after.and_then(|last| Some((last.next_at?, last.name.as_str()))).unwrap_or(first);
+        let statement = statement.bind(due).bind(name).bind(workflows).bind(limit);
+        self.repo.read(statement).await?.iter().map(read).collect()
     }
 
     /// Fires a schedule that was due at an instant: it is due next at another, and the run begins, in one commit. Of all nodes that try, one

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mainstay_repo::Statement;
-use mainstay_workflow::store::QueueLimits;
-use mainstay_workflow::{CronSchedule, Engine, ErrorKind, Handlers, Node, Outcome, StartRequest};
+use mainstay_testkit::eventually;
+use mainstay_workflow::store::{QueueLimits, Schedule};
+use mainstay_workflow::{CatchUp, CronSchedule, Engine, ErrorKind, Handlers, Node, Outcome, StartRequest};
 use serde_json::{Value, json};
 
 use super::{chain, noop, on_each, soon};
@@ -50,6 +51,70 @@ async fn schedules_start_runs_once_and_can_be_held_back_and_triggered() {
         assert_eq!(soon(engine.wait(run)).await.unwrap().outcome, Outcome::Completed);
         engine.schedule_resume("minutely").await.unwrap();
         assert_eq!(engine.schedule_trigger("other").await.unwrap_err().kind(), &ErrorKind::NotFound);
+        soon(engine.stop()).await;
+    })
+    .await;
+}
+
+/// More of them than are read at a time, and each due for longer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn schedules_that_cannot_be_fired_hide_none() {
+    on_each(async |builder, repo| {
+        let flow = chain("tick", 1, |step| Node::task(step, ["ok"]));
+        let engine = builder.workflow(flow, noop(1)).start().await.unwrap();
+        let store = engine.control().store().clone();
+        let request = StartRequest::new("tick", Value::Null);
+        engine.schedule(CronSchedule::new("good", "0 2 1 1 *", request).unwrap()).await.unwrap();
+        let good = store.schedule("good").await.unwrap().unwrap();
+        for number in 0..70 {
+            // Of a version that no node has, and of a workflow that no node has.
+            let (workflow, version) = if number % 2 == 0 { ("tick", Some(9)) } else { ("gone", None) };
+            let name = format!("bad {number}");
+            let bad = Schedule {
+                name,
+                workflow: workflow.into(),
+                version,
+                next_at: Some(hours_ago(2)),
+                ..good.clone()
+            };
+            store.schedule_put(&bad).await.unwrap();
+        }
+        for number in 70..140 {
+            let bad = Schedule {
+                name: format!("bad {number}"),
+                version: Some(9),
+                next_at: Some(hours_ago(2)),
+                ..good.clone()
+            };
+            store.schedule_put(&bad).await.unwrap();
+        }
+        let due =
+            Statement::new("UPDATE wf_schedules SET next_at = $1 WHERE name = 'good'").bind(hours_ago(1));
+        repo.write(due).await.unwrap();
+        eventually("it is fired", async || {
+            store.counts().await.unwrap().iter().any(|(.., count)| *count == 1)
+        })
+        .await;
+        soon(engine.stop()).await;
+    })
+    .await;
+}
+
+/// A week of missed times is not caught up with at one a second.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn missed_times_are_caught_up_with_one_after_the_other_at_once() {
+    on_each(async |builder, repo| {
+        let flow = chain("tick", 1, |step| Node::task(step, ["ok"]));
+        let engine = builder.workflow(flow, noop(1)).start().await.unwrap();
+        let all = CronSchedule::new("all", "* * * * *", StartRequest::new("tick", Value::Null)).unwrap();
+        engine.schedule(all.catch_up(CatchUp::All)).await.unwrap();
+        repo.write(Statement::new("UPDATE wf_schedules SET next_at = $1").bind(hours_ago(2))).await.unwrap();
+        // Half a minute is a quarter of what one a second would take.
+        eventually("each of them began", async || {
+            let counts = engine.control().store().counts().await.unwrap();
+            counts.iter().map(|(.., count)| *count).sum::<u64>() >= 120
+        })
+        .await;
         soon(engine.stop()).await;
     })
     .await;

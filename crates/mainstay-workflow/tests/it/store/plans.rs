@@ -88,7 +88,7 @@ async fn everything(database: &TestDatabase) -> (World, BTreeMap<String, Stateme
     world.begin().await;
     world.claim(world.node, "default", 9).await;
     world.store.resume_workflow(None).await.unwrap();
-    world.store.schedules_due(world.now(), 9).await.unwrap();
+    world.store.schedules_due(world.now(), vec!["order".into()], None, 9).await.unwrap();
     world.clock.advance(SECOND);
     world.store.prune(world.now(), 9).await.unwrap();
     world.store.leave(world.node).await.unwrap();

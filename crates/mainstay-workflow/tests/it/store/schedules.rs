@@ -32,10 +32,14 @@ async fn a_schedule_is_fired_once_however_many_try() {
         let kept = schedule(&world, Some(due));
         world.store.schedule_put(&kept).await.unwrap();
         assert_eq!(world.store.schedules().await.unwrap(), std::slice::from_ref(&kept));
-        assert!(world.store.schedules_due(world.now(), 9).await.unwrap().is_empty());
+        let due_now = async |name: &str, after: Option<&Schedule>| {
+            world.store.schedules_due(world.now(), vec![name.to_owned()], after, 9).await.unwrap()
+        };
+        assert!(due_now("order", None).await.is_empty());
         assert_eq!(world.store.next_due().await.unwrap(), Some(due));
         world.clock.advance(SECOND);
-        assert_eq!(world.store.schedules_due(world.now(), 9).await.unwrap(), [kept]);
+        assert_eq!(due_now("order", None).await, std::slice::from_ref(&kept));
+        assert!(due_now("order", Some(&kept)).await.is_empty() && due_now("other", None).await.is_empty());
         let mut nodes = Vec::new();
         for _ in 0..8 {
             let world = Arc::clone(&world);
