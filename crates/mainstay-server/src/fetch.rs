@@ -53,6 +53,8 @@ pub enum FetchError {
     TooLarge(usize),
     /// It took too long.
     Timeout(Duration),
+    /// Somebody took the connection, and does not answer.
+    Silent(Duration),
 }
 
 impl FetchError {
@@ -88,6 +90,9 @@ impl fmt::Display for FetchError {
             Self::Status(status) => write!(f, "the server answers {status}; check the URL"),
             Self::TooLarge(limit) => write!(f, "the document is larger than {limit} octets"),
             Self::Timeout(limit) => write!(f, "no whole answer came within {} s", limit.as_secs()),
+            Self::Silent(limit) => {
+                write!(f, "the connection is taken, and no whole answer came within {} s", limit.as_secs())
+            }
         }
     }
 }
@@ -101,6 +106,22 @@ impl std::error::Error for FetchError {}
 pub async fn fetch(url: &str, policy: &FetchPolicy) -> Result<Vec<u8>, FetchError> {
     let whole = fetch_unhurried(url, policy);
     tokio::time::timeout(policy.timeout, whole).await.unwrap_or(Err(FetchError::Timeout(policy.timeout)))
+}
+
+/// As [`fetch`], of somebody whose silence is not their absence: connecting may take as long as policy says, and the answer as long
+/// again.
+///
+/// # Errors
+/// [`FetchError`]: [`FetchError::Timeout`] when nobody took the connection, [`FetchError::Silent`] when somebody did.
+pub(crate) async fn ask(url: &str, policy: &FetchPolicy) -> Result<Vec<u8>, FetchError> {
+    let limit = policy.timeout;
+    let connected = tokio::time::timeout(limit, connect(url, policy)).await;
+    let (stream, target) = connected.unwrap_or(Err(FetchError::Timeout(limit)))?;
+    let answered = async {
+        let line = secured(stream, &target).await?;
+        get(line, &target.uri, &target.authority, policy.max_bytes).await
+    };
+    tokio::time::timeout(limit, answered).await.unwrap_or(Err(FetchError::Silent(limit)))
 }
 
 async fn fetch_unhurried(url: &str, policy: &FetchPolicy) -> Result<Vec<u8>, FetchError> {
@@ -153,8 +174,22 @@ trait Line: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Line for T {}
 
-/// Connects to the host of a URL, if policy allows it.
+/// What a URL leads to.
+struct Place {
+    uri: Uri,
+    authority: String,
+    host: String,
+    secure: bool,
+}
+
+/// Connects to the host of a URL, if policy allows it, and speaks TLS if the URL says so.
 async fn dial(url: &str, policy: &FetchPolicy) -> Result<(Box<dyn Line>, Uri, String), FetchError> {
+    let (stream, target) = connect(url, policy).await?;
+    let line = secured(stream, &target).await?;
+    Ok((line, target.uri, target.authority))
+}
+
+async fn connect(url: &str, policy: &FetchPolicy) -> Result<(TcpStream, Place), FetchError> {
     let wrong = || FetchError::Url(url.chars().take(200).collect());
     let uri: Uri = url.parse().map_err(|_| wrong())?;
     let secure = match uri.scheme_str() {
@@ -171,16 +206,17 @@ async fn dial(url: &str, policy: &FetchPolicy) -> Result<(Box<dyn Line>, Uri, St
         return Err(FetchError::PlainHttp);
     }
     let stream = TcpStream::connect(address).await.map_err(|error| FetchError::Connect(error.to_string()))?;
-    if secure {
-        let name = ServerName::try_from(host.to_owned()).map_err(|_| wrong())?;
-        let stream =
-            tls()?.connect(name, stream).await.map_err(|error| FetchError::Tls(error.to_string()))?;
-        let authority = authority.to_string();
-        Ok((Box::new(stream), uri, authority))
-    } else {
-        let authority = authority.to_string();
-        Ok((Box::new(stream), uri, authority))
+    let (host, authority) = (host.to_owned(), authority.to_string());
+    Ok((stream, Place { uri, authority, host, secure }))
+}
+
+async fn secured(stream: TcpStream, target: &Place) -> Result<Box<dyn Line>, FetchError> {
+    if !target.secure {
+        return Ok(Box::new(stream));
     }
+    let name = ServerName::try_from(target.host.clone()).map_err(|_| FetchError::Url(target.host.clone()))?;
+    let stream = tls()?.connect(name, stream).await.map_err(|error| FetchError::Tls(error.to_string()))?;
+    Ok(Box::new(stream))
 }
 
 async fn resolve(host: &str, port: u16, allow_private: bool) -> Result<SocketAddr, FetchError> {
@@ -306,5 +342,25 @@ mod tests {
         for public in ["1.1.1.1", "100.63.255.255", "100.128.0.0", "2606:4700::1111", "::ffff:1.1.1.1"] {
             assert!(is_public(public.parse().unwrap()), "{public}");
         }
+    }
+
+    #[tokio::test]
+    async fn who_takes_the_connection_and_says_nothing_is_told_from_nobody() {
+        let policy = FetchPolicy {
+            allow_http: true,
+            allow_private: true,
+            max_bytes: 1024,
+            timeout: Duration::from_millis(200),
+        };
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = silent.local_addr().unwrap();
+        // Also when nobody ever accepts, as of a process that stands still: the system takes the connection.
+        for scheme in ["http", "https"] {
+            let answer = ask(&format!("{scheme}://{address}/"), &policy).await;
+            assert!(matches!(answer, Err(FetchError::Silent(_))), "{scheme}: {answer:?}");
+        }
+        drop(silent);
+        let nobody = ask(&format!("http://{address}/"), &policy).await;
+        assert!(matches!(nobody, Err(FetchError::Connect(_))), "{nobody:?}");
     }
 }

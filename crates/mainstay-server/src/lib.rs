@@ -52,7 +52,7 @@ pub use dev::{KeyFileError, ORGANIZATION as DEVELOPMENT_ORGANIZATION};
 pub use fetch::{FetchError, FetchPolicy, fetch};
 pub use names::{acs_template, create_connection, metadata_url};
 pub use problem::{Problem, ProblemKind, TYPE_BASE as PROBLEM_TYPE_BASE};
-pub use single_node::PeerFound;
+pub use single_node::{PeerFound, only_here};
 pub use start::{COMPONENTS, Ended, Server, StartError, Started, open, prepare_data, sign_in};
 pub use traces::{Traces, TracesError};
 pub use workflow::{DEFAULT_NAMESPACE, document, settings, timeline};

@@ -63,9 +63,17 @@ pub const IMAGE_ACTS_LISTED: u32 = 20;
 /// How many images a page of the console lists.
 pub const IMAGES_LISTED: u32 = 50;
 /// The most images that the console draws with what they come from.
-pub const IMAGES_DRAWN: usize = 200;
-/// The most images whose layers the console compares with those of one.
-pub const IMAGES_COMPARED: usize = 10_000;
+pub const IMAGES_DRAWN: u32 = 200;
+/// Up to how many the console counts the images that use a layer.
+pub const USERS_COUNTED: u32 = 1_000;
+/// The most images of which the interface tells in one answer what they come from.
+pub const LINEAGE_LISTED: u32 = 10_000;
+/// How much longer than it took to read what a report of the whole store is kept, which others who ask are told meanwhile.
+pub const REPORT_KEPT_FACTOR: u32 = 10;
+/// What takes less is read again for everybody who asks.
+pub const REPORT_KEPT_FROM: Duration = Duration::from_millis(100);
+/// The longest time for which a report is kept.
+pub const REPORT_KEPT_MOST: Duration = Duration::from_secs(60);
 /// How many images, blobs and files a plan of a collection lists of each.
 pub const PLAN_LISTED: usize = 1_000;
 /// How many blobs that are not on disk the account of a collection names.
@@ -90,7 +98,9 @@ pub const NODE_TTL: Duration = Duration::from_secs(30);
 pub const PEERS: usize = 64;
 /// How long a server on plain SQLite rests between two looks at another node: so long both may write before one is seen.
 pub const PEER_EVERY: Duration = Duration::from_millis(250);
-/// How long a peer may take to say who it is.
+/// How long a command that goes on counts on what the other nodes said.
+pub const COMMAND_ASKS_EVERY: Duration = Duration::from_secs(60);
+/// How long connecting to a peer may take, and how long the peer may then take to say who it is.
 pub const PEER_TIMEOUT: Duration = Duration::from_secs(2);
 /// The largest answer of a peer.
 pub const PEER_BYTES: usize = 1024;

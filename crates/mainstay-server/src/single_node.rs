@@ -7,12 +7,13 @@
 //! | when | a node answers as | what follows |
 //! |---|---|---|
 //! | start, before anything is written | another node, also one that is about to start | the start is refused |
-//! | start | something that is no node | the start is refused: nobody could tell what is behind it |
+//! | start | something that is no node, or takes the connection and says nothing | the start is refused: nobody could tell what is behind it |
 //! | start | nobody, and it is one of `peers` | the start is refused: it is configured to run as well |
 //! | start | nobody, and it is one of `standbys` | nothing: that is what standing by looks like |
 //! | running | another node that serves | writes are refused from that moment, then the server goes down |
 //! | running | another node that is about to start | nothing: that one sees us, or it serves soon |
 //! | running | something that is no node | a warning |
+//! | a command writes, and no server runs on its file | another node, or something that is no node | the write is refused |
 //! | ever | this process itself | nothing |
 //!
 //! A node that names no other is seen all the same by those that name it: every server tells who it is at [`PATH`]. It tells a random
@@ -23,6 +24,7 @@
 
 use std::fmt;
 use std::os::fd::AsFd as _;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::State;
@@ -30,17 +32,20 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use futures_util::future::{join_all, select_all};
 use mainstay_core::SystemClock;
-use mainstay_repo::middleware::ReadOnlyMode;
-use mainstay_repo::{Capability, Role, Topology};
+use mainstay_repo::middleware::{Middleware, Next, ReadOnlyMode, async_trait};
+use mainstay_repo::{
+    Capability, Error as RepoError, ErrorKind as RepoErrorKind, Operation, Outcome, Repo, Role, Topology,
+};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Mutex, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use crate::app::App;
 use crate::config::{Config, PublicUrl};
-use crate::fetch::{FetchError, FetchPolicy, fetch};
+use crate::fetch::{FetchError, FetchPolicy, ask};
 use crate::http::listen;
 use crate::limits;
 use crate::problem::{Problem, ProblemKind};
@@ -151,7 +156,7 @@ impl Node {
     }
 
     async fn look(&self, peer: &PublicUrl) -> Seen {
-        self.judge(fetch(&peer.join(PATH), &POLICY).await)
+        self.judge(ask(&peer.join(PATH), &POLICY).await)
     }
 }
 
@@ -178,6 +183,19 @@ impl Others {
         Self { peers: config.peers.clone(), standbys: config.standbys.clone() }
     }
 
+    /// Those that a command asks: none beside a server on the same file, which asks them itself.
+    fn of_command(topology: &impl Topology, config: &Config) -> Self {
+        let others = Self::asked(topology, config);
+        let is_guarded = || matches!(crate::claim::lock(config), Err(StartError::Served(_)));
+        if others.each().next().is_none() || is_guarded() { Self::default() } else { others }
+    }
+
+    /// The first that is there, whether it should be or not.
+    async fn first(&self, node: &Node) -> Option<StartError> {
+        let seen = join_all(self.each().map(|(url, _)| node.look(url))).await;
+        self.each().zip(seen).find_map(|((url, _), seen)| may_start(url, false, seen).err())
+    }
+
     /// All of them, each with whether it is configured to run beside this one.
     fn each(&self) -> impl Iterator<Item = (&PublicUrl, bool)> {
         let peers = self.peers.iter().map(|url| (url, true));
@@ -185,36 +203,54 @@ impl Others {
     }
 }
 
-/// Refuses the start beside another node. Meanwhile it tells on the listener that this one is about to start: the URL of a peer may
-/// lead back here, and of two that start at once each is to see the other.
+/// Tells on the listener that this node is about to start, until it is ended.
+#[derive(Debug)]
+#[must_use = "it ends when it is dropped, and then nobody answers before the server does"]
+pub(crate) struct Starting(Option<(oneshot::Sender<()>, JoinHandle<bool>)>);
+
+impl Starting {
+    fn tell(node: &Node, listener: &TcpListener, tls: Option<TlsAcceptor>) -> Result<Self, StartError> {
+        let failed =
+            |error| StartError::Listen(listener.local_addr().unwrap_or(([0, 0, 0, 0], 0).into()), error);
+        let twin = listener.as_fd().try_clone_to_owned().map_err(failed)?;
+        let twin = TcpListener::from_std(twin.into()).map_err(failed)?;
+        let (done, is_done) = oneshot::channel::<()>();
+        let router = before_serving(node.clone());
+        let is_done = async { drop(is_done.await) };
+        let task = tokio::spawn(listen::serve(twin, tls, router, is_done, limits::PEER_TIMEOUT));
+        Ok(Self(Some((done, task))))
+    }
+
+    /// Ends; whoever asked before is answered.
+    pub(crate) async fn end(self) {
+        if let Some((done, task)) = self.0 {
+            drop(done);
+            drop(task.await);
+        }
+    }
+}
+
+/// Refuses the start beside another node. From here on until it serves it is told on the listener that this one is about to start:
+/// the URL of a peer may lead back here, and whoever starts meanwhile is to see this one, however long its start takes.
 pub(crate) async fn check(
     node: &Node,
     others: &Others,
     listener: &TcpListener,
     tls: Option<TlsAcceptor>,
-) -> Result<(), StartError> {
+) -> Result<Starting, StartError> {
     if others.each().next().is_none() {
-        return Ok(());
+        return Ok(Starting(None));
     }
-    let failed = |error| StartError::Listen(listener.local_addr().unwrap_or(([0, 0, 0, 0], 0).into()), error);
-    let twin = listener.as_fd().try_clone_to_owned().map_err(failed)?;
-    let twin = TcpListener::from_std(twin.into()).map_err(failed)?;
-    let (done, is_done) = oneshot::channel::<()>();
-    let telling = listen::serve(
-        twin,
-        tls,
-        before_serving(node.clone()),
-        async { drop(is_done.await) },
-        limits::PEER_TIMEOUT,
-    );
-    let looking = async {
-        let seen = join_all(others.each().map(|(url, _)| node.look(url))).await;
-        drop(done);
-        let mut looks = others.each().zip(seen);
-        looks.try_for_each(|((url, runs_beside), seen)| may_start(url, runs_beside, seen))
-    };
-    let (_all_ended, outcome) = tokio::join!(telling, looking);
-    outcome
+    let starting = Starting::tell(node, listener, tls)?;
+    let seen = join_all(others.each().map(|(url, _)| node.look(url))).await;
+    let mut looks = others.each().zip(seen);
+    match looks.try_for_each(|((url, runs_beside), seen)| may_start(url, runs_beside, seen)) {
+        Ok(()) => Ok(starting),
+        Err(error) => {
+            starting.end().await;
+            Err(error)
+        }
+    }
 }
 
 fn may_start(url: &PublicUrl, runs_beside: bool, seen: Seen) -> Result<(), StartError> {
@@ -230,7 +266,64 @@ fn may_start(url: &PublicUrl, runs_beside: bool, seen: Seen) -> Result<(), Start
     }
 }
 
-/// What is answered before the start is decided.
+/// Asks the other nodes before a command writes, and again when some time has passed, where there may be but one that does.
+#[derive(Debug, Clone)]
+pub(crate) struct AskFirst(Arc<Asking>);
+
+#[derive(Debug)]
+struct Asking {
+    node: Node,
+    others: OnceLock<Others>,
+    last: Mutex<Option<(Instant, Option<String>)>>,
+}
+
+impl AskFirst {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Asking { node: Node::new(), others: OnceLock::new(), last: Mutex::default() }))
+    }
+
+    /// From here on, writes ask: whom, the open database decides.
+    pub(crate) fn begin(&self, topology: &impl Topology, config: &Config) {
+        drop(self.0.others.set(Others::of_command(topology, config)));
+    }
+
+    /// Why nothing may be written, if nothing may.
+    async fn refusal(&self, others: &Others) -> Option<String> {
+        let mut last = self.0.last.lock().await;
+        if let Some((at, refusal)) = &*last
+            && at.elapsed() < limits::COMMAND_ASKS_EVERY
+        {
+            return refusal.clone();
+        }
+        let refusal = others.first(&self.0.node).await.map(|error| error.to_string());
+        *last = Some((Instant::now(), refusal.clone()));
+        refusal
+    }
+}
+
+/// Refuses a command that takes tables or makes them, which no middleware sees, beside another node that runs.
+///
+/// # Errors
+/// [`StartError::Peer`]; [`StartError::Stranger`] when nobody can tell.
+pub async fn only_here(config: &Config, repo: &Repo) -> Result<(), StartError> {
+    Others::of_command(repo, config).first(&Node::new()).await.map_or(Ok(()), Err)
+}
+
+#[async_trait]
+impl Middleware for AskFirst {
+    async fn process(&self, operation: Operation, next: Next<'_>) -> mainstay_repo::Result<Outcome> {
+        if operation.action().writes()
+            && let Some(others) = self.0.others.get().filter(|others| others.each().next().is_some())
+            && let Some(why) = self.refusal(others).await
+        {
+            let help = "end that node first, or run the command beside it, on its database";
+            return Err(RepoError::new(RepoErrorKind::ReadOnly, why).with_help(help));
+        }
+        next.run(operation).await
+    }
+}
+
+/// What is answered before the start is decided, and until the server serves.
 fn before_serving(node: Node) -> Router {
     Router::new()
         .route(PATH, get(move || async move { node.tell(Stage::Starting) }))
@@ -303,7 +396,6 @@ mod tests {
     use super::*;
     use crate::config::{Loaded, Sources};
     use http::StatusCode;
-    use mainstay_repo::Repo;
     use mainstay_testkit::TestDatabase;
 
     fn answer(format: &str, node: &str, state: &str) -> Result<Vec<u8>, FetchError> {
@@ -318,6 +410,7 @@ mod tests {
         assert_eq!(seen(answer(FORMAT, &node.0, "serving")), Seen::Myself);
         assert_eq!(seen(answer(FORMAT, "run_other", "serving")), Seen::Other(Stage::Serving));
         assert_eq!(seen(answer(FORMAT, "run_other", "starting")), Seen::Other(Stage::Starting));
+        assert!(matches!(seen(Err(FetchError::Silent(limits::PEER_TIMEOUT))), Seen::Stranger(_)));
         for nobody in [
             FetchError::Connect("refused".to_owned()),
             FetchError::Resolve("peer".to_owned()),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mainstay_core::PageSize;
-use mainstay_repo::middleware::{Observe, ReadOnlyMode, Retry};
+use mainstay_repo::middleware::{Middleware, Observe, ReadOnlyMode, Retry};
 use mainstay_repo::{Component, DatabaseUrl, Repo, RepoOptions, Target};
 use mainstay_saml::idp::IdentityProvider;
 use mainstay_sso::{Actor, Cause, ConnectionFilter, Lifetimes, Scope, Sso, SsoOptions, Status};
@@ -27,7 +27,7 @@ use crate::http::listen;
 use crate::http::tls::{self, ServedCertificate, TlsFilesError};
 use crate::images::{ImageStore, Transfers, collect_for_ever};
 use crate::ready::DatabaseFiles;
-use crate::single_node::{self, LookOut, Node, Others, PeerFound};
+use crate::single_node::{self, AskFirst, LookOut, Node, Others, PeerFound};
 use crate::{limits, ops, router, store};
 
 /// Every component that this program keeps in its database, in the order in which commands tell of them.
@@ -253,17 +253,21 @@ pub fn prepare_data(data: &Path) -> Result<(), StartError> {
     made.map_err(|error| StartError::Data(data.to_owned(), error))
 }
 
-/// Opens the configured database, as the server and the command line both do. A SQLite file that is not there yet is made for its
-/// owner alone.
+/// Opens the configured database for a command, as the server does for itself. A SQLite file that is not there yet is made for its
+/// owner alone. Where only one node may write, and no server runs on the file, the other nodes that the configuration names are asked
+/// before the first write, which is refused beside one of them.
 ///
 /// # Errors
 /// As [`mainstay_repo::Repo::connect`].
 pub async fn open(config: &Config) -> Result<Repo, mainstay_repo::Error> {
-    open_with(config, ReadOnlyMode::new()).await
+    let ask = AskFirst::new();
+    let repo = open_with(config, ask.clone()).await?;
+    ask.begin(&repo, config);
+    Ok(repo)
 }
 
-/// The same, with a switch that refuses writes.
-async fn open_with(config: &Config, writes_off: ReadOnlyMode) -> Result<Repo, mainstay_repo::Error> {
+/// The same, with what refuses writes.
+async fn open_with(config: &Config, writes_off: impl Middleware) -> Result<Repo, mainstay_repo::Error> {
     let options = RepoOptions::new(config.database.expose())?;
     if let DatabaseUrl::Sqlite(sqlite) = options.url()
         && sqlite.create()
@@ -328,7 +332,7 @@ impl Server {
         // Before anything is written.
         let lock = claim::lock(config)?;
         let others = Others::asked(&repo, config);
-        single_node::check(&node, &others, &listener, tls.clone()).await?;
+        let starting = single_node::check(&node, &others, &listener, tls.clone()).await?;
         writes_off.set(false);
         let look_out = LookOut::begin(node.clone(), others, writes_off);
         let idp = config.dev.then(|| dev::provider(&url, &config.data)).transpose()?;
@@ -339,6 +343,8 @@ impl Server {
         match Self::prepare(config, (url, listen, node), &repo, idp, certificate).await {
             Ok((app, started)) => {
                 let drain_timeout = config.drain_timeout;
+                // Who connects between this and the run waits in the listener's queue.
+                starting.end().await;
                 Ok(Self { app, listener, tls, drain_timeout, started, claim, look_out })
             }
             Err(error) => {

@@ -1,7 +1,7 @@
 //! `mainstay migrate status|plan|up|down`.
 
 use mainstay_repo::{Component, PlannedStep, Repo, Target};
-use mainstay_server::{COMPONENTS, StartError, claim};
+use mainstay_server::{COMPONENTS, StartError, claim, only_here};
 use mainstay_workflow::store::{LIVE_WITHIN, live_nodes};
 use serde::Serialize;
 
@@ -115,6 +115,7 @@ async fn plan(args: &Plan, context: &Context) -> Outcome {
 async fn up(args: &Up, context: &Context) -> Outcome {
     let config = context.config(&args.settings, None)?;
     let repo = context.open_or_make(&config).await?;
+    only_here(&config, &repo).await?;
     let components = chosen(args.component.as_deref())?;
     let steps = planned(&repo, &components, target(args.to)).await?;
     if let Some(step) = steps.iter().find(|step| step.direction == "down") {
@@ -149,6 +150,7 @@ async fn down(args: &Down, context: &Context) -> Outcome {
     if body.steps.iter().any(|step| step.component == mainstay_workflow::COMPONENT.name) {
         no_live_workers(&repo).await?;
     }
+    only_here(&config, &repo).await?;
     let claim = claim(&config, &repo).await.map_err(|error| match error {
         StartError::Served(file) => {
             Failure::new(Exit::Refused, format!("a server runs on {}", file.display()))

@@ -199,6 +199,108 @@ fn of_two_that_start_at_once_never_both_go_on() {
     assert!(ended.iter().flatten().all(|status| status.code() == Some(1)), "{ended:?}");
 }
 
+/// A machine that stands still, a disk that does: what was written may go on in a moment.
+#[test]
+fn a_node_that_stands_still_is_not_taken_for_one_that_is_gone() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let server = Server::in_directory(one.path(), &[]);
+    server.signal("-STOP");
+    let text = refused(two.path(), &server.url);
+    assert!(text.contains(&server.url) && text.contains("the connection is taken"), "{text}");
+    assert_eq!(tables(&two.path().join("mainstay.db")), 0, "something was written");
+    server.signal("-CONT");
+    names_the_ways_out(&refused(two.path(), &server.url), &server.url);
+    server.terminate();
+    assert!(server.wait().success());
+}
+
+/// Migrations, a large directory, a slow disk: the start takes long after the others were asked.
+#[test]
+fn a_node_whose_start_takes_long_keeps_another_from_starting() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let data = one.path().join("data");
+    let server = Server::in_directory(one.path(), &[]);
+    server.terminate();
+    assert!(server.wait().success());
+    // Whoever opens the store reads this first, and waits for as long as nobody writes it.
+    let (marker, held) = (data.join("images/mainstay-images"), data.join("held"));
+    let text = std::fs::read_to_string(&marker).unwrap();
+    std::fs::remove_file(&marker).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&held).status().unwrap();
+    assert!(made.success());
+    std::fs::hard_link(&held, &marker).unwrap();
+    let listen = format!("127.0.0.1:{}", free_port());
+    let (url, second) = (format!("http://{listen}"), format!("http://127.0.0.1:{}", free_port()));
+    let mut first = mainstay();
+    first.args(["serve", "--log", "warn", "--listen", &listen, "--standbys", &second, "--data"]).arg(&data);
+    first.stdout(Stdio::null());
+    let mut first = first.spawn().unwrap();
+    let is = |stage: &str| {
+        let told =
+            TcpStream::connect(&listen).is_ok().then(|| Browser::default().get(&format!("{url}/nodez")));
+        told.is_some_and(|told| told.body.contains(stage))
+    };
+    let until = |stage: &str| {
+        let started = Instant::now();
+        while !is(stage) {
+            assert!(started.elapsed() < PATIENCE, "it is not {stage}");
+            pause(Duration::from_millis(20));
+        }
+    };
+    until("starting");
+    // Longer than the others are asked.
+    pause(Duration::from_secs(3));
+    assert!(is("starting"), "it tells so for as long as its start takes");
+    names_the_ways_out(&refused(two.path(), &url), &url);
+    assert_eq!(tables(&two.path().join("mainstay.db")), 0, "something was written");
+    let ready = data.join("ready");
+    std::fs::write(&ready, &text).unwrap();
+    std::fs::rename(&ready, &marker).unwrap();
+    std::fs::write(&held, &text).unwrap();
+    until("serving");
+    first.kill().unwrap();
+    first.wait().unwrap();
+}
+
+#[test]
+fn a_command_writes_nothing_beside_another_node() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let server = Server::in_directory(one.path(), &[]);
+    let disk = one.path().join("disk");
+    std::fs::write(&disk, "a disk").unwrap();
+    let command = |data: &Path, args: &[&str], others: &str| {
+        let mut command = mainstay();
+        command.env("MAINSTAY_STANDBYS", others).args(args).arg("--data").arg(data);
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let commit = ["images", "commit", disk.to_str().unwrap()];
+    let (code, text) = command(two.path(), &["migrate", "up"], &server.url);
+    assert_eq!(code, Some(1), "{text}");
+    names_the_ways_out(&text, &server.url);
+    assert_eq!(tables(&two.path().join("mainstay.db")), 0, "something was written");
+    // On the file of a server that guards it, the server alone asks.
+    let own = one.path().join("data");
+    assert_eq!(command(&own, &commit, &server.url).0, Some(0));
+    server.signal("-STOP");
+    let (code, text) = command(two.path(), &["migrate", "up"], &server.url);
+    assert!(code == Some(1) && text.contains("the connection is taken"), "{text}");
+    server.signal("-CONT");
+    let url = server.url.clone();
+    server.terminate();
+    assert!(server.wait().success());
+    for args in [&["migrate", "up"][..], &commit] {
+        let (code, text) = command(two.path(), args, &url);
+        assert_eq!(code, Some(0), "nobody else runs: {text}");
+    }
+    let server = Server::in_directory(one.path(), &[]);
+    let (code, text) = command(two.path(), &["migrate", "status"], &server.url);
+    assert_eq!(code, Some(0), "whoever only looks may: {text}");
+    let (code, text) = command(two.path(), &commit, &server.url);
+    assert_eq!(code, Some(1), "{text}");
+    names_the_ways_out(&text, &server.url);
+}
+
 #[test]
 fn what_answers_for_a_peer_and_is_no_node_keeps_the_server_from_starting() {
     let directory = tempfile::tempdir().unwrap();

@@ -3,6 +3,7 @@
 pub(in crate::cli) mod args;
 mod care;
 mod change;
+mod family;
 mod lease;
 mod list;
 mod progress;
@@ -26,6 +27,7 @@ pub(super) async fn run(command: ImagesCommand, context: &Context) -> Outcome {
         ImagesCommand::Inspect(one) => list::inspect(&one, context).await,
         ImagesCommand::Import(args) => transfer::import(&args, context).await,
         ImagesCommand::Export(args) => transfer::export(&args, context).await,
+        ImagesCommand::Flatten(args) => transfer::flatten(&args, context).await,
         ImagesCommand::Pull(args) => transfer::pull(&args, context).await,
         ImagesCommand::Push(args) => transfer::push(&args, context).await,
         ImagesCommand::Commit(args) => change::commit(&args, context).await,
@@ -103,8 +105,14 @@ impl From<mainstay_images::Error> for Failure {
     }
 }
 
-/// What the store said.
+/// What the store said; of a database on which nothing may be written, what that said: asking again does not help.
 fn of_store(error: &mainstay_images::Error) -> Failure {
+    let database =
+        std::error::Error::source(error).and_then(|source| source.downcast_ref::<mainstay_repo::Error>());
+    if let Some(refused) = database.filter(|refused| *refused.kind() == mainstay_repo::ErrorKind::ReadOnly) {
+        let help = refused.help().map(str::to_owned);
+        return Failure { exit: Exit::Refused, message: refused.message().to_owned(), help };
+    }
     let exit = match error.kind() {
         ErrorKind::Invalid { .. } | ErrorKind::Configuration => Exit::Usage,
         ErrorKind::Medium
@@ -125,6 +133,8 @@ impl From<oci::Error> for Failure {
             oci::ErrorKind::NotFound => "see that the path or the reference is right",
             oci::ErrorKind::Exists => "give a path at which nothing is yet",
             oci::ErrorKind::Unavailable => "run it again later; what arrived is not fetched again",
+            oci::ErrorKind::MissingTool => "install it; Debian has mkfs.erofs in erofs-utils",
+            oci::ErrorKind::NeedsPrivilege => "leave --keep-owners out, or do it as root",
             oci::ErrorKind::Refused(Refusal::Ambiguous { .. }) => {
                 "give --tag and one that the layout's index.json has, leave it out for the only image, or take --all"
             }
