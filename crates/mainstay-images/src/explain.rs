@@ -13,6 +13,9 @@ use crate::image::ImageRef;
 use crate::images::{Images, MAX_PAGE};
 use crate::store;
 
+/// Of how many images that use a blob it is told what keeps them: each costs a few statements.
+const EXPLAINED: usize = 20;
+
 /// One claim that keeps an image or a blob.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "why", rename_all = "snake_case")]
@@ -55,6 +58,11 @@ pub enum Claim {
         /// What keeps it.
         claims: Vec<Claim>,
     },
+    /// More images use the blob than are told of.
+    Others {
+        /// How many; counted up to a [page](crate::MAX_PAGE).
+        images: u64,
+    },
     /// The blob is being published.
     Intent {
         /// By whom.
@@ -87,6 +95,7 @@ impl fmt::Display for Claim {
                 f.write_str("nothing claims it; the policy keeps it until room is needed")
             }
             Self::Image { image, digest, .. } => write!(f, "image {image} (sha256:{digest}) uses it"),
+            Self::Others { images } => write!(f, "{images} more image(s) use it"),
             Self::Intent { holder, expires_at } => {
                 write!(f, "{holder} is publishing it, until {expires_at} unless renewed")
             }
@@ -132,7 +141,7 @@ impl Images {
         Ok(claims)
     }
 
-    /// What keeps a blob, down to what keeps the images that use it.
+    /// What keeps a blob, down to what keeps the first 20 images that use it, and how many more do.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound).
@@ -142,10 +151,14 @@ impl Images {
             return Ok(vec![Claim::Deleting]);
         }
         let mut claims = Vec::new();
-        for row in self.repo().read(store::uses::users(blob.id.get(), MAX_PAGE)).await? {
+        let users = self.repo().read(store::uses::users(blob.id.get(), MAX_PAGE)).await?;
+        for row in users.iter().take(EXPLAINED) {
             let image = ImageId(row.get("id")?);
             let digest = self.image(&image.into()).await?.digest;
             claims.push(Claim::Image { image, digest, claims: self.explain(&image.into()).await? });
+        }
+        if let Some(images) = users.len().checked_sub(EXPLAINED).filter(|more| *more > 0) {
+            claims.push(Claim::Others { images: images as u64 });
         }
         for row in self.repo().read(store::intents::of_digest(digest)).await? {
             claims.push(Claim::Intent { holder: row.get("name")?, expires_at: row.get("expires_at")? });

@@ -62,6 +62,7 @@ mod lease;
 mod lineage;
 pub mod oci;
 mod options;
+mod overview;
 mod publish;
 mod read;
 mod resolve;
@@ -87,6 +88,7 @@ pub use images::{Images, MAX_PAGE, StoreId};
 pub use lease::{Heartbeat, HeldLease, Holder, Lease, LeaseGuard, LeaseInfo, Node};
 pub use lineage::{LINEAGE_STYLE, Lineage, LineageNode};
 pub use options::{ImagesOptions, MAX_TTL, MIN_TTL, Policy};
+pub use overview::Overview;
 pub use publish::{
     BlobWriter, CommitSet, Committed, Ingest, NewImage, RefExpect, RefUpdate, Staged, WriterSpec,
 };

@@ -12,7 +12,7 @@ use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::layout;
 use crate::gc::Tranquility;
-use crate::ids::{BlobId, ImageId, Incarnation};
+use crate::ids::{BlobId, Incarnation};
 use crate::images::{Images, MAX_PAGE, rows};
 use crate::read::{Found, examine};
 use crate::store;
@@ -191,26 +191,6 @@ impl Images {
     pub async fn damaged_count(&self) -> Result<u64> {
         let found = self.repo().read(store::blobs::damaged_count()).await?;
         Ok(found.first().map_or(Ok(0), |row| row.get("damaged"))?)
-    }
-
-    /// Which blobs of images are missing or wrong; an image of which all can be had is not there. At most [`MAX_PAGE`] images
-    /// are asked for at once.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Invalid`] for more images; of the database.
-    pub async fn damaged_of(&self, images: &[ImageId]) -> Result<BTreeMap<ImageId, Vec<Digest>>> {
-        if images.len() > MAX_PAGE as usize {
-            return Err(Error::invalid(
-                "images",
-                format!("{} images are more than {MAX_PAGE}", images.len()),
-            ));
-        }
-        let ids: Vec<i64> = images.iter().map(|image| image.get()).collect();
-        let mut damaged: BTreeMap<ImageId, Vec<Digest>> = BTreeMap::new();
-        for row in &self.repo().read(store::uses::damaged(&ids)).await? {
-            damaged.entry(ImageId(row.get("image_id")?)).or_default().push(store::blobs::read_digest(row)?);
-        }
-        Ok(damaged)
     }
 
     /// Passes that were read to their end, the newest first; at most 200 are remembered.

@@ -13,7 +13,7 @@ use crate::config::{Config, ImageSettings, PublicUrl};
 use crate::dev::Dev;
 use crate::http::rate::RateLimit;
 use crate::http::tls::ServedCertificate;
-use crate::images::{ImageStore, Transfers, Work};
+use crate::images::{ImageStore, Reports, Transfers, Work};
 use crate::limits;
 use crate::ready::DatabaseFiles;
 use crate::single_node::Node;
@@ -27,6 +27,7 @@ struct Inner {
     sso: Sso,
     images: ImageStore,
     image_work: Work,
+    image_reports: Reports,
     transfers: Transfers,
     image_settings: ImageSettings,
     public_url: PublicUrl,
@@ -80,6 +81,7 @@ impl App {
             sso,
             images,
             image_work: Work::default(),
+            image_reports: Reports::default(),
             transfers,
             image_settings: config.images.clone(),
             cookies: Cookies::new(public_url.is_secure()),
@@ -112,6 +114,11 @@ impl App {
     /// What this server does with images in the background, because somebody asked.
     pub(crate) fn image_work(&self) -> &Work {
         &self.0.image_work
+    }
+
+    /// Reports of the whole store of images.
+    pub(crate) fn image_reports(&self) -> &Reports {
+        &self.0.image_reports
     }
 
     /// Archives of images on their way in and out.

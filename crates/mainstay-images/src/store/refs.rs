@@ -35,6 +35,9 @@ const FIND: Sql =
 const OF_IMAGE: Sql = Sql::new(
     "SELECT name, image_id, forked_from, version, updated_at FROM images_refs WHERE image_id = $1 ORDER BY name",
 );
+const OF_IMAGES: Sql = sql![
+    "SELECT name, image_id, forked_from, version, updated_at FROM images_refs WHERE image_id IN " any "$1" " ORDER BY name"
+];
 const LIST: Sql = Sql::new(
     "SELECT name, image_id, forked_from, version, updated_at FROM images_refs WHERE name > $1 ORDER BY name LIMIT $2",
 );
@@ -78,6 +81,11 @@ pub(crate) fn untag_from(name: &str, image: i64) -> Statement {
 /// One name.
 pub(crate) fn find(name: &str) -> Statement {
     Statement::new(FIND).bind(name).named("images.ref_find")
+}
+
+/// The names of images, in order.
+pub(crate) fn of_images(images: &[i64]) -> Statement {
+    Statement::new(OF_IMAGES).bind(images.to_vec()).named("images.ref_of_images")
 }
 
 /// The names of an image.

@@ -42,6 +42,17 @@ const DAMAGED: Sql = sql![
      WHERE b.state <> 0 AND b.state = 2 AND a.image_id IN " any "$1" " ORDER BY 1, 2"
 ];
 
+const LEASED: Sql = sql![
+    "SELECT image_id, COUNT(*) AS leases FROM images_leases WHERE image_id IN " any "$1" " GROUP BY image_id"
+];
+/// Looks at so many uses and no more: a base may be below a million images.
+const LAYER_USERS: Sql = Sql::new(
+    "SELECT b.digest, (SELECT COUNT(DISTINCT n.image_id) FROM (SELECT o.image_id FROM images_layers o \
+     WHERE o.blob_id = u.blob_id LIMIT $2) n) AS users \
+     FROM (SELECT DISTINCT blob_id FROM images_layers WHERE image_id = $1) u JOIN images_blobs b ON b.id = u.blob_id",
+);
+const SOME: Sql = Sql::new("SELECT COUNT(*) AS images FROM (SELECT id FROM images LIMIT $1) i");
+
 pub(crate) fn read_facts(row: &Row) -> Result<ImageFacts> {
     Ok(ImageFacts {
         id: ImageId(row.get("id")?),
@@ -81,6 +92,21 @@ pub(crate) fn read_blob(row: &Row) -> Result<(i64, Digest, u64)> {
 /// The images that use a blob.
 pub(crate) fn users(blob: i64, limit: u32) -> Statement {
     Statement::new(USERS).bind(blob).bind(limit).named("images.blob_users")
+}
+
+/// How many leases images have; of those without one, no row.
+pub(crate) fn leased(images: &[i64]) -> Statement {
+    Statement::new(LEASED).bind(images.to_vec()).named("images.lease_counts")
+}
+
+/// How many images use each layer of one, counted up to a number.
+pub(crate) fn layer_users(image: i64, most: u32) -> Statement {
+    Statement::new(LAYER_USERS).bind(image).bind(most).named("images.layer_users")
+}
+
+/// How many images there are, counted up to a number.
+pub(crate) fn count(most: u32) -> Statement {
+    Statement::new(SOME).bind(most).named("images.image_count")
 }
 
 /// The blobs of images that are missing or wrong, each with its image.

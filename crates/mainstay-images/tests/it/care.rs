@@ -197,7 +197,7 @@ async fn what_reads_a_pass_by_several_calls_stops_with_it() {
 }
 
 #[tokio::test]
-async fn what_is_damaged_is_counted_and_told_of_each_image() {
+async fn a_list_tells_of_each_image_what_is_damaged_who_leases_it_and_its_names() {
     for_each_database(async |database| {
         let world = World::new(database).await;
         let node = world.node().await;
@@ -206,21 +206,54 @@ async fn what_is_damaged_is_counted_and_told_of_each_image() {
             (world.publish(&node, &["base"]).await, world.publish(&node, &["base", "delta"]).await);
         let asked = [whole.id, one.id, both.id];
         assert_eq!(world.images.damaged_count().await.unwrap(), 0);
-        assert!(world.images.damaged_of(&asked).await.unwrap().is_empty());
+        assert!(world.images.overview(&asked).await.unwrap().is_empty());
+        for name in ["b", "a"] {
+            world.images.tag(&one.id.into(), name).await.unwrap();
+        }
+        for key in ["1", "2"] {
+            node.acquire(key, both.id).await.unwrap();
+        }
         for lost in ["base", "delta"] {
             std::fs::remove_file(world.path_of(&digest(lost)).await).unwrap();
         }
         world.images.scrub(&ScrubOptions::default()).await.unwrap();
         assert_eq!(world.images.damaged_count().await.unwrap(), 2);
-        let mut lost = [digest("base"), digest("delta")];
+        let mut lost = vec![digest("base"), digest("delta")];
         lost.sort_unstable();
-        let of = world.images.damaged_of(&asked).await.unwrap();
-        assert_eq!(of, [(one.id, vec![digest("base")]), (both.id, lost.to_vec())].into());
-        assert_eq!(world.images.damaged_of(&[whole.id, one.id]).await.unwrap().len(), 1);
+        let seen = world.images.overview(&asked).await.unwrap();
+        let told = |image: ImageId| {
+            let Overview { names, leases, damaged, .. } = seen[&image].clone();
+            (names, leases, damaged)
+        };
+        assert_eq!((seen.len(), told(both.id)), (2, (vec![], 2, lost)));
+        assert_eq!(told(one.id), (vec!["a".to_owned(), "b".to_owned()], 0, vec![digest("base")]));
         let many = vec![one.id; MAX_PAGE as usize + 1];
-        assert_eq!(world.images.damaged_of(&many[1..]).await.unwrap().len(), 1);
-        let refused = world.images.damaged_of(&many).await.unwrap_err();
+        assert_eq!(world.images.overview(&many[1..]).await.unwrap().len(), 1);
+        let refused = world.images.overview(&many).await.unwrap_err();
         assert_eq!(*refused.kind(), ErrorKind::Invalid { field: "images" });
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_many_images_use_is_counted_and_explained_up_to_a_limit() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let node = world.node().await;
+        let base = world.publish(&node, &["base"]).await;
+        for at in 0..21 {
+            world.publish(&node, &["base", &format!("delta {at}")]).await;
+        }
+        let users = async |most| world.images.layer_users(base.id, most).await.unwrap()[&digest("base")];
+        assert_eq!((users(100).await, users(22).await, users(5).await), (22, 22, 5));
+        let count = async |most| world.images.image_count(most).await.unwrap();
+        assert_eq!((count(100).await, count(22).await, count(5).await), (22, 22, 5));
+        let claims = world.images.explain_blob(&digest("base")).await.unwrap();
+        let images = claims.iter().filter(|claim| matches!(claim, Claim::Image { .. })).count();
+        assert_eq!((images, claims.last()), (20, Some(&Claim::Others { images: 2 })));
+        assert_eq!(claims[20].to_string(), "2 more image(s) use it");
+        let claims = world.images.explain_blob(&digest("delta 3")).await.unwrap();
+        assert!(matches!(claims.as_slice(), [Claim::Image { .. }]), "{claims:?}");
     })
     .await;
 }

@@ -28,18 +28,19 @@ impl Middleware for Watch {
 }
 
 /// Reports and single rows may read a table; nothing that is done for each image, blob or lease may.
-const MAY_SCAN: [&str; 7] = [
+const MAY_SCAN: [&str; 8] = [
     "images.intent_all",
     "images.store_fits",
     "images.store_recount",
     "images.holder_expired",
     "images.holder_supersede_all",
+    "images.image_count",
     "images.queue_count",
     "images.numbers_skip",
 ];
 
 /// What is done for each image, blob, lease and publication: its plan over full tables is written down.
-const HOT: [&str; 31] = [
+const HOT: [&str; 34] = [
     "images.blob_damaged_of",
     "images.blob_deleting",
     "images.blob_forget",
@@ -63,14 +64,17 @@ const HOT: [&str; 31] = [
     "images.intent_of_digest",
     "images.intent_of_holder",
     "images.layer_add",
+    "images.layer_users",
     "images.lease_acquire",
     "images.lease_confirm",
+    "images.lease_counts",
     "images.lease_of_holder",
     "images.lease_of_image",
     "images.lease_release",
     "images.queue_due",
     "images.queue_put",
     "images.ref_of_image",
+    "images.ref_of_images",
 ];
 
 /// Tables of a store in use: what the planner of PostgreSQL decides on small ones says nothing.
@@ -125,7 +129,9 @@ async fn everything(database: &TestDatabase) -> (World, BTreeMap<String, Stateme
     world.images.collect("c", &CollectOptions { full: true, ..CollectOptions::default() }).await.unwrap();
     world.images.scrub(&ScrubOptions::default()).await.unwrap();
     world.images.usage().await.unwrap();
-    world.images.damaged_of(&[base.id]).await.unwrap();
+    world.images.overview(&[base.id]).await.unwrap();
+    world.images.layer_users(base.id, 10).await.unwrap();
+    world.images.image_count(10).await.unwrap();
     world.images.damaged_count().await.unwrap();
     world.images.holders(None, 10).await.unwrap();
     world.expire_all().await;

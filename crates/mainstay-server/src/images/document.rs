@@ -15,7 +15,8 @@ use mainstay_images::Digest;
 
 pub use self::act::{ActLine, ActPage};
 pub use self::collection::{
-    CollectionDocument, CollectionLine, CollectionsDocument, EvictionLine, PlanDocument, PlanTotal,
+    CollectionDocument, CollectionLine, CollectionsDocument, EvictionLine, OffDocument, PlanDocument,
+    PlanTotal,
 };
 pub use self::explain::{ClaimLine, ExplainDocument};
 pub use self::image::{

@@ -4,6 +4,7 @@
 mod asked;
 pub mod document;
 mod error;
+mod report;
 mod room;
 mod store;
 mod transfer;
@@ -11,6 +12,7 @@ mod work;
 
 pub use asked::is_layered;
 pub(crate) use asked::{changes, looks};
+pub(crate) use report::Reports;
 pub(crate) use store::collect_for_ever;
 pub use store::{ImageStore, image_options, open_images};
 pub(crate) use transfer::{Transfers, is_transfer};

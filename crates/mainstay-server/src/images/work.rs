@@ -3,12 +3,11 @@
 use std::sync::{Mutex, PoisonError};
 
 use mainstay_core::{Clock as _, SystemClock};
-use mainstay_images::{Action, CollectOptions, Commands, Images, ScrubOptions, Tranquility};
+use mainstay_images::{Action, CollectOptions, Commands, ScrubOptions, Tranquility};
 use serde::Serialize;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::task::JoinHandle;
 
-use crate::images::document::PlanDocument;
 use crate::limits;
 use crate::problem::{Problem, ProblemKind};
 
@@ -26,7 +25,6 @@ pub struct FailureLine {
 pub(crate) struct Work {
     collection: Task,
     scrub: Task,
-    plans: tokio::sync::Mutex<()>,
 }
 
 /// One kind of work.
@@ -76,17 +74,6 @@ impl Task {
 }
 
 impl Work {
-    /// What a collection by the policy would do now. Only a full one looks for files that nothing names: that reads the directory, and
-    /// is done for one who asks at a time.
-    ///
-    /// # Errors
-    /// [`ProblemKind::Unavailable`] when the directory is not mounted.
-    pub(crate) async fn plan(&self, images: &Images, full: bool) -> Result<PlanDocument, Problem> {
-        let _turn = if full { Some(self.plans.lock().await) } else { None };
-        let options = CollectOptions { evict: true, full, skip_sweep: !full, ..CollectOptions::default() };
-        Ok(PlanDocument::from(images.plan(&options).await?).listing(limits::PLAN_LISTED))
-    }
-
     /// Begins a collection by the policy. Whether another collects, the election decides: it also knows when one was killed.
     ///
     /// # Errors
@@ -171,7 +158,7 @@ mod tests {
     use mainstay_core::{Actor, Caller};
     use mainstay_images::files::DiskFiles;
     use mainstay_images::{
-        BlobKind, COMPONENT, CommitSet, Error, ErrorKind, ImagesOptions, NewImage, WriterSpec,
+        BlobKind, COMPONENT, CommitSet, Error, ErrorKind, Images, ImagesOptions, NewImage, WriterSpec,
     };
     use mainstay_repo::middleware::{Middleware, Next, async_trait};
     use mainstay_repo::{Operation, Outcome, Repo, Sql, Statement, Target};

@@ -270,7 +270,11 @@ fn cares(program: &mut Program<'_>, digest: &str) {
     program.is_refused("GET", "/scrubs?after=1", &none, 400, "unknown field `after`, expected `limit`");
     program.is_refused("GET", "/findings?limit=1001", &none, 400, "1 to 1000");
     // What the election refuses is the answer, and no failure of something that was begun.
-    program.store.json(&["gc", "--pause", "2h"]);
+    let paused = program.does("POST", "/pause", &json!({ "seconds": 7_200 }), (200, "CollectingOff"));
+    program.is_refused("POST", "/pause", &json!({ "seconds": 7 * 24 * 3_600 + 1 }), 400, "at most 168 hours");
+    program.is_refused("POST", "/pause", &json!({ "seconds": -1 }), 400, "seconds");
+    let restored = program.does("POST", "/restored", &none, (200, "CollectingOff"));
+    assert_eq!(restored["off_until"], paused["off_until"], "a longer pause stays");
     program.is_refused("POST", "/collection", &empty, 409, "off until");
     assert_eq!(program.does("GET", "/collections", &none, (200, "ImageCollections"))["failed"], none);
     // The medium goes: what is asked for is refused at once, and nothing is begun.
@@ -361,7 +365,11 @@ fn body(openapi: &Value, operation: &Value) -> Value {
     let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
     let Some(reference) = schema["$ref"].as_str() else { return Value::Null };
     let schema = openapi.pointer(reference.strip_prefix('#').unwrap()).unwrap();
-    let of = |kind: &Value| if kind == "boolean" { json!(true) } else { json!("x") };
+    let of = |kind: &Value| match kind.as_str() {
+        Some("boolean") => json!(true),
+        Some("integer") => json!(1),
+        _ => json!("x"),
+    };
     let fields = schema["properties"].as_object().unwrap().iter();
     fields.map(|(name, field)| (name.clone(), of(&field["type"]))).collect::<serde_json::Map<_, _>>().into()
 }

@@ -1,7 +1,10 @@
 //! Collections and scrubs: what they would do, beginning them, how far they are.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
@@ -9,7 +12,7 @@ use super::{Body, Limited, Nothing, Paged, body};
 use crate::app::App;
 use crate::http::extract::Query;
 use crate::images::document::{
-    CollectionLine, CollectionsDocument, FindingPage, PlanDocument, ScrubDocument, ScrubState, ScrubsDocument,
+    CollectionLine, CollectionsDocument, FindingPage, OffDocument, ScrubDocument, ScrubState, ScrubsDocument,
 };
 use crate::images::{changes, looks};
 use crate::problem::Problem;
@@ -25,9 +28,10 @@ pub(super) async fn plan(
     State(app): State<App>,
     headers: HeaderMap,
     Query(query): Query<Full>,
-) -> Result<Json<PlanDocument>, Problem> {
+) -> Result<Response, Problem> {
     let commands = looks(&app, &headers).await?;
-    Ok(Json(app.image_work().plan(commands.look()?, query.full).await?))
+    let plan = app.image_reports().plan(commands.look()?, query.full).await?;
+    Ok(Json(&*plan).into_response())
 }
 
 pub(super) async fn collect(
@@ -100,4 +104,31 @@ pub(super) async fn findings(
 ) -> Result<Json<FindingPage>, Problem> {
     let (commands, limit) = (looks(&app, &headers).await?, query.limit()?);
     Ok(Json(FindingPage::read(commands.look()?, query.after, limit).await?))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewPause {
+    seconds: u64,
+}
+
+/// Collects nothing for a while; for a copy of the directory, say.
+pub(super) async fn pause(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Query(Nothing {}): Query<Nothing>,
+    new: Body<NewPause>,
+) -> Result<Json<OffDocument>, Problem> {
+    let commands = changes(&app, &headers).await?;
+    let time = Duration::from_secs(body(new)?.seconds);
+    Ok(Json(commands.pause_collecting(time).await?.into()))
+}
+
+/// That the database was restored from a backup.
+pub(super) async fn restored(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Query(Nothing {}): Query<Nothing>,
+) -> Result<Json<OffDocument>, Problem> {
+    Ok(Json(changes(&app, &headers).await?.after_restore().await?.into()))
 }

@@ -12,9 +12,10 @@ use crate::app::App;
 use crate::http::extract::{Path, Query};
 use crate::images::document::{
     ActPage, AttachmentLine, ClaimLine, ExplainDocument, ImageDocument, ImagePage, LayerLine,
-    LineageDocument, UsageDocument, named,
+    LineageDocument, named,
 };
 use crate::images::looks;
+use crate::limits;
 use crate::problem::{Problem, ProblemKind};
 
 pub(super) async fn list(
@@ -63,9 +64,10 @@ pub(super) async fn usage(
     State(app): State<App>,
     headers: HeaderMap,
     Query(Nothing {}): Query<Nothing>,
-) -> Result<Json<UsageDocument>, Problem> {
+) -> Result<Response, Problem> {
     let commands = looks(&app, &headers).await?;
-    Ok(Json(UsageDocument::read(commands.look()?).await?))
+    let usage = app.image_reports().usage(commands.look()?).await?;
+    Ok(Json(&*usage).into_response())
 }
 
 pub(super) async fn explain(
@@ -140,9 +142,9 @@ pub(super) async fn lineage(
     Query(query): Query<Drawn>,
 ) -> Result<Response, Problem> {
     let commands = looks(&app, &headers).await?;
-    let lineage = commands.look()?.lineage().await?;
+    let lineage = app.image_reports().lineage(commands.look()?, limits::LINEAGE_LISTED).await?;
     let (kind, text) = match query.format {
-        Form::Json => return Ok(Json(LineageDocument::from(&lineage)).into_response()),
+        Form::Json => return Ok(Json(LineageDocument::from(&*lineage)).into_response()),
         Form::Svg => ("image/svg+xml", lineage.svg()),
         Form::Dot => ("text/vnd.graphviz; charset=utf-8", lineage.dot()),
     };

@@ -90,6 +90,8 @@ pub(crate) fn routes(app: App) -> Router<App> {
         .route("/api/v1/images/acts", get(look::acts))
         .route("/api/v1/images/collection", get(care::plan).post(care::collect))
         .route("/api/v1/images/collections", get(care::collections))
+        .route("/api/v1/images/pause", post(care::pause))
+        .route("/api/v1/images/restored", post(care::restored))
         .route("/api/v1/images/scrub", get(care::scrub_state).post(care::scrub))
         .route("/api/v1/images/scrubs", get(care::scrubs))
         .route("/api/v1/images/findings", get(care::findings))

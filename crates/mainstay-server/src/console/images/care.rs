@@ -1,5 +1,6 @@
 //! What a collection would remove and did remove.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::Response;
@@ -14,7 +15,7 @@ use crate::images::document::{ActLine, CollectionsDocument, PlanDocument};
 /// What the page shows.
 #[derive(Debug)]
 pub(super) struct CareView<'a> {
-    pub(super) plan: PlanDocument,
+    pub(super) plan: Arc<PlanDocument>,
     /// Whether the plan is that of a full collection.
     pub(super) full: bool,
     pub(super) collections: CollectionsDocument,

@@ -11,6 +11,7 @@ use super::frame::Frame;
 use super::leases::holder;
 use super::words::{acts, bar, link, short, size, time};
 use crate::images::document::{ActLine, ImageDocument, LayerLine};
+use crate::limits;
 
 /// What the page shows.
 #[derive(Debug)]
@@ -97,6 +98,9 @@ impl ImageView<'_> {
                                     td role="cell" data-label="Used by" {
                                         @match self.users(layer) {
                                             0 | 1 => "this image alone",
+                                            many if many > u64::from(limits::USERS_COUNTED) => {
+                                                "more than " (limits::USERS_COUNTED) " images"
+                                            }
                                             many => { (many) " images" }
                                         }
                                     }

@@ -9,17 +9,20 @@ use super::words::{called, link, size};
 use crate::images::document::LineageDocument;
 use crate::limits;
 
-pub(super) fn respond(frame: &Frame, lineage: &Lineage) -> Response {
-    let drawn = (lineage.0.len() <= limits::IMAGES_DRAWN).then(|| lineage.svg_unstyled());
-    let listed = LineageDocument::from(lineage);
+/// The picture and the list; without a lineage, that there are too many for both.
+pub(super) fn respond(frame: &Frame, lineage: Option<&Lineage>) -> Response {
+    let drawn = lineage.map(Lineage::svg_unstyled);
+    let listed = LineageDocument {
+        images: lineage.map(LineageDocument::from).map_or_else(Vec::new, |all| all.images),
+    };
     let body = html! {
         section class="panel section" {
             div class="head" {
                 h2 { "Which comes from which" }
-                span class="tag" { (listed.images.len()) }
+                @if drawn.is_some() { span class="tag" { (listed.images.len()) } }
             }
             @match &drawn {
-                _ if listed.images.is_empty() => div class="body" { p { "There are no images yet." } },
+                Some(_) if listed.images.is_empty() => div class="body" { p { "There are no images yet." } },
                 Some(picture) => div class="canvas" tabindex="0" role="region" aria-label="Lineage" { (PreEscaped(picture)) },
                 None => div class="body" {
                     p {

@@ -1,5 +1,7 @@
 //! The list of images, with how the octets are shared.
 
+use std::sync::Arc;
+
 use axum::response::Response;
 use maud::{Markup, html};
 
@@ -14,7 +16,7 @@ const DRAWN: usize = 20;
 #[derive(Debug)]
 pub(super) struct ListView<'a> {
     pub(super) page: ImagePage,
-    pub(super) usage: UsageDocument,
+    pub(super) usage: Arc<UsageDocument>,
     pub(super) frame: &'a Frame,
 }
 
@@ -83,7 +85,7 @@ impl ListView<'_> {
                             }
                         }
                     }
-                    @if self.usage.images.len() > DRAWN {
+                    @if self.usage.images_total > DRAWN {
                         div class="body" { p class="legend" { "The " (DRAWN) " with most of their own. " code { "mainstay images du" } " tells all." } }
                     }
                 }

@@ -12,14 +12,11 @@ mod list;
 mod scrub;
 mod words;
 
-use std::collections::BTreeMap;
-
 use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use http::HeaderMap;
-use mainstay_images::{Digest, Image, Images, MAX_PAGE};
 use serde::Deserialize;
 
 use self::care::CareView;
@@ -33,10 +30,10 @@ use crate::auth::operator::Operator;
 use crate::http::extract::{Path, Query};
 use crate::images::document::{
     ActLine, CollectionLine, CollectionsDocument, FindingPage, HolderPage, ImageDocument, ImagePage,
-    LeasePage, ScrubDocument, ScrubState, ScrubsDocument, UsageDocument,
+    LeasePage, ScrubDocument, ScrubState, ScrubsDocument,
 };
 use crate::limits;
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemKind};
 
 /// The pages, and what their forms are sent to. An image that has the name of a page is found by its digest.
 pub(crate) fn routes() -> Router<App> {
@@ -86,7 +83,7 @@ async fn list(
     let images = frame.commands.look()?;
     let view = ListView {
         page: ImagePage::read(images, seen.after, limits::IMAGES_LISTED).await?,
-        usage: UsageDocument::read(images).await?,
+        usage: app.image_reports().usage(images).await?,
         frame: &frame,
     };
     Ok(view.respond())
@@ -98,8 +95,12 @@ async fn drawn(
     Query(seen): Query<Seen>,
 ) -> Result<Response, Problem> {
     let Some(frame) = looks(&app, &headers, &seen).await? else { return Ok(to_sign_in()) };
-    let lineage = frame.commands.look()?.lineage().await?;
-    Ok(lineage::respond(&frame, &lineage))
+    let lineage = app.image_reports().lineage(frame.commands.look()?, limits::IMAGES_DRAWN).await;
+    match lineage {
+        Ok(lineage) => Ok(lineage::respond(&frame, Some(&lineage))),
+        Err(problem) if problem.kind() == ProblemKind::Malformed => Ok(lineage::respond(&frame, None)),
+        Err(problem) => Err(problem),
+    }
 }
 
 async fn held(
@@ -130,7 +131,7 @@ async fn cared(
     let past = past.into_iter().map(CollectionLine::from).collect();
     let collections = CollectionsDocument::new(images.collecting().await?, work.collection_failed(), past);
     let view = CareView {
-        plan: work.plan(images, seen.full).await?,
+        plan: app.image_reports().plan(images, seen.full).await?,
         full: seen.full,
         collections,
         collects_every: app.image_settings().collect_every,
@@ -175,35 +176,11 @@ async fn image(
     let found = images.find(&text).await?;
     let acts = frame.commands.acts_on(&found.digest, limits::IMAGE_ACTS_LISTED).await?;
     let view = ImageView {
-        users: users(images, &found).await?,
+        users: images.layer_users(found.id, limits::USERS_COUNTED + 1).await?,
         claims: images.explain(&found.id.into()).await?.iter().map(ToString::to_string).collect(),
         image: ImageDocument::read(images, &found).await?,
         acts: acts.into_iter().map(ActLine::from).collect(),
         frame: &frame,
     };
     Ok(view.respond())
-}
-
-/// How many images use each layer of one, by digest; at most so many images are compared.
-async fn users(images: &Images, image: &Image) -> Result<BTreeMap<Digest, u64>, Problem> {
-    let mut users: BTreeMap<Digest, u64> =
-        image.chain.layers().iter().map(|layer| (layer.digest, 0)).collect();
-    let (mut after, mut compared) = (None, 0);
-    while compared < limits::IMAGES_COMPARED {
-        let page = images.images(after, MAX_PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.id);
-        compared += page.len();
-        for other in &page {
-            let mut seen: Vec<&Digest> = other.chain.layers().iter().map(|layer| &layer.digest).collect();
-            seen.sort_unstable();
-            seen.dedup();
-            for digest in seen {
-                if let Some(count) = users.get_mut(digest) {
-                    *count += 1;
-                }
-            }
-        }
-    }
-    Ok(users)
 }

@@ -1,5 +1,6 @@
 //! What a collection would do, and what past ones did.
 
+use mainstay_core::Timestamp;
 use mainstay_images::gc::Plan;
 use mainstay_images::gc::evict::{Eviction, Reason};
 use mainstay_images::{CollectReport, CollectRun, Collecting};
@@ -204,6 +205,19 @@ impl CollectionsDocument {
             failed,
             collections,
         }
+    }
+}
+
+/// That nothing is collected for a while.
+#[derive(Debug, Clone, Serialize)]
+pub struct OffDocument {
+    /// Until when, by the database's clock.
+    pub off_until: String,
+}
+
+impl From<Timestamp> for OffDocument {
+    fn from(until: Timestamp) -> Self {
+        Self { off_until: until.to_string() }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Images: a line in a list, and one as a whole.
 
-use mainstay_images::{Attachment, Image, ImageId, ImageKind, Images, Reference, Removed, Result};
+use mainstay_images::{Attachment, Image, ImageId, ImageKind, Images, Overview, Reference, Removed, Result};
 use serde::Serialize;
 
 use super::{LeaseLine, named, next};
@@ -24,8 +24,8 @@ pub struct ImageLine {
     pub size_bytes: u64,
     /// Whether it is kept whatever the policy says.
     pub pinned: bool,
-    /// How many leases it has; counted up to 1,000.
-    pub leases: usize,
+    /// How many leases it has.
+    pub leases: u64,
     /// How many of its blobs are missing or wrong: while there is one, it cannot be leased or exported.
     pub damaged: usize,
     /// When it was first published.
@@ -42,24 +42,21 @@ impl ImageLine {
     /// # Errors
     /// Of the database.
     pub async fn read(images: &Images, image: &Image) -> Result<Self> {
-        let names = images.references_of(image.id).await?;
-        let leases = images.leases_of(image.id).await?;
-        let damaged = images.damaged_of(&[image.id]).await?;
-        Ok(Self::new(image, &names, leases.len(), damaged.get(&image.id).map_or(0, Vec::len)))
+        Ok(Self::new(image, overview(images, image).await?))
     }
 
-    fn new(image: &Image, names: &[Reference], leases: usize, damaged: usize) -> Self {
+    fn new(image: &Image, seen: Overview) -> Self {
         Self {
             digest: named(&image.digest),
-            names: names.iter().map(|name| name.name.clone()).collect(),
+            names: seen.names,
             label: image.label.clone(),
             kind: kind(image.kind),
             media_type: image.media_type.clone(),
             layers: image.chain.depth(),
             size_bytes: image.size_bytes,
             pinned: image.pinned,
-            leases,
-            damaged,
+            leases: seen.leases,
+            damaged: seen.damaged.len(),
             created_at: image.created_at.to_string(),
             last_used_at: image.last_used_at.to_string(),
             number: image.id.get(),
@@ -72,6 +69,10 @@ impl ImageLine {
         let short = self.digest.get(..19).unwrap_or(&self.digest);
         self.names.first().map(String::as_str).or(self.label.as_deref()).unwrap_or(short)
     }
+}
+
+async fn overview(images: &Images, image: &Image) -> Result<Overview> {
+    Ok(images.overview(&[image.id]).await?.remove(&image.id).unwrap_or_default())
 }
 
 /// A page of images.
@@ -92,14 +93,9 @@ impl ImagePage {
         let after = after.map(ImageId::new);
         let found = images.images(after, limit).await?;
         let ids: Vec<ImageId> = found.iter().map(|image| image.id).collect();
-        let damaged = images.damaged_of(&ids).await?;
-        let mut lines = Vec::with_capacity(found.len());
-        for image in &found {
-            let names = images.references_of(image.id).await?;
-            let leases = images.leases_of(image.id).await?;
-            let damaged = damaged.get(&image.id).map_or(0, Vec::len);
-            lines.push(ImageLine::new(image, &names, leases.len(), damaged));
-        }
+        let mut seen = images.overview(&ids).await?;
+        let mut told = |image: &Image| ImageLine::new(image, seen.remove(&image.id).unwrap_or_default());
+        let lines = found.iter().map(&mut told).collect();
         Ok(Self { next: next(&found, limit, |image| image.id.get()), images: lines })
     }
 }
@@ -199,9 +195,10 @@ impl ImageDocument {
         };
         let children = images.children(image.id).await?;
         let attachments = images.attachments(image.id).await?;
-        let damaged = images.damaged_of(&[image.id]).await?.remove(&image.id).unwrap_or_default();
+        let seen = overview(images, image).await?;
+        let damaged = seen.damaged.iter().map(named).collect();
         Ok(Self {
-            line: ImageLine::new(image, &references, held.len(), damaged.len()),
+            line: ImageLine::new(image, seen),
             chain_id: image.chain_id.as_ref().map(named),
             parent,
             children: children.iter().map(|child| named(&child.digest)).collect(),
@@ -214,7 +211,7 @@ impl ImageDocument {
             attachments: attachments.into_iter().map(AttachmentLine::from).collect(),
             references: references.into_iter().map(NameLine::from).collect(),
             held: held.iter().map(|lease| LeaseLine::new(lease, &image.digest)).collect(),
-            damaged_blobs: damaged.iter().map(named).collect(),
+            damaged_blobs: damaged,
         })
     }
 }

@@ -42,6 +42,8 @@ pub struct UsageDocument {
     pub quota_bytes: Option<u64>,
     /// The images, the one with most of its own first.
     pub images: Vec<UsageLine>,
+    /// How many there are, of which a server lists no more than the first.
+    pub images_total: usize,
 }
 
 impl UsageDocument {
@@ -52,6 +54,7 @@ impl UsageDocument {
     pub async fn read(images: &Images) -> Result<Self> {
         let usage: Usage = images.usage().await?;
         let mut names = names(images).await?;
+        let images_total = usage.images.len();
         let lines = usage.images.into_iter().map(|image| UsageLine {
             digest: named(&image.digest),
             names: names.remove(&image.image).unwrap_or_default(),
@@ -68,7 +71,15 @@ impl UsageDocument {
             free_bytes: images.space().await?.free_bytes,
             quota_bytes: images.options().policy.max_bytes,
             images: lines.collect(),
+            images_total,
         })
+    }
+
+    /// With so many images at most; the total tells how many there are.
+    #[must_use]
+    pub fn listing(mut self, most: usize) -> Self {
+        self.images.truncate(most);
+        self
     }
 }
 

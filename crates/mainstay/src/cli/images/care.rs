@@ -1,9 +1,8 @@
 //! `mainstay images gc | restored`: removing what nothing uses, and what follows a restore.
 
 use mainstay_images::{CollectOptions, ErrorKind, MAX_PAUSE, Tranquility};
-use mainstay_server::images::document::{CollectionDocument, PlanDocument};
+use mainstay_server::images::document::{CollectionDocument, OffDocument, PlanDocument};
 use mainstay_server::{parse_size, parse_time};
-use serde::Serialize;
 
 use super::args::{Gc, Place};
 use super::list::size;
@@ -21,7 +20,7 @@ pub(super) async fn collect(args: &Gc, context: &Context) -> Outcome {
     let pause = pause.map_err(|why| Failure::new(Exit::Usage, format!("--pause: {why}")))?;
     let commands = open(&args.place, context).await?;
     if let Some(time) = pause {
-        let off = Off { off_until: commands.pause_collecting(time).await?.to_string() };
+        let off = OffDocument::from(commands.pause_collecting(time).await?);
         context.output.result("mainstay.images.gc.pause/1", &off, || {
             format!("nothing is collected until {}\n", off.off_until)
         });
@@ -53,14 +52,9 @@ pub(super) async fn collect(args: &Gc, context: &Context) -> Outcome {
     missing(&report.missing, report.missing_total)
 }
 
-#[derive(Serialize)]
-struct Off {
-    off_until: String,
-}
-
 pub(super) async fn restored(place: &Place, context: &Context) -> Outcome {
     let commands = open(place, context).await?;
-    let off = Off { off_until: commands.after_restore().await?.to_string() };
+    let off = OffDocument::from(commands.after_restore().await?);
     context.output.result("mainstay.images.restored/1", &off, || {
         format!(
             "every holder must begin anew, numbers that may be in use are passed over, and nothing is collected until {}\n",

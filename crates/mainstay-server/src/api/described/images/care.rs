@@ -18,11 +18,15 @@ const EARLIER: (&str, &str, &str) =
     ("after", "integer", "What the page before gave as next; findings before it follow.");
 
 pub(super) fn operations() -> Vec<Operation> {
+    collections().into_iter().chain(scrubs()).collect()
+}
+
+fn collections() -> Vec<Operation> {
     vec![
         get(
             "/api/v1/images/collection",
             "imageCollection",
-            "What a collection would do now; it does none of it",
+            "What a collection would do now; it does none of it. Of a large store up to a minute old",
             &[FULL],
             Answer::Json("ImageCollection"),
         ),
@@ -42,6 +46,29 @@ pub(super) fn operations() -> Vec<Operation> {
             &[LIMIT],
             Answer::Json("ImageCollections"),
         ),
+        change(
+            Method::POST,
+            "/api/v1/images/pause",
+            "pauseCollecting",
+            "Collect nothing for so many seconds, a week at most; a longer pause that is on stays; needs the role admin",
+            Some("NewPause"),
+            200,
+            Answer::Json("CollectingOff"),
+        ),
+        change(
+            Method::POST,
+            "/api/v1/images/restored",
+            "imagesRestored",
+            "Say that the database was restored from a backup, before anything publishes; needs the role admin",
+            None,
+            200,
+            Answer::Json("CollectingOff"),
+        ),
+    ]
+}
+
+fn scrubs() -> Vec<Operation> {
+    vec![
         get(
             "/api/v1/images/scrub",
             "imageScrub",
@@ -179,6 +206,8 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
         ("ImageScrubs", fields([("scrubs", list(&past_scrub()))])),
         ("ImageFinding", finding()),
         ("ImageFindings", page("ImageFinding", "findings")),
+        ("CollectingOff", fields([("off_until", instant())])),
+        ("NewPause", fields([("seconds", count())])),
         ("NewCollection", choice("full", FULL.2)),
         ("NewScrub", choice("restart", "Whether to begin anew, whatever was left of the last pass.")),
     ]

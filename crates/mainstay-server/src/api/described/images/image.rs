@@ -43,11 +43,17 @@ pub(super) fn operations() -> Vec<Operation> {
 fn looks() -> Vec<Operation> {
     vec![
         get("/api/v1/images", "images", "Images, the oldest first", &[LIMIT, AFTER], Answer::Json("Images")),
-        get("/api/v1/images/usage", "imageUsage", "Who uses how much", &[], Answer::Json("ImageUsage")),
+        get(
+            "/api/v1/images/usage",
+            "imageUsage",
+            "Who uses how much: the 1000 images with most of their own; of a large store up to a minute old",
+            &[],
+            Answer::Json("ImageUsage"),
+        ),
         get(
             "/api/v1/images/lineage",
             "imageLineage",
-            "Which image comes from which",
+            "Which image comes from which, of 10,000 images at most; of a large store up to a minute old",
             &[PICTURED],
             Answer::Drawn("ImageLineage"),
         ),
@@ -235,6 +241,7 @@ fn usage() -> Value {
         ("free_bytes", octets()),
         ("quota_bytes", maybe("integer")),
         ("images", list(&of_image)),
+        ("images_total", count()),
     ])
 }
 
