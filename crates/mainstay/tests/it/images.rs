@@ -3,8 +3,9 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use mainstay_testkit::TestDatabase;
+use mainstay_testkit::{TestDatabase, pause};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -169,6 +170,7 @@ fn lives(database: &TestDatabase) {
     let archive = store.at().join("out.tar");
     store.json(&["export", "team/mine", archive.to_str().unwrap()]);
 
+    flattened(&store);
     layered(&store, digest);
     let before = store.blobs().len();
     let removed = store.json(&["rm", "team/app:1", "--names"]);
@@ -191,6 +193,20 @@ fn lives(database: &TestDatabase) {
     let scrubbed = store.json(&["scrub"]);
     assert_eq!((&scrubbed["checked"], &scrubbed["damaged"]), (&before.into(), &0.into()));
     repairs(&store, &archive);
+}
+
+/// All layers as one disk, which the field's own program reads.
+fn flattened(store: &Store<'_>) {
+    let path = |name: &str| store.at().join(name).to_str().unwrap().to_owned();
+    let made = store.json(&["flatten", "team/app:1", &path("disk.erofs")]);
+    assert_eq!(made["size_bytes"], std::fs::metadata(path("disk.erofs")).unwrap().len());
+    tool(store.at(), "fsck.erofs", &["--extract=out.disk", "disk.erofs"]);
+    assert_eq!(std::fs::read_to_string(path("out.disk/etc/motd")).unwrap(), "welcome");
+    assert_eq!(std::fs::read_to_string(path("out.disk/srv/more")).unwrap(), "more of it");
+    let again = store.json(&["flatten", "team/mine", &path("again.erofs"), "--scratch", &path(".")]);
+    assert_eq!(again["digest"], made["digest"], "the same layers give the same");
+    store.refuses(&["flatten", "team/app:1", &path("disk.erofs")], 1, "nothing is yet");
+    store.refuses(&["flatten", "team/app:1", &path("none/disk")], 2, "mkdir");
 }
 
 /// What is committed over an image of documents and layers is one too, and others take it.
@@ -352,6 +368,61 @@ fn bad_input(store: &Store<'_>) {
     let layout = path("L");
     store.refuses(&["import", &layout, "--name", "bad name!"], 2, "mend: use up to 255 letters");
     store.refuses(&["import", &layout, "--tag", "none"], 1, "index.json");
+}
+
+/// A shell that runs another process, told of by its number in a file, and what it finds in its environment.
+fn family(store: &Store<'_>, name: &str, trap: &str) -> (Child, String) {
+    let told = store.at().join(name);
+    let tells = "sleep 600 & echo $! $MAINSTAY_DATABASE$MAINSTAY_REGISTRY_PASSWORD";
+    let script = format!("trap '{trap}' TERM; {tells} > {}; wait; wait", told.display());
+    let mut command = mainstay();
+    command.env("MAINSTAY_DATABASE", store.database).env("MAINSTAY_REGISTRY_PASSWORD", "secret");
+    command.args(["images", "lease", "run", "disk", "--key", name, "--images", &store.images]);
+    let runs = command.args(["--", "sh", "-c", &script]).spawn().unwrap();
+    let (started, mut text) = (Instant::now(), String::new());
+    while !text.ends_with('\n') {
+        assert!(started.elapsed() < Duration::from_secs(60), "the command does not start");
+        pause(Duration::from_millis(20));
+        text = std::fs::read_to_string(&told).unwrap_or_default();
+    }
+    (runs, text.trim_end().to_owned())
+}
+
+fn until_gone(process: &str) {
+    assert!(process.parse::<u32>().is_ok(), "a number and no secret: {process}");
+    let started = Instant::now();
+    // One that ended and waits for somebody to hear of it does nothing any more.
+    let is_there = || {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with('Z'))
+    };
+    while is_there() {
+        assert!(started.elapsed() < Duration::from_secs(60), "{process} goes on");
+        pause(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn e2e_a_command_and_what_it_started_end_with_the_lease() {
+    let database = TestDatabase::sqlite();
+    let store = Store::new(&database);
+    let disk = store.at().join("disk");
+    std::fs::write(&disk, "a disk").unwrap();
+    store.json(&["commit", disk.to_str().unwrap(), "--name", "disk"]);
+    // The lease is lost: whoever does not end by SIGTERM is ended all the same.
+    let (mut runs, process) = family(&store, "lost", "");
+    let epoch = store.json(&["lease", "holders"])["holders"][0]["epoch"].to_string();
+    store.json(&["lease", "revoke", &epoch]);
+    assert_eq!(runs.wait().unwrap().code(), Some(3));
+    until_gone(&process);
+    // Somebody ends it: the command may do what it has to.
+    let done = store.at().join("done");
+    let (mut runs, process) = family(&store, "ended", &format!("echo in order > {}; exit 0", done.display()));
+    assert!(Command::new("kill").args(["-TERM", &runs.id().to_string()]).status().unwrap().success());
+    assert_eq!(runs.wait().unwrap().code(), Some(1));
+    assert_eq!(std::fs::read_to_string(&done).unwrap(), "in order\n");
+    until_gone(&process);
+    assert_eq!(store.json(&["lease", "ls"])["leases"], json!([]), "it was given back");
 }
 
 #[test]

@@ -16,6 +16,8 @@ pub(crate) enum ImagesCommand {
     Import(Import),
     /// Write an image as an OCI layout, where nothing is yet
     Export(Export),
+    /// Write all layers of an image as one read-only EROFS file system, where nothing is yet
+    Flatten(Flatten),
     /// Bring an image of a registry into the store
     Pull(Pull),
     /// Send an image to a registry
@@ -147,6 +149,20 @@ pub(crate) struct Export {
     /// A tar archive in place of a directory [default: when the path ends in .tar]
     #[arg(long)]
     pub(crate) archive: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Flatten {
+    #[command(flatten)]
+    pub(crate) one: One,
+    /// Where to: a path at which nothing is yet
+    pub(crate) path: PathBuf,
+    /// Give files to whom the layers say, which only root may; all to root otherwise
+    #[arg(long)]
+    pub(crate) keep_owners: bool,
+    /// Where the layers are unpacked meanwhile [default: the directory of temporary files]
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) scratch: Option<PathBuf>,
 }
 
 /// How a registry is spoken to.
@@ -286,7 +302,8 @@ pub(crate) struct Hold {
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) hold: Hold,
-    /// The command; it finds MAINSTAY_LEASE_TOKEN and MAINSTAY_LEASE_IMAGE, and is killed if the lease is lost
+    /// The command; it finds MAINSTAY_LEASE_TOKEN and MAINSTAY_LEASE_IMAGE. It is ended with all that it started when the lease is
+    /// lost: by SIGTERM, and 5 seconds later by SIGKILL
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<std::ffi::OsString>,
 }

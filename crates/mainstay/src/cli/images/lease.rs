@@ -1,5 +1,7 @@
 //! `mainstay images lease …`: who uses which image, and using one from a script.
 
+use std::time::Duration;
+
 use mainstay_images::{ErrorKind, HeldLease, HolderId, Node};
 use mainstay_server::images::document::{
     HolderLine, HolderPage, LeaseLine, LeasePage, RevokedDocument, named,
@@ -7,6 +9,7 @@ use mainstay_server::images::document::{
 use serde::Serialize;
 
 use super::args::{Hold, Listed, Revoke, Run};
+use super::family::Family;
 use super::list::more;
 use super::{as_holder, one, open};
 use crate::cli::context::Context;
@@ -74,6 +77,9 @@ struct Held {
     image: String,
 }
 
+/// How long a command may take to end when it is asked to and its lease is not lost.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Leases the image and does something until the lease is lost.
 async fn leased<T>(
     args: &Hold,
@@ -121,27 +127,27 @@ pub(super) async fn run(args: &Run, context: &Context) -> Outcome {
     };
     let ended = asked_to_end()?;
     let status = leased(&args.hold, context, async |node, _lease, held| {
-        let mut child = tokio::process::Command::new(program)
+        let mut command = tokio::process::Command::new(program);
+        command
             .args(arguments)
             .env("MAINSTAY_LEASE_TOKEN", held.token.to_string())
-            .env("MAINSTAY_LEASE_IMAGE", &held.image)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| {
-                Failure::new(Exit::Usage, format!("{} does not start: {error}", program.display()))
-                    .with_help("see that the command is there and may be run; nothing is leased any more")
-            })?;
+            .env("MAINSTAY_LEASE_IMAGE", &held.image);
+        let mut family = Family::spawn(command).map_err(|error| {
+            Failure::new(Exit::Usage, format!("{} does not start: {error}", program.display()))
+                .with_help("see that the command is there and may be run; nothing is leased any more")
+        })?;
         tokio::select! {
-            status = child.wait() => {
+            status = family.ended() => {
                 status.map_err(|error| Failure::new(Exit::Unavailable, format!("the command is not heard of: {error}")))
             }
             // The files may go soon: whoever uses them must not go on.
             () = node.lost() => {
-                let _ = child.kill().await;
+                family.end(node.images().options().margin).await;
                 Err(lost(&args.hold.key))
             }
+            // The lease is renewed meanwhile.
             () = ended => {
-                let _ = child.kill().await;
+                family.end(PATIENCE).await;
                 Err(Failure::new(Exit::Refused, "the command was ended by a signal"))
             }
         }

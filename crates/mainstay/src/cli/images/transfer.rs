@@ -5,13 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mainstay_core::Secret;
+use mainstay_images::oci::flatten::Ownership;
 use mainstay_images::oci::registry::{Credentials, RegistryOptions, Transport};
 use mainstay_images::oci::{self, Container, Oci, Reference, Select};
 use mainstay_images::{Commands, Image, ImageRef, Node};
 use mainstay_server::images::document::{ImageLine, named};
 use serde::Serialize;
 
-use super::args::{self, Export, Import, Platform, Pull, Push, Registry};
+use super::args::{self, Export, Flatten, Import, Platform, Pull, Push, Registry};
+use super::list::size;
 use super::progress::Copying;
 use super::{as_holder, find, open};
 use crate::cli::context::Context;
@@ -85,11 +87,7 @@ struct Exported {
 }
 
 pub(super) async fn export(args: &Export, context: &Context) -> Outcome {
-    let within = args.path.parent().filter(|within| !within.as_os_str().is_empty());
-    if let Some(within) = within.filter(|within| !within.is_dir()) {
-        let message = format!("there is no directory {}", within.display());
-        return Err(Failure::new(Exit::Usage, message).with_help("make it (mkdir), or name another place"));
-    }
+    has_directory(&args.path)?;
     let (commands, image, wanted) = outgoing(&args.one, context).await?;
     let is_archive = args.archive || args.path.extension().is_some_and(|extension| extension == "tar");
     let container = if is_archive { Container::Archive } else { Container::Directory };
@@ -99,6 +97,54 @@ pub(super) async fn export(args: &Export, context: &Context) -> Outcome {
     .await?;
     let body = Exported { digest: named(&image.digest), path: args.path.display().to_string() };
     context.output.result("mainstay.images.export/1", &body, || format!("{}  {}\n", body.digest, body.path));
+    Ok(())
+}
+
+/// What is written somewhere needs a directory to be in.
+fn has_directory(path: &Path) -> Outcome {
+    let within = path.parent().filter(|within| !within.as_os_str().is_empty());
+    match within.filter(|within| !within.is_dir()) {
+        None => Ok(()),
+        Some(within) => {
+            let message = format!("there is no directory {}", within.display());
+            Err(Failure::new(Exit::Usage, message).with_help("make it (mkdir), or name another place"))
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Disk {
+    image: String,
+    /// The digest of the file: the same layers give the same.
+    digest: String,
+    size_bytes: u64,
+    path: String,
+}
+
+pub(super) async fn flatten(args: &Flatten, context: &Context) -> Outcome {
+    has_directory(&args.path)?;
+    let (commands, image) = super::one(&args.one, context).await?;
+    let mut options = oci::flatten::Flatten::default();
+    if args.keep_owners {
+        options.ownership = Ownership::Keep;
+    }
+    options.scratch.clone_from(&args.scratch);
+    let made = as_holder(&commands, context, async |node| {
+        let spinner = super::progress::spinner(context, "flattening");
+        let made = Oci::new(node).flatten(&image.digest.into(), &args.path, &options).await;
+        spinner.finish_and_clear();
+        Ok(made?)
+    })
+    .await?;
+    let body = Disk {
+        image: named(&image.digest),
+        digest: named(&made.digest),
+        size_bytes: made.size,
+        path: args.path.display().to_string(),
+    };
+    context.output.result("mainstay.images.flatten/1", &body, || {
+        format!("{}  {}  {}\n", body.digest, size(body.size_bytes), body.path)
+    });
     Ok(())
 }
 
