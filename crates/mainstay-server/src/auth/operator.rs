@@ -42,7 +42,7 @@ impl Operator {
     ///
     /// # Errors
     /// [`ProblemKind::Forbidden`] when they administrate nothing, or one organization only.
-    pub(crate) async fn of(app: &App, headers: &HeaderMap) -> Result<Option<Self>, Problem> {
+    async fn of(app: &App, headers: &HeaderMap) -> Result<Option<Self>, Problem> {
         let Some(current) = session::current(app, headers).await? else { return Ok(None) };
         let Some(scope) = current.session.scope().filter(|scope| scope.organization.is_none()) else {
             let detail = format!(
@@ -57,7 +57,7 @@ impl Operator {
     }
 
     /// The same where nobody is a problem.
-    pub(crate) async fn signed_in(app: &App, headers: &HeaderMap) -> Result<Self, Problem> {
+    async fn signed_in(app: &App, headers: &HeaderMap) -> Result<Self, Problem> {
         Self::of(app, headers)
             .await?
             .ok_or_else(|| Problem::new(ProblemKind::NotSignedIn, "Sign in with a browser at /login."))
@@ -87,7 +87,7 @@ impl Operator {
     }
 
     /// Refuses a change that does not carry the session's form token: a page of another site cannot know it.
-    pub(crate) fn check_header(&self, headers: &HeaderMap) -> Result<(), Problem> {
+    fn check_header(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let given = headers.get(FORM_TOKEN_HEADER).and_then(|value| value.to_str().ok());
         let Some(given) = given else {
             let detail = format!("A change needs the header {FORM_TOKEN_HEADER}; /api/v1/me says its value.");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use serde::Deserialize;
 
 use super::{Body, Limited, Nothing, Paged, body};
@@ -14,7 +14,7 @@ use crate::http::extract::Query;
 use crate::images::document::{
     CollectionLine, CollectionsDocument, FindingPage, OffDocument, ScrubDocument, ScrubState, ScrubsDocument,
 };
-use crate::images::{changes, looks};
+use crate::images::{Changes, Looks};
 use crate::problem::Problem;
 
 #[derive(Debug, Default, Deserialize)]
@@ -25,33 +25,31 @@ pub(super) struct Full {
 
 /// What a collection of this server would do now.
 pub(super) async fn plan(
+    Looks(commands): Looks,
     State(app): State<App>,
-    headers: HeaderMap,
     Query(query): Query<Full>,
 ) -> Result<Response, Problem> {
-    let commands = looks(&app, &headers).await?;
     let plan = app.image_reports().plan(commands.look()?, query.full).await?;
     Ok(Json(&*plan).into_response())
 }
 
 pub(super) async fn collect(
+    Changes(commands): Changes,
     State(app): State<App>,
-    headers: HeaderMap,
     Query(Nothing {}): Query<Nothing>,
     new: Body<Full>,
 ) -> Result<StatusCode, Problem> {
-    let commands = changes(&app, &headers).await?;
     app.image_work().collect(commands, body(new)?.full).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
 /// The newest 200 at most are remembered.
 pub(super) async fn collections(
+    Looks(commands): Looks,
     State(app): State<App>,
-    headers: HeaderMap,
     Query(query): Query<Limited>,
 ) -> Result<Json<CollectionsDocument>, Problem> {
-    let (commands, limit) = (looks(&app, &headers).await?, query.limit()?);
+    let limit = query.limit()?;
     let images = commands.look()?;
     let past = images.collections(limit).await?.into_iter().map(CollectionLine::from).collect();
     let now = images.collecting().await?;
@@ -65,22 +63,20 @@ pub(super) struct NewScrub {
 }
 
 pub(super) async fn scrub(
+    Changes(commands): Changes,
     State(app): State<App>,
-    headers: HeaderMap,
     Query(Nothing {}): Query<Nothing>,
     new: Body<NewScrub>,
 ) -> Result<StatusCode, Problem> {
-    let commands = changes(&app, &headers).await?;
     app.image_work().scrub(commands, body(new)?.restart).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
 pub(super) async fn scrub_state(
+    Looks(commands): Looks,
     State(app): State<App>,
-    headers: HeaderMap,
     Query(Nothing {}): Query<Nothing>,
 ) -> Result<Json<ScrubState>, Problem> {
-    let commands = looks(&app, &headers).await?;
     let images = commands.look()?;
     let scrub = ScrubDocument::read(images, images.scrub_report().await?).await?;
     let work = app.image_work();
@@ -89,20 +85,18 @@ pub(super) async fn scrub_state(
 
 /// The newest 200 at most are remembered.
 pub(super) async fn scrubs(
-    State(app): State<App>,
-    headers: HeaderMap,
+    Looks(commands): Looks,
     Query(query): Query<Limited>,
 ) -> Result<Json<ScrubsDocument>, Problem> {
-    let (commands, limit) = (looks(&app, &headers).await?, query.limit()?);
+    let limit = query.limit()?;
     Ok(Json(ScrubsDocument::read(commands.look()?, limit).await?))
 }
 
 pub(super) async fn findings(
-    State(app): State<App>,
-    headers: HeaderMap,
+    Looks(commands): Looks,
     Query(query): Query<Paged>,
 ) -> Result<Json<FindingPage>, Problem> {
-    let (commands, limit) = (looks(&app, &headers).await?, query.limit()?);
+    let limit = query.limit()?;
     Ok(Json(FindingPage::read(commands.look()?, query.after, limit).await?))
 }
 
@@ -114,21 +108,18 @@ pub(super) struct NewPause {
 
 /// Collects nothing for a while; for a copy of the directory, say.
 pub(super) async fn pause(
-    State(app): State<App>,
-    headers: HeaderMap,
+    Changes(commands): Changes,
     Query(Nothing {}): Query<Nothing>,
     new: Body<NewPause>,
 ) -> Result<Json<OffDocument>, Problem> {
-    let commands = changes(&app, &headers).await?;
     let time = Duration::from_secs(body(new)?.seconds);
     Ok(Json(commands.pause_collecting(time).await?.into()))
 }
 
 /// That the database was restored from a backup.
 pub(super) async fn restored(
-    State(app): State<App>,
-    headers: HeaderMap,
+    Changes(commands): Changes,
     Query(Nothing {}): Query<Nothing>,
 ) -> Result<Json<OffDocument>, Problem> {
-    Ok(Json(changes(&app, &headers).await?.after_restore().await?.into()))
+    Ok(Json(commands.after_restore().await?.into()))
 }

@@ -3,37 +3,34 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use http::{HeaderMap, header};
+use http::header;
 use mainstay_images::{BlobKind, BlobState};
 use serde::{Deserialize, Serialize};
 
 use super::{Nothing, Paged};
 use crate::app::App;
 use crate::http::extract::{Path, Query};
+use crate::images::Looks;
 use crate::images::document::{
     ActPage, AttachmentLine, ClaimLine, ExplainDocument, ImageDocument, ImagePage, LayerLine,
     LineageDocument, named,
 };
-use crate::images::looks;
 use crate::limits;
 use crate::problem::{Problem, ProblemKind};
 
 pub(super) async fn list(
-    State(app): State<App>,
-    headers: HeaderMap,
+    Looks(commands): Looks,
     Query(query): Query<Paged>,
 ) -> Result<Json<ImagePage>, Problem> {
-    let (commands, limit) = (looks(&app, &headers).await?, query.limit()?);
+    let limit = query.limit()?;
     Ok(Json(ImagePage::read(commands.look()?, query.after, limit).await?))
 }
 
 pub(super) async fn show(
-    State(app): State<App>,
-    headers: HeaderMap,
+    Looks(commands): Looks,
     Path(image): Path,
     Query(Nothing {}): Query<Nothing>,
 ) -> Result<Json<ImageDocument>, Problem> {
-    let commands = looks(&app, &headers).await?;
     let images = commands.look()?;
     Ok(Json(ImageDocument::read(images, &images.find(&image).await?).await?))
 }
@@ -48,12 +45,10 @@ pub(super) struct Layers {
 }
 
 pub(super) async fn layers(
-    State(app): State<App>,
-    headers: HeaderMap,
+    Looks(commands): Looks,
     Path(image): Path,
     Query(Nothing {}): Query<Nothing>,
 ) -> Result<Json<Layers>, Problem> {
-    let commands = looks(&app, &headers).await?;
     let images = commands.look()?;
     let image = ImageDocument::read(images, &images.find(&image).await?).await?;
     let ImageDocument { line, chain_id, chain, attachments, .. } = image;
@@ -61,22 +56,19 @@ pub(super) async fn layers(
 }
 
 pub(super) async fn usage(
+    Looks(commands): Looks,
     State(app): State<App>,
-    headers: HeaderMap,
     Query(Nothing {}): Query<Nothing>,
 ) -> Result<Response, Problem> {
-    let commands = looks(&app, &headers).await?;
     let usage = app.image_reports().usage(commands.look()?).await?;
     Ok(Json(&*usage).into_response())
 }
 
 pub(super) async fn explain(
-    State(app): State<App>,
-    headers: HeaderMap,
+    Looks(commands): Looks,
     Path(image): Path,
     Query(Nothing {}): Query<Nothing>,
 ) -> Result<Json<ExplainDocument>, Problem> {
-    let commands = looks(&app, &headers).await?;
     let images = commands.look()?;
     let image = images.find(&image).await?;
     let claims = images.explain(&image.id.into()).await?;
@@ -97,12 +89,10 @@ pub(super) struct BlobDocument {
 }
 
 pub(super) async fn blob(
-    State(app): State<App>,
-    headers: HeaderMap,
+    Looks(commands): Looks,
     Path(text): Path,
     Query(Nothing {}): Query<Nothing>,
 ) -> Result<Json<BlobDocument>, Problem> {
-    let commands = looks(&app, &headers).await?;
     let images = commands.look()?;
     let Some(digest) = images.find_blob(&text).await? else {
         return Err(Problem::new(ProblemKind::NotFound, format!("There is no blob {text}.")));
@@ -137,11 +127,10 @@ pub(super) struct Drawn {
 }
 
 pub(super) async fn lineage(
+    Looks(commands): Looks,
     State(app): State<App>,
-    headers: HeaderMap,
     Query(query): Query<Drawn>,
 ) -> Result<Response, Problem> {
-    let commands = looks(&app, &headers).await?;
     let lineage = app.image_reports().lineage(commands.look()?, limits::LINEAGE_LISTED).await?;
     let (kind, text) = match query.format {
         Form::Json => return Ok(Json(LineageDocument::from(&*lineage)).into_response()),
@@ -152,22 +141,19 @@ pub(super) async fn lineage(
 }
 
 pub(super) async fn acts(
-    State(app): State<App>,
-    headers: HeaderMap,
+    Looks(commands): Looks,
     Query(query): Query<Paged>,
 ) -> Result<Json<ActPage>, Problem> {
-    let (commands, limit) = (looks(&app, &headers).await?, query.limit()?);
+    let limit = query.limit()?;
     Ok(Json(ActPage::new(commands.acts(query.after, limit).await?, limit)))
 }
 
 /// Also of an image that is gone, by its whole digest.
 pub(super) async fn acts_on(
-    State(app): State<App>,
-    headers: HeaderMap,
+    Looks(commands): Looks,
     Path(image): Path,
     Query(Nothing {}): Query<Nothing>,
 ) -> Result<Json<ActPage>, Problem> {
-    let commands = looks(&app, &headers).await?;
     let digest = match image.strip_prefix("sha256:").unwrap_or(&image).parse() {
         Ok(digest) => digest,
         Err(_) => commands.look()?.find(&image).await?.digest,

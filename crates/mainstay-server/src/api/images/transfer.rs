@@ -16,7 +16,7 @@ use super::Nothing;
 use crate::app::App;
 use crate::http::extract::{Path, Query};
 use crate::images::document::ImageLine;
-use crate::images::{changes, is_layered, looks};
+use crate::images::{Changes, Looks, is_layered};
 use crate::problem::{Problem, ProblemKind};
 
 /// How many octets a body says it has.
@@ -71,12 +71,13 @@ impl Incoming {
 
 /// An OCI archive as the body.
 pub(super) async fn import(
+    Changes(commands): Changes,
     State(app): State<App>,
     headers: HeaderMap,
     Query(query): Query<Incoming>,
     content: Body,
 ) -> Result<Response, Problem> {
-    let (commands, import) = (changes(&app, &headers).await?, query.import()?);
+    let import = query.import()?;
     commands.require(mainstay_images::Action::Publish)?;
     let transfer = app.transfers().incoming()?;
     let archive = transfer.receive(content, told(&headers)).await?;
@@ -98,12 +99,12 @@ pub(super) struct NewCommit {
 
 /// A whole disk as the body, or the changes to an image; over an image of documents and layers, a layer.
 pub(super) async fn commit(
+    Changes(commands): Changes,
     State(app): State<App>,
     headers: HeaderMap,
     Query(query): Query<NewCommit>,
     content: Body,
 ) -> Result<Response, Problem> {
-    let commands = changes(&app, &headers).await?;
     commands.require(mainstay_images::Action::Publish)?;
     let parent = match &query.parent {
         Some(parent) => Some(commands.look()?.find(parent).await?),
@@ -198,12 +199,11 @@ async fn left(node: &mainstay_images::Node) {
 
 /// The image as an OCI archive.
 pub(super) async fn archive(
+    Looks(commands): Looks,
     State(app): State<App>,
-    headers: HeaderMap,
     Path(text): Path,
     Query(Nothing {}): Query<Nothing>,
 ) -> Result<Response, Problem> {
-    let commands = looks(&app, &headers).await?;
     let images = commands.look()?;
     let image = images.find(&text).await?;
     let transfer = app.transfers().outgoing()?;

@@ -13,10 +13,10 @@ mod scrub;
 mod words;
 
 use axum::Router;
-use axum::extract::State;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::extract::{FromRequestParts, State};
+use axum::response::Response;
 use axum::routing::{get, post};
-use http::HeaderMap;
+use http::request::Parts;
 use serde::Deserialize;
 
 use self::care::CareView;
@@ -26,7 +26,7 @@ use self::leases::LeasesView;
 use self::list::ListView;
 use self::scrub::ScrubView;
 use crate::app::App;
-use crate::auth::operator::Operator;
+use crate::auth::operator::{Turned, Visitor};
 use crate::http::extract::{Path, Query};
 use crate::images::document::{
     ActLine, CollectionLine, CollectionsDocument, FindingPage, HolderPage, ImageDocument, ImagePage,
@@ -61,25 +61,26 @@ pub(crate) struct Seen {
     full: bool,
 }
 
-/// Whoever looks, and the store in their hands; nothing when they have to sign in.
-async fn looks(app: &App, headers: &HeaderMap, seen: &Seen) -> Result<Option<Frame>, Problem> {
-    let Some(operator) = Operator::of(app, headers).await? else { return Ok(None) };
-    let form_token = operator.form_token();
-    let commands = operator.images()?;
-    Ok(Some(Frame { form_token, commands, done: seen.done.clone(), dev: app.is_dev() }))
+/// Whoever opens a page, what they ask for, and the store in their hands.
+#[derive(Debug)]
+pub(crate) struct View {
+    frame: Frame,
+    seen: Seen,
 }
 
-/// Where a page is sent that needs somebody.
-fn to_sign_in() -> Response {
-    Redirect::to("/login").into_response()
+impl FromRequestParts<App> for View {
+    type Rejection = Turned;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Turned> {
+        let Visitor(operator) = Visitor::from_request_parts(parts, app).await?;
+        let Query(seen): Query<Seen> = Query::from_request_parts(parts, app).await?;
+        let (form_token, commands) = (operator.form_token(), operator.images()?);
+        let frame = Frame { form_token, commands, done: seen.done.clone(), dev: app.is_dev() };
+        Ok(Self { frame, seen })
+    }
 }
 
-async fn list(
-    State(app): State<App>,
-    headers: HeaderMap,
-    Query(seen): Query<Seen>,
-) -> Result<Response, Problem> {
-    let Some(frame) = looks(&app, &headers, &seen).await? else { return Ok(to_sign_in()) };
+async fn list(View { frame, seen }: View, State(app): State<App>) -> Result<Response, Problem> {
     let images = frame.commands.look()?;
     let view = ListView {
         page: ImagePage::read(images, seen.after, limits::IMAGES_LISTED).await?,
@@ -89,12 +90,7 @@ async fn list(
     Ok(view.respond())
 }
 
-async fn drawn(
-    State(app): State<App>,
-    headers: HeaderMap,
-    Query(seen): Query<Seen>,
-) -> Result<Response, Problem> {
-    let Some(frame) = looks(&app, &headers, &seen).await? else { return Ok(to_sign_in()) };
+async fn drawn(View { frame, .. }: View, State(app): State<App>) -> Result<Response, Problem> {
     let lineage = app.image_reports().lineage(frame.commands.look()?, limits::IMAGES_DRAWN).await;
     match lineage {
         Ok(lineage) => Ok(lineage::respond(&frame, Some(&lineage))),
@@ -103,12 +99,7 @@ async fn drawn(
     }
 }
 
-async fn held(
-    State(app): State<App>,
-    headers: HeaderMap,
-    Query(seen): Query<Seen>,
-) -> Result<Response, Problem> {
-    let Some(frame) = looks(&app, &headers, &seen).await? else { return Ok(to_sign_in()) };
+async fn held(View { frame, seen }: View) -> Result<Response, Problem> {
     let images = frame.commands.look()?;
     let view = LeasesView {
         leases: LeasePage::read(images, seen.after, limits::IMAGES_LISTED).await?,
@@ -120,12 +111,7 @@ async fn held(
     Ok(view.respond())
 }
 
-async fn cared(
-    State(app): State<App>,
-    headers: HeaderMap,
-    Query(seen): Query<Seen>,
-) -> Result<Response, Problem> {
-    let Some(frame) = looks(&app, &headers, &seen).await? else { return Ok(to_sign_in()) };
+async fn cared(View { frame, seen }: View, State(app): State<App>) -> Result<Response, Problem> {
     let (images, work) = (frame.commands.look()?, app.image_work());
     let past = images.collections(limits::COLLECTIONS_LISTED).await?;
     let past = past.into_iter().map(CollectionLine::from).collect();
@@ -147,12 +133,7 @@ async fn cared(
     Ok(view.respond())
 }
 
-async fn scrubbed(
-    State(app): State<App>,
-    headers: HeaderMap,
-    Query(seen): Query<Seen>,
-) -> Result<Response, Problem> {
-    let Some(frame) = looks(&app, &headers, &seen).await? else { return Ok(to_sign_in()) };
+async fn scrubbed(View { frame, seen }: View, State(app): State<App>) -> Result<Response, Problem> {
     let (images, work) = (frame.commands.look()?, app.image_work());
     let scrub = ScrubDocument::read(images, images.scrub_report().await?).await?;
     let view = ScrubView {
@@ -165,13 +146,7 @@ async fn scrubbed(
 }
 
 /// By name, digest, or the first digits of one.
-async fn image(
-    State(app): State<App>,
-    headers: HeaderMap,
-    Path(text): Path,
-    Query(seen): Query<Seen>,
-) -> Result<Response, Problem> {
-    let Some(frame) = looks(&app, &headers, &seen).await? else { return Ok(to_sign_in()) };
+async fn image(View { frame, .. }: View, Path(text): Path) -> Result<Response, Problem> {
     let images = frame.commands.look()?;
     let found = images.find(&text).await?;
     let acts = frame.commands.acts_on(&found.digest, limits::IMAGE_ACTS_LISTED).await?;
