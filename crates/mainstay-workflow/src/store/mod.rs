@@ -24,6 +24,7 @@ mod filter;
 mod import;
 mod limits;
 mod load;
+mod locks;
 mod mail;
 mod migrations;
 mod nodes;

@@ -7,7 +7,7 @@ use mainstay_core::Timestamp;
 use mainstay_repo::{Batch, Repo, Row, Sql, Statement};
 
 use super::Store;
-use super::claim::key;
+use super::claim::{RELEASE_ALL, key};
 use super::limits::{MAX_NAME_BYTES, check_name};
 use super::types::{Beat, Takeover, TaskKey};
 use crate::error::{Error, Result};
@@ -45,9 +45,6 @@ const FORGET: Sql = Sql::new(
      WHERE t.namespace_id = $1 AND t.state = 2 AND t.node_id = wf_nodes.id)",
 );
 const LEAVE: Sql = Sql::new("DELETE FROM wf_nodes WHERE namespace_id = $1 AND id = $2");
-const LEAVE_TASKS: Sql = Sql::new(
-    "UPDATE wf_tasks SET state = 1, node_id = NULL, begun = false WHERE namespace_id = $1 AND state = 2 AND node_id = $2",
-);
 
 /// A node in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -210,7 +207,7 @@ impl Store {
     pub async fn leave(&self, node: NodeId) -> Result<()> {
         let mut batch = Batch::new("workflow.leave");
         batch.push(
-            Statement::new(LEAVE_TASKS).named("workflow.leave_tasks").bind(self.namespace).bind(node.0),
+            Statement::new(RELEASE_ALL).named("workflow.leave_tasks").bind(self.namespace).bind(node.0),
         );
         batch.push(Statement::new(LEAVE).named("workflow.leave").bind(self.namespace).bind(node.0));
         self.repo.batch(batch).await?;

@@ -2,7 +2,7 @@
 //! comes second finds it taken.
 //!
 //! PostgreSQL keeps the plan that it made when a table was small. `LATERAL (… OFFSET 0)` leaves it no other way than a look-up of each row by
-//! the key, and `ctid = ANY (ARRAY (…))` none than to go to the rows that were found.
+//! the key, and `ctid = ANY (ARRAY (…))` none than to go to the rows that were found; they are held first ([`super::locks`]).
 
 use mainstay_repo::{Batch, Dialect, Sql, Statement, Value};
 
@@ -10,6 +10,7 @@ use super::baton::Handover;
 use super::codec::{instant, part_number, status_text};
 use super::commit::{Commit, NewTask, Timer};
 use super::limits::{MAX_REASON_BYTES, cut};
+use super::locks;
 use super::rows::{Bulk, Rows};
 use super::start::TERM;
 use super::terms::terms;
@@ -64,27 +65,37 @@ const BATON_LEFT: Bulk = Bulk {
         WHERE t.ctid = l.at",
 };
 
+/// What nobody holds goes to the front of its queue, where a claim finds it whatever the queue's limits are.
 const TASK_REVOKE: Bulk = Bulk {
     name: "workflow.task_revoke",
-    sqlite: "UPDATE wf_tasks SET revoked = true, state = CASE WHEN state = 2 THEN 2 ELSE 1 END \
+    sqlite: "UPDATE wf_tasks SET revoked = true, state = CASE WHEN state = 2 THEN 2 ELSE 1 END, \
+        priority = CASE WHEN state = 2 THEN priority ELSE -32768 END, rank = CASE WHEN state = 2 THEN rank ELSE -1 END \
         WHERE run_id = $1 AND step = $2 AND part = $3 AND number <= $4",
-    postgres: "UPDATE wf_tasks SET revoked = true, state = CASE WHEN state = 2 THEN 2 ELSE 1 END WHERE ctid = ANY (ARRAY (SELECT l.ctid \
+    postgres: "UPDATE wf_tasks SET revoked = true, state = CASE WHEN state = 2 THEN 2 ELSE 1 END, \
+        priority = CASE WHEN state = 2 THEN priority ELSE -32768 END, rank = CASE WHEN state = 2 THEN rank ELSE -1 END \
+        WHERE ctid = ANY (ARRAY (SELECT l.ctid \
         FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) AS u (run_id, step, part, number) CROSS JOIN LATERAL \
         (SELECT t.ctid FROM wf_tasks t WHERE t.run_id = u.run_id AND t.step = u.step AND t.part = u.part \
         AND t.number <= u.number OFFSET 0) AS l))",
 };
 
+/// A task without a key of fairness stands where it became ready. In a queue that has keys it stands in the next turn, so that neither waits
+/// for all of the other.
 const TASK_NEW: Bulk = Bulk {
     name: "workflow.task_new",
     sqlite: "INSERT INTO wf_tasks (run_id, step, part, number, definition_id, state, ready_at, queue, priority, rank, \
-        node_id, revoked, namespace_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+        node_id, revoked, namespace_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, CASE WHEN $6 = 2 OR $10 < 0 THEN $10 ELSE COALESCE( \
+        (SELECT last + 1 FROM wf_fairness WHERE namespace_id = $13 AND queue = $8 AND fairness = ''), $10) END, $11, $12, $13) \
         ON CONFLICT (run_id, step, part) DO UPDATE SET number = excluded.number, state = excluded.state, \
         ready_at = excluded.ready_at, queue = excluded.queue, priority = excluded.priority, rank = excluded.rank, \
         node_id = excluded.node_id, revoked = excluded.revoked, begun = excluded.begun",
     postgres: "INSERT INTO wf_tasks (run_id, step, part, number, definition_id, state, ready_at, queue, priority, rank, \
-        node_id, revoked, namespace_id) SELECT u.*, $13 FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], \
-        $5::bigint[], $6::smallint[], $7::timestamptz[], $8::text[], $9::smallint[], $10::bigint[], $11::bigint[], \
-        $12::boolean[]) AS u \
+        node_id, revoked, namespace_id) SELECT u.run_id, u.step, u.part, u.number, u.definition_id, u.state, u.ready_at, u.queue, \
+        u.priority, CASE WHEN u.state = 2 OR u.rank < 0 THEN u.rank ELSE COALESCE((SELECT f.last + 1 FROM wf_fairness f \
+        WHERE f.namespace_id = $13 AND f.queue = u.queue AND f.fairness = ''), u.rank) END, u.node_id, u.revoked, $13 \
+        FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::smallint[], $7::timestamptz[], \
+        $8::text[], $9::smallint[], $10::bigint[], $11::bigint[], $12::boolean[]) AS u (run_id, step, part, number, definition_id, \
+        state, ready_at, queue, priority, rank, node_id, revoked) \
         ON CONFLICT (run_id, step, part) DO UPDATE SET number = excluded.number, state = excluded.state, \
         ready_at = excluded.ready_at, queue = excluded.queue, priority = excluded.priority, rank = excluded.rank, \
         node_id = excluded.node_id, revoked = excluded.revoked, begun = excluded.begun",
@@ -97,10 +108,13 @@ const FAIR_TURN: Sql = Sql::new(
      ON CONFLICT (namespace_id, queue, fairness) DO UPDATE SET last = 1 + CASE WHEN wf_fairness.last > excluded.last - 1 \
         THEN wf_fairness.last ELSE excluded.last - 1 END",
 );
-/// The turn that is served now.
+/// The turn that is served now. The first one is a time, so that what stood in the queue before the first key came is served before it.
 const FAIR_NOW: Sql = Sql::new(
-    "INSERT INTO wf_fairness (namespace_id, queue, fairness, last) VALUES ($1, $2, '', 0) ON CONFLICT DO NOTHING",
+    "INSERT INTO wf_fairness (namespace_id, queue, fairness, last) VALUES ($1, $2, '', $3) \
+     ON CONFLICT (namespace_id, queue, fairness) DO UPDATE SET last = excluded.last WHERE wf_fairness.last < $4",
 );
+/// A turn below this is not a time: it was given by a version that counted turns from 0.
+const FIRST_TURN: i64 = 1_000_000_000_000;
 const TASK_FAIR: Sql = Sql::new(
     "INSERT INTO wf_tasks (run_id, step, part, number, definition_id, state, ready_at, queue, priority, revoked, \
         namespace_id, fairness, rank) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, \
@@ -194,6 +208,9 @@ pub(super) const READY: i64 = 1;
 /// A task in somebody's hands.
 pub(super) const LEASED: i64 = 2;
 
+/// The priority and the rank of a task that was taken back while nobody held it. A rank of any other is a time or a turn, so none is below 0.
+pub(super) const FRONT: (i16, i64) = (i16::MIN, -1);
+
 /// A value as the JSON text of a column.
 pub(super) fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<String> {
     serde_json::to_string(value)
@@ -223,6 +240,7 @@ pub(super) fn write(batch: &mut Batch, dialect: Dialect, namespace: i64, commits
         }
     }
     history.write(batch, dialect, &HISTORY, &[namespace.into()], true);
+    locks::tasks(batch, dialect, touched(commits));
     left.write(batch, dialect, &BATON_LEFT, &[], false);
     done.write(batch, dialect, &TASK_DONE, &[], false);
     revoked.write(batch, dialect, &TASK_REVOKE, &[], false);
@@ -236,6 +254,25 @@ pub(super) fn write(batch: &mut Batch, dialect: Dialect, namespace: i64, commits
     children(batch, dialect, namespace, commits)
 }
 
+/// The tasks that commits change and do not make.
+fn touched<'a>(commits: &'a [&Commit]) -> impl Iterator<Item = [Value; 3]> + 'a {
+    commits.iter().flat_map(|commit| {
+        let run = commit.meta.run;
+        let handover = commit.handover();
+        let moves = handover.left().is_some() || matches!(handover, Handover::Drop { .. });
+        let baton = moves.then(|| TaskKey::baton(run).attempt);
+        let own = commit.done.iter().filter(move |attempt| handover.answered() != Some(attempt));
+        let rows = own.chain(&commit.revoked).map(move |attempt| place(run.get(), attempt));
+        rows.chain(baton.map(|attempt| place(run.get(), &attempt)))
+    })
+}
+
+/// The columns that tell where a task stands.
+pub(super) fn place(run: i64, attempt: &Attempt) -> [Value; 3] {
+    let [run, step, part, _] = key(run, attempt);
+    [run, step, part]
+}
+
 /// The columns that tell a task.
 fn key(run: i64, attempt: &Attempt) -> [Value; 4] {
     [run.into(), attempt.step.as_str().into(), part_number(attempt.part).into(), attempt.number.into()]
@@ -246,14 +283,17 @@ fn tasks(batch: &mut Batch, dialect: Dialect, namespace: i64, commits: &[&Commit
     let mut fair: Vec<(&Commit, &NewTask)> = Vec::new();
     for &commit in commits {
         let lane = &commit.meta.lane;
-        if lane.fairness.is_some() {
-            fair.extend(commit.tasks.iter().map(|task| (commit, task)));
-            continue;
-        }
         let handover = commit.handover();
         for task in commit.tasks.iter().filter(|task| handover.kept() != Some(&task.attempt)) {
+            if lane.fairness.is_some() && !task.revoked {
+                fair.push((commit, task));
+                continue;
+            }
             let lease = commit.lease.filter(|_| commit.leases(task));
             let state = if lease.is_some() { LEASED } else { waiting(commit, task) };
+            let is_front = task.revoked && lease.is_none();
+            let (priority, rank) =
+                if is_front { FRONT } else { (lane.priority, task.ready_at.as_unix_micros()) };
             let is_baton = handover.taken() == Some(&task.attempt);
             let baton = is_baton.then(|| TaskKey::baton(commit.meta.run).attempt);
             let [run, step, part, number] =
@@ -267,18 +307,21 @@ fn tasks(batch: &mut Batch, dialect: Dialect, namespace: i64, commits: &[&Commit
                 state.into(),
                 instant(task.ready_at),
                 task.queue.as_ref().into(),
-                lane.priority.into(),
-                task.ready_at.as_unix_micros().into(),
+                priority.into(),
+                rank.into(),
                 lease.map(|node| node.0).into(),
                 task.revoked.into(),
             ]);
         }
     }
     rows.write(batch, dialect, &TASK_NEW, &[namespace.into()], false);
+    // Two batches never wait for each other's turns.
+    fair.sort_by_key(|(commit, task)| (task.queue.clone(), commit.meta.lane.fairness.clone()));
     for (commit, task) in fair {
         let key = commit.meta.lane.fairness.as_deref().unwrap_or_default();
         let queue = task.queue.as_ref();
-        batch.push(Statement::new(FAIR_NOW).named("workflow.fair_now").bind(namespace).bind(queue));
+        let turn = Statement::new(FAIR_NOW).named("workflow.fair_now").bind(namespace).bind(queue);
+        batch.push(turn.bind(commit.now.as_unix_micros()).bind(FIRST_TURN));
         batch.push(
             Statement::new(FAIR_TURN).named("workflow.fair_turn").bind(namespace).bind(queue).bind(key),
         );

@@ -48,3 +48,45 @@ async fn one_that_comes_later_does_not_wait_for_a_crowd() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn one_without_a_key_takes_turns_with_those_that_have_one() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let plain = async |count| {
+            for _ in 0..count {
+                let mut start = world.start_with(Value::Null);
+                start.telemetry = Value::from("-");
+                world.begin_with(start).await;
+            }
+        };
+        plain(1).await;
+        world.crowd("a", 6).await;
+        plain(2).await;
+        assert_eq!(world.turns(1).await, "-", "it was there first");
+        let turns = world.turns(4).await;
+        assert_eq!((turns.matches('a').count(), turns.matches('-').count()), (2, 2), "{turns}");
+        // A crowd of them does not stand before the keys either.
+        plain(9).await;
+        world.crowd("b", 1).await;
+        assert!(world.turns(11).await.contains('b'));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn turns_of_a_version_that_counted_from_zero_go_on() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        world.crowd("a", 2).await;
+        for old in ["UPDATE wf_fairness SET last = last % 10", "UPDATE wf_tasks SET rank = 1"] {
+            world.repo.write(mainstay_repo::Statement::new(old)).await.unwrap();
+        }
+        world.crowd("b", 1).await;
+        world.crowd("a", 1).await;
+        assert_eq!(world.turns(2).await, "aa", "what was there comes first");
+        let turns = world.turns(2).await;
+        assert_eq!((turns.matches('a').count(), turns.matches('b').count()), (1, 1), "{turns}");
+    })
+    .await;
+}

@@ -2,6 +2,7 @@
 
 mod acts;
 mod against_model;
+mod beside;
 mod control;
 mod fairness;
 mod import;

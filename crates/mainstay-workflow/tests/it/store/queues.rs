@@ -80,6 +80,72 @@ async fn a_rate_lets_a_burst_through_and_then_spreads() {
 }
 
 #[tokio::test]
+async fn a_rate_is_drawn_by_what_is_begun() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        world.fill(3).await;
+        let other = Definition::new("other", 1)
+            .node(Node::task("x", ["ok"]).on("ok", ["end"]))
+            .done("end")
+            .build()
+            .unwrap();
+        let its = World::on(world.repo.clone(), "tests", other).await;
+        its.fill(9).await;
+        let rate = Some(Rate { count: 4, per: SECOND * 2 });
+        world.store.queue_set("default", QueueLimits { rate, ..QueueLimits::default() }).await.unwrap();
+        // A node that knows none of what is ready takes nothing from those that do.
+        let none = Claim { node: world.node, now: world.now(), queues: &[("default", 9)], definitions: &[] };
+        assert!(world.store.claim(&none).await.unwrap().is_empty());
+        // Nor does what is set aside, because its workflow is paused.
+        world.store.pause_workflow(Some("order"), world.now()).await.unwrap();
+        let both = [world.definition, its.definition];
+        let claim = async |count| {
+            let claim = Claim {
+                node: world.node,
+                now: world.now(),
+                queues: &[("default", count)],
+                definitions: &both,
+            };
+            world.store.claim(&claim).await.unwrap().len()
+        };
+        assert_eq!(claim(2).await, 2);
+        assert_eq!(claim(9).await, 2, "a burst of four, and no more");
+        assert_eq!(claim(9).await, 0);
+        world.clock.advance(SECOND);
+        assert_eq!(claim(9).await, 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_taken_back_is_answered_whatever_its_queue_allows() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        world.fill(30).await;
+        let first = world.begin().await;
+        let second = world.begin().await;
+        let none = QueueLimits { paused: true, ..QueueLimits::default() };
+        world.store.queue_set("default", none).await.unwrap();
+        let enough = Input::Cancel { reason: "enough".into() };
+        world.commit(world.commit_of(&first, enough.clone())).await;
+        let claimed = world.claim(world.node, "default", 9).await;
+        assert_eq!(claimed.len(), 1);
+        assert_eq!((claimed[0].key.run, claimed[0].fate), (first.meta.run, Fate::Revoked));
+        // A full queue, and a rate that is used up, hold it as little, and it takes nothing of theirs.
+        let rate = Some(Rate { count: 1, per: MAX_RATE_PERIOD });
+        let full = QueueLimits { concurrency: Some(2), rate, paused: false };
+        world.store.queue_set("default", full).await.unwrap();
+        assert_eq!(world.claimed(9).await, 1);
+        assert_eq!(world.claimed(9).await, 0);
+        world.commit(world.commit_of(&second, enough)).await;
+        let claimed = world.claim(world.node, "default", 9).await;
+        assert_eq!(claimed.len(), 1);
+        assert_eq!((claimed[0].key.run, claimed[0].fate), (second.meta.run, Fate::Revoked));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_paused_queue_gives_nothing_out() {
     for_each_database(async |database| {
         let world = World::new(database).await;
