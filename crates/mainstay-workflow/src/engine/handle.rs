@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::graph::SignalName;
 use crate::id::RunId;
 use crate::runner::{Command, Config, Runner, random};
-use crate::store::{Ended, Letter, Message, Schedule, Start, Started, Store};
+use crate::store::{Ended, Letter, Message, OwnTurn, Schedule, Start, Started, Store};
 
 /// How often the database is asked whether a run has ended on another node.
 const WAIT_POLL: Duration = Duration::from_millis(250);
@@ -27,7 +27,7 @@ const WAIT_POLL: Duration = Duration::from_millis(250);
 /// long, and so on up to the last.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 const LAST_LOOK: Duration = Duration::from_secs(30);
-/// How long a letter is left to the node of its sender before others take it up.
+/// How long a letter is left to the node of its sender before others take it up, when that node has the definition of its run.
 const OWN_FIRST: Duration = Duration::from_secs(2);
 
 /// A running engine: starts runs, speaks to them, and runs their steps. Cheap to clone.
@@ -231,9 +231,9 @@ impl Engine {
 
     async fn send(&self, run: RunId, sender: Option<String>, message: Message) -> Result<bool> {
         let now = self.now();
-        let due = if self.0.runner.is_some() { now.saturating_add(OWN_FIRST) } else { now };
-        let mut sent = self.0.store.send(vec![Letter { run, sender, message, now, due }]).await?;
-        let sent = sent.pop().ok_or_else(|| Error::internal("a letter got no answer"))?;
+        let definitions: Vec<_> = if self.0.runner.is_some() { self.0.registry.ids() } else { Vec::new() };
+        let own = OwnTurn { definitions: &definitions, until: now.saturating_add(OWN_FIRST) };
+        let sent = self.0.store.send_from(&Letter { run, sender, message, now, due: now }, own).await?;
         let is_new = delivered(run, sent)?;
         self.tell_anybody(Command::Wake(run))?;
         Ok(is_new)

@@ -93,6 +93,11 @@ impl Registry {
         self.families.values().flat_map(|family| family.versions.values())
     }
 
+    /// What the store calls them.
+    pub(crate) fn ids(&self) -> Vec<DefinitionId> {
+        self.all().filter_map(|registered| registered.definition.get().copied()).collect()
+    }
+
     /// The version for a start: explicit, else by the resolver, else the current one.
     pub(crate) fn resolve(&self, request: &StartRequest) -> Result<&Arc<Registered>> {
         let name = request.workflow();

@@ -251,8 +251,12 @@ impl Core {
                     let queues: Vec<(&str, u32)> = names.iter().map(|name| (name.as_str(), limit)).collect();
                     let claim = Claim { node, now: wall, queues: &queues, definitions: &definitions };
                     let claimed = store.claim(&claim).await?;
-                    let woken = store.wake(wall, HOLD, WAKE_BATCH).await?;
-                    let next_due = store.next_due().await?;
+                    let woken = store.wake(wall, HOLD, WAKE_BATCH, &definitions).await?;
+                    let next_due = store.next_due(&definitions).await?;
+                    // What is due and was not given to this poll is nothing that the next one would get: a schedule is another one's to
+                    // look after, a row is in another one's hands.
+                    let is_idle = claimed.is_empty() && woken.is_empty();
+                    let next_due = next_due.filter(|due| !is_idle || *due > wall);
                     let revoked = if has_heard { store.revoked(node).await? } else { Vec::new() };
                     Ok(Polled { claimed, woken, next_due, standing, revoked })
                 };

@@ -1,17 +1,25 @@
 //! Letters to runs. A letter is written without knowing the run's state, so it can be part of somebody else's transaction; it waits until a
 //! commit of the run has read it.
 
+use mainstay_core::Timestamp;
 use mainstay_repo::{Batch, Row, Sql, Statement, Transaction};
 
 use super::limits::{
     MAX_MAILBOX, MAX_NAME_BYTES, MAX_REASON_BYTES, MAX_SIGNAL_BYTES, check_name, cut, encode,
 };
 use super::types::{Letter, Message, Sent};
+use super::wake::ids;
 use super::{MAX_GROUP, Store, write};
 use crate::error::Result;
+use crate::id::DefinitionId;
 
-const SEND: Sql = Sql::new(
-    "INSERT INTO wf_mail (namespace_id, run_id, sender, message, sent_at, due) SELECT namespace_id, id, $3, $4, $5, $6 \
+const SEND: Sql = Sql::per_dialect(
+    "INSERT INTO wf_mail (namespace_id, run_id, definition_id, sender, message, sent_at, due) \
+     SELECT namespace_id, id, definition_id, $3, $4, $5, CASE WHEN definition_id IN (SELECT value FROM json_each($8)) THEN $9 ELSE $6 END \
+     FROM wf_runs WHERE namespace_id = $1 AND id = $2 AND ended_at IS NULL AND (SELECT count(*) FROM wf_mail m \
+     WHERE m.run_id = $2 AND (m.due IS NOT NULL OR m.letter IS NOT NULL)) < $7 ON CONFLICT DO NOTHING",
+    "INSERT INTO wf_mail (namespace_id, run_id, definition_id, sender, message, sent_at, due) \
+     SELECT namespace_id, id, definition_id, $3, $4, $5, CASE WHEN definition_id = ANY ($8::bigint[]) THEN $9::timestamptz ELSE $6 END \
      FROM wf_runs WHERE namespace_id = $1 AND id = $2 AND ended_at IS NULL AND (SELECT count(*) FROM wf_mail m \
      WHERE m.run_id = $2 AND (m.due IS NOT NULL OR m.letter IS NOT NULL)) < $7 ON CONFLICT DO NOTHING",
 );
@@ -19,6 +27,13 @@ const WHY_NOT: Sql = Sql::new(
     "SELECT ended_at IS NOT NULL AS ended, EXISTS (SELECT 1 FROM wf_mail m WHERE m.run_id = $2 AND m.sender = $3) AS known \
      FROM wf_runs WHERE namespace_id = $1 AND id = $2",
 );
+
+/// The sender's node takes letters to runs of these definitions up itself; others leave them alone until then.
+#[derive(Clone, Copy)]
+pub(crate) struct OwnTurn<'a> {
+    pub(crate) definitions: &'a [DefinitionId],
+    pub(crate) until: Timestamp,
+}
 
 impl Store {
     /// Puts letters into runs' mail. Each has its own answer.
@@ -47,6 +62,18 @@ impl Store {
         Ok(sent)
     }
 
+    /// Puts a letter into a run's mail, and leaves it to the sender's own node first, if that can take it up.
+    ///
+    /// # Errors
+    /// As [`Store::send`].
+    pub(crate) async fn send_from(&self, letter: &Letter, own: OwnTurn<'_>) -> Result<Sent> {
+        let statement = self.statement_from(letter, Some(own))?;
+        if self.repo.write(statement).await?.rows_affected() == 1 {
+            return Ok(Sent::Accepted);
+        }
+        self.why_not_sent(letter).await
+    }
+
     /// Why a letter was not taken.
     pub(super) async fn why_not_sent(&self, letter: &Letter) -> Result<Sent> {
         let row: Option<Row> = self.repo.read_optional(self.why_not(letter)).await?;
@@ -66,6 +93,10 @@ impl Store {
     }
 
     pub(super) fn statement(&self, letter: &Letter) -> Result<Statement> {
+        self.statement_from(letter, None)
+    }
+
+    fn statement_from(&self, letter: &Letter, own: Option<OwnTurn<'_>>) -> Result<Statement> {
         if let Some(sender) = &letter.sender {
             check_name("identifier of a signal", sender, MAX_NAME_BYTES)?;
         }
@@ -87,7 +118,9 @@ impl Store {
         let statement =
             Statement::new(SEND).named("workflow.send").bind(self.namespace).bind(letter.run.get());
         let statement = statement.bind(letter.sender.clone()).bind(message);
-        Ok(statement.bind(letter.now).bind(letter.due).bind(most))
+        let statement = statement.bind(letter.now).bind(letter.due).bind(most);
+        let definitions = own.map_or(Vec::new(), |own| ids(own.definitions));
+        Ok(statement.bind(definitions).bind(own.map_or(letter.due, |own| own.until)))
     }
 
     fn why_not(&self, letter: &Letter) -> Statement {

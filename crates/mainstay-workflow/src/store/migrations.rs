@@ -6,7 +6,7 @@ use mainstay_repo::{Component, Migration, Script};
 ///
 /// On PostgreSQL the tables lie in the schema that the repo's URL names.
 pub const COMPONENT: Component =
-    Component { name: "workflow", migrations: &[CREATE, ACTS, TAGS, BEGINNINGS] };
+    Component { name: "workflow", migrations: &[CREATE, ACTS, TAGS, BEGINNINGS, WAKING] };
 
 const CREATE: Migration = Migration {
     version: 1,
@@ -57,5 +57,18 @@ const BEGINNINGS: Migration = Migration {
     postgres: Script::reversible(
         include_str!("migrations/4_up_postgres.sql"),
         include_str!("migrations/4_down_postgres.sql"),
+    ),
+};
+
+const WAKING: Migration = Migration {
+    version: 5,
+    name: "wake runs by their definition",
+    sqlite: Script::reversible(
+        include_str!("migrations/5_up_sqlite.sql"),
+        include_str!("migrations/5_down.sql"),
+    ),
+    postgres: Script::reversible(
+        include_str!("migrations/5_up_postgres.sql"),
+        include_str!("migrations/5_down.sql"),
     ),
 };

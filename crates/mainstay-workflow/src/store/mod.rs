@@ -47,8 +47,8 @@ use std::sync::Arc;
 use mainstay_core::Timestamp;
 use mainstay_repo::{Batch, Bell, Dialect, Repo, Row, Sql, Statement, Transaction};
 
-pub use self::acts::Act;
 pub(crate) use self::acts::NewAct;
+pub use self::acts::Act;
 pub use self::commit::Commit;
 pub use self::definitions::{MAX_COUNTED, StoredDefinition};
 pub use self::filter::{Filter, Order};
@@ -58,6 +58,7 @@ pub use self::limits::{
     MAX_LIST_BYTES, MAX_MAILBOX, MAX_NAME_BYTES, MAX_NAMESPACE_BYTES, MAX_OUTPUT_BYTES, MAX_REASON_BYTES,
     MAX_SIGNAL_BYTES, MAX_TELEMETRY_BYTES,
 };
+pub(crate) use self::mail::OwnTurn;
 pub use self::migrations::COMPONENT;
 pub use self::nodes::{LIVE_WITHIN, LiveNode, NodeView, live_nodes};
 pub use self::pauses::Pause;

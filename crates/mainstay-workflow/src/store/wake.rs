@@ -1,5 +1,8 @@
 //! What wakes runs: timers that are due and letters that nobody has read. Both are rows, found by an index; a row goes only with the commit
 //! that took care of it.
+//!
+//! A node asks for the runs whose definition it has. What it cannot move it must not take, not even for a moment: it would keep it from
+//! those that can.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,41 +12,54 @@ use mainstay_repo::{Batch, Row, Sql, Statement};
 
 use super::Store;
 use crate::error::Result;
-use crate::id::RunId;
+use crate::id::{DefinitionId, RunId};
 
+/// Of each definition the earliest, and of all these the earliest: as many rows are read as are asked for, for each definition.
 const TIMERS: Sql = Sql::per_dialect(
-    "UPDATE wf_timers SET at = $3 WHERE run_id IN (SELECT run_id FROM wf_timers WHERE namespace_id = $1 AND at <= $2 \
-        ORDER BY at LIMIT $4) RETURNING run_id",
-    "UPDATE wf_timers SET at = $3 WHERE ctid = ANY (ARRAY (SELECT ctid FROM wf_timers WHERE namespace_id = $1 AND at <= $2 \
-        ORDER BY at LIMIT $4 FOR UPDATE SKIP LOCKED)) RETURNING run_id",
+    "UPDATE wf_timers SET at = $3 WHERE run_id IN (SELECT t.run_id FROM json_each($1) AS d CROSS JOIN wf_timers t \
+        ON t.run_id IN (SELECT run_id FROM wf_timers WHERE definition_id = d.value AND at <= $2 ORDER BY at LIMIT $4) \
+        ORDER BY t.at LIMIT $4) RETURNING run_id",
+    "UPDATE wf_timers SET at = $3 WHERE ctid = ANY (ARRAY (SELECT l.ctid FROM unnest($1::bigint[]) AS d (id) CROSS JOIN LATERAL \
+        (SELECT ctid, at FROM wf_timers WHERE definition_id = d.id AND at <= $2 ORDER BY at LIMIT $4 FOR UPDATE SKIP LOCKED) AS l \
+        ORDER BY l.at LIMIT $4)) RETURNING run_id",
 );
 const LETTERS: Sql = Sql::per_dialect(
-    "UPDATE wf_mail SET due = $3 WHERE id IN (SELECT id FROM wf_mail WHERE namespace_id = $1 AND due <= $2 \
-        ORDER BY due LIMIT $4) RETURNING run_id",
-    "UPDATE wf_mail SET due = $3 WHERE ctid = ANY (ARRAY (SELECT ctid FROM wf_mail WHERE namespace_id = $1 AND due <= $2 \
-        ORDER BY due LIMIT $4 FOR UPDATE SKIP LOCKED)) RETURNING run_id",
+    "UPDATE wf_mail SET due = $3 WHERE id IN (SELECT m.id FROM json_each($1) AS d CROSS JOIN wf_mail m \
+        ON m.id IN (SELECT id FROM wf_mail WHERE definition_id = d.value AND due <= $2 ORDER BY due LIMIT $4) \
+        ORDER BY m.due LIMIT $4) RETURNING run_id",
+    "UPDATE wf_mail SET due = $3 WHERE ctid = ANY (ARRAY (SELECT l.ctid FROM unnest($1::bigint[]) AS d (id) CROSS JOIN LATERAL \
+        (SELECT ctid, due FROM wf_mail WHERE definition_id = d.id AND due <= $2 ORDER BY due LIMIT $4 FOR UPDATE SKIP LOCKED) AS l \
+        ORDER BY l.due LIMIT $4)) RETURNING run_id",
 );
+/// Delayed tasks become ready whoever's they are, so they count for every node; a look by each definition is a step down an index.
 const NEXT: Sql = Sql::per_dialect(
-    "SELECT (SELECT min(at) FROM wf_timers WHERE namespace_id = $1) AS timer, \
-     (SELECT min(due) FROM wf_mail WHERE namespace_id = $1 AND due IS NOT NULL) AS letter, \
+    "SELECT (SELECT min((SELECT min(at) FROM wf_timers WHERE definition_id = d.value)) FROM json_each($2) AS d) AS timer, \
+     (SELECT min((SELECT min(due) FROM wf_mail WHERE definition_id = d.value AND due IS NOT NULL)) FROM json_each($2) AS d) AS letter, \
      (SELECT min(ready_at) FROM wf_tasks WHERE namespace_id = $1 AND state = 0) AS task, \
      (SELECT min(next_at) FROM wf_schedules WHERE namespace_id = $1 AND paused = 0 AND next_at IS NOT NULL) AS schedule",
-    "SELECT (SELECT min(at) FROM wf_timers WHERE namespace_id = $1) AS timer, \
-     (SELECT min(due) FROM wf_mail WHERE namespace_id = $1 AND due IS NOT NULL) AS letter, \
+    "SELECT (SELECT min((SELECT min(at) FROM wf_timers WHERE definition_id = d.id)) FROM unnest($2::bigint[]) AS d (id)) AS timer, \
+     (SELECT min((SELECT min(due) FROM wf_mail WHERE definition_id = d.id AND due IS NOT NULL)) \
+        FROM unnest($2::bigint[]) AS d (id)) AS letter, \
      (SELECT min(ready_at) FROM wf_tasks WHERE namespace_id = $1 AND state = 0) AS task, \
      (SELECT min(next_at) FROM wf_schedules WHERE namespace_id = $1 AND NOT paused AND next_at IS NOT NULL) AS schedule",
 );
 
 impl Store {
-    /// Runs with due timers or unread letters. They are not given out again for `hold`, to anybody; a commit that takes care of the timer or
-    /// reads the letter ends that.
+    /// Runs of these definitions with due timers or unread letters, at most so many of each. They are not given out again for `hold`, to
+    /// anybody; a commit that takes care of the timer or reads the letter ends that.
     ///
     /// # Errors
     /// [`Database`](crate::ErrorKind::Database).
-    pub async fn wake(&self, now: Timestamp, hold: Duration, limit: u32) -> Result<Vec<RunId>> {
+    pub async fn wake(
+        &self,
+        now: Timestamp,
+        hold: Duration,
+        limit: u32,
+        definitions: &[DefinitionId],
+    ) -> Result<Vec<RunId>> {
         let mut batch = Batch::new("workflow.wake");
         for (sql, name) in [(TIMERS, "workflow.wake_timers"), (LETTERS, "workflow.wake_letters")] {
-            let statement = Statement::new(sql).named(name).bind(self.namespace).bind(now);
+            let statement = Statement::new(sql).named(name).bind(ids(definitions)).bind(now);
             batch.push(statement.bind(now.saturating_add(hold)).bind(limit));
         }
         let outcome = self.repo.batch(batch).await?;
@@ -54,15 +70,20 @@ impl Store {
         Ok(runs.into_iter().collect())
     }
 
-    /// When the next timer, letter, delayed task or schedule is due; none when there is none.
+    /// When the next timer or letter of a run of these definitions, or the next delayed task or schedule of any, is due; none when there
+    /// is none.
     ///
     /// # Errors
     /// [`Database`](crate::ErrorKind::Database).
-    pub async fn next_due(&self) -> Result<Option<Timestamp>> {
-        let row: Row =
-            self.repo.read_one(Statement::new(NEXT).named("workflow.next_due").bind(self.namespace)).await?;
+    pub async fn next_due(&self, definitions: &[DefinitionId]) -> Result<Option<Timestamp>> {
+        let statement = Statement::new(NEXT).named("workflow.next_due").bind(self.namespace);
+        let row: Row = self.repo.read_one(statement.bind(ids(definitions))).await?;
         let due: [Option<Timestamp>; 4] =
             [row.get("timer")?, row.get("letter")?, row.get("task")?, row.get("schedule")?];
         Ok(due.into_iter().flatten().min())
     }
+}
+
+pub(super) fn ids(definitions: &[DefinitionId]) -> Vec<i64> {
+    definitions.iter().map(|id| id.0).collect()
 }

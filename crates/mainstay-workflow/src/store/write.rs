@@ -136,10 +136,10 @@ const ATTRIBUTES: Bulk = Bulk {
 
 const TIMER_SET: Bulk = Bulk {
     name: "workflow.timer_set",
-    sqlite: "INSERT INTO wf_timers (run_id, at, namespace_id) VALUES ($1, $2, $3) \
+    sqlite: "INSERT INTO wf_timers (run_id, definition_id, at, namespace_id) VALUES ($1, $2, $3, $4) \
         ON CONFLICT (run_id) DO UPDATE SET at = excluded.at",
-    postgres: "INSERT INTO wf_timers (run_id, at, namespace_id) \
-        SELECT u.*, $3 FROM unnest($1::bigint[], $2::timestamptz[]) AS u \
+    postgres: "INSERT INTO wf_timers (run_id, definition_id, at, namespace_id) \
+        SELECT u.*, $4 FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[]) AS u \
         ON CONFLICT (run_id) DO UPDATE SET at = excluded.at",
 };
 
@@ -186,16 +186,21 @@ const MAIL_TAKEN_NAMED: Bulk = Bulk {
 
 const CHILD_ENDED: Bulk = Bulk {
     name: "workflow.child_ended",
-    sqlite: "INSERT INTO wf_mail (run_id, message, sent_at, due, namespace_id) VALUES ($1, $2, $3, $3, $4)",
-    postgres: "INSERT INTO wf_mail (run_id, message, sent_at, due, namespace_id) SELECT u.run_id, u.message, u.at, u.at, $4 \
-        FROM unnest($1::bigint[], $2::text[], $3::timestamptz[]) AS u (run_id, message, at)",
+    sqlite: "INSERT INTO wf_mail (run_id, definition_id, message, sent_at, due, namespace_id) \
+        SELECT id, definition_id, $2, $3, $3, namespace_id FROM wf_runs WHERE namespace_id = $4 AND id = $1 AND ended_at IS NULL",
+    postgres: "INSERT INTO wf_mail (run_id, definition_id, message, sent_at, due, namespace_id) \
+        SELECT u.run_id, l.definition_id, u.message, u.at, u.at, $4 \
+        FROM unnest($1::bigint[], $2::text[], $3::timestamptz[]) AS u (run_id, message, at) CROSS JOIN LATERAL \
+        (SELECT r.definition_id FROM wf_runs r WHERE r.namespace_id = $4 AND r.id = u.run_id AND r.ended_at IS NULL OFFSET 0) AS l",
 };
 
 const CHILD_CANCEL: Bulk = Bulk {
     name: "workflow.child_cancel",
-    sqlite: "INSERT INTO wf_mail (run_id, message, sent_at, due, namespace_id) SELECT c.id, $3, $4, $4, $5 FROM wf_runs c \
+    sqlite: "INSERT INTO wf_mail (run_id, definition_id, message, sent_at, due, namespace_id) \
+        SELECT c.id, c.definition_id, $3, $4, $4, $5 FROM wf_runs c \
         WHERE c.namespace_id = $5 AND c.parent_id = $1 AND c.parent_attempt = $2 AND c.ended_at IS NULL",
-    postgres: "INSERT INTO wf_mail (run_id, message, sent_at, due, namespace_id) SELECT c.id, u.message, u.at, u.at, $5 \
+    postgres: "INSERT INTO wf_mail (run_id, definition_id, message, sent_at, due, namespace_id) \
+        SELECT c.id, c.definition_id, u.message, u.at, u.at, $5 \
         FROM unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[]) AS u (run_id, attempt, message, at) \
         JOIN wf_runs c ON c.namespace_id = $5 AND c.parent_id = u.run_id AND c.parent_attempt = u.attempt \
         WHERE c.ended_at IS NULL",
@@ -365,7 +370,7 @@ fn timers(batch: &mut Batch, dialect: Dialect, namespace: i64, commits: &[&Commi
         let run = commit.meta.run.get();
         match commit.timer {
             Timer::Keep => {}
-            Timer::Set(at) => set.push([run.into(), instant(at)]),
+            Timer::Set(at) => set.push([run.into(), commit.meta.definition.0.into(), instant(at)]),
             Timer::Clear if commit.base == 0 => {}
             Timer::Clear => clear.push([run.into()]),
         }

@@ -3,6 +3,7 @@
 mod attributes;
 mod bells;
 mod failures;
+mod gate;
 mod holds;
 mod keys;
 mod nodes;
@@ -10,6 +11,7 @@ mod runs;
 mod transactions;
 mod upkeep;
 mod waits;
+mod waking;
 
 use std::future::Future;
 use std::time::Duration;

@@ -20,7 +20,7 @@ async fn o08_a_signal_before_the_wait_is_kept() {
         assert!(world.wake().await.is_empty());
         let mut head = world.read_mail(run).await;
         assert_eq!(head.state.mailbox().len(), 1);
-        assert_eq!(world.store.next_due().await.unwrap(), None);
+        assert_eq!(world.next_due().await, None);
         for (step, event) in [("check", "good"), ("charge", "paid"), ("pack", "packed"), ("meet", "met")] {
             head = world.go(&head, step, event).await;
         }
@@ -151,6 +151,50 @@ async fn p06_a_cancel_is_a_letter_like_any_other() {
         assert_eq!(world.send(world.signal(run, None, json!(1))).await, Sent::Ended);
         let nowhere: RunId = "run_0000000000001".parse().unwrap();
         assert_eq!(world.send(world.signal(nowhere, None, json!(1))).await, Sent::NotFound);
+    })
+    .await;
+}
+
+/// Each node is given what wakes the runs that it can move: nothing else, and of that at most so much, the earliest first.
+#[tokio::test]
+async fn a_node_is_woken_for_its_own_definitions() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let (now, hold) = (world.now(), 30 * SECOND);
+        let other = Definition::new("other", 1)
+            .node(Node::timer("rest", 61 * SECOND, "over").on("over", ["end"]))
+            .done("end")
+            .build()
+            .unwrap();
+        let foreign = world.store.define(&other, now).await.unwrap();
+        let start = Start {
+            definition: foreign,
+            transition: mainstay_workflow::start(&other, json!(1), 7, now).unwrap(),
+            ..world.start_with(json!(1))
+        };
+        let rests =
+            super::support::new(world.store.start(&other, vec![start]).await.unwrap().remove(0)).meta.run;
+        let waits = [world.waiting().await.meta.run, world.waiting().await.meta.run];
+        let third = world.begin().await.meta.run;
+        world.clock.advance(59 * SECOND);
+        world.send(world.signal(third, None, json!(1))).await;
+        let (mine, all) = ([world.definition], [world.definition, foreign]);
+        assert_eq!(world.store.next_due(&[foreign]).await.unwrap(), Some(now.saturating_add(61 * SECOND)));
+        assert_eq!(world.store.next_due(&mine).await.unwrap(), Some(world.now()));
+        assert_eq!(world.store.next_due(&[]).await.unwrap(), None);
+        world.clock.advance(2 * SECOND);
+        let wake = async |limit, definitions: &[DefinitionId]| {
+            world.store.wake(world.now(), hold, limit, definitions).await.unwrap()
+        };
+        assert_eq!(wake(9, &[]).await, []);
+        assert_eq!(wake(9, &[foreign]).await, [rests]);
+        let mut expected = vec![waits[0], waits[1], third];
+        expected.sort_unstable();
+        assert_eq!(wake(9, &mine).await, expected);
+        assert_eq!(wake(9, &all).await, [], "they are held");
+        world.clock.advance(hold);
+        assert_eq!(wake(2, &all).await.len(), 3, "two timers and a letter");
+        assert_eq!(wake(2, &all).await, [rests], "which was the latest");
     })
     .await;
 }

@@ -85,3 +85,28 @@ async fn a_baton_becomes_a_task_on_the_way_down() {
     })
     .await;
 }
+
+/// What is to wake runs from before is found by their definition.
+#[tokio::test]
+async fn what_wakes_a_run_is_known_after_the_migration() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let waits = world.waiting().await.meta.run;
+        let begun = world.begin().await.meta.run;
+        world.send(world.signal(begun, Some("a"), serde_json::json!(1))).await;
+        let migrator = world.repo.migrator();
+        migrator.down(&COMPONENT, 4).await.unwrap();
+        // A timer of a run that is not there any more would wake nobody.
+        let orphan =
+            "INSERT INTO wf_timers (run_id, namespace_id, at) SELECT -7, namespace_id, at FROM wf_timers";
+        world.repo.write(Statement::new(orphan)).await.unwrap();
+        migrator.migrate(&COMPONENT, Target::Latest).await.unwrap();
+        assert_eq!(world.count("SELECT count(*) FROM wf_timers").await, 1);
+        assert_eq!(world.wake().await, [begun]);
+        world.clock.advance(60 * super::support::SECOND);
+        let mut both = vec![waits, begun];
+        both.sort_unstable();
+        assert_eq!(world.wake().await, both);
+    })
+    .await;
+}

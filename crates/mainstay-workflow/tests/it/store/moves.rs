@@ -273,10 +273,10 @@ async fn timers_follow_the_state() {
         let world = World::new(database).await;
         let head = world.waiting().await;
         let due = world.now().saturating_add(60 * SECOND);
-        assert_eq!(world.store.next_due().await.unwrap(), Some(due));
+        assert_eq!(world.next_due().await, Some(due));
         assert!(world.wake().await.is_empty());
         let paused = world.commit(world.commit_of(&head, Input::Pause)).await;
-        assert_eq!(world.store.next_due().await.unwrap(), None);
+        assert_eq!(world.next_due().await, None);
         let head = world.commit(world.commit_of(&paused, Input::Resume)).await;
         world.clock.advance(60 * SECOND);
         assert_eq!(world.wake().await, [head.meta.run]);
@@ -287,7 +287,7 @@ async fn timers_follow_the_state() {
         let end =
             done(world.store.commit(vec![world.commit_of(&head, Input::Tick)]).await.unwrap().remove(0));
         assert_eq!(end.state.status(), Status::Completed);
-        assert_eq!(world.store.next_due().await.unwrap(), None);
+        assert_eq!(world.next_due().await, None);
     })
     .await;
 }

@@ -62,7 +62,7 @@ async fn everything(database: &TestDatabase) -> (World, BTreeMap<String, Stateme
     world.send(world.signal(run, Some("s"), json!(1))).await;
     world.store.mail(&[run]).await.unwrap();
     world.wake().await;
-    world.store.next_due().await.unwrap();
+    world.next_due().await;
     world.store.standing().await.unwrap();
     world.store.load_with_history(&[run]).await.unwrap();
     world.store.history(run, PageSize::DEFAULT, None).await.unwrap();

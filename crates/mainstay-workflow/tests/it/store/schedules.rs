@@ -36,7 +36,7 @@ async fn a_schedule_is_fired_once_however_many_try() {
             world.store.schedules_due(world.now(), vec![name.to_owned()], after, 9).await.unwrap()
         };
         assert!(due_now("order", None).await.is_empty());
-        assert_eq!(world.store.next_due().await.unwrap(), Some(due));
+        assert_eq!(world.next_due().await, Some(due));
         world.clock.advance(SECOND);
         assert_eq!(due_now("order", None).await, std::slice::from_ref(&kept));
         assert!(due_now("order", Some(&kept)).await.is_empty() && due_now("other", None).await.is_empty());
@@ -79,7 +79,7 @@ async fn a_schedule_moves_on_when_its_run_is_still_active_or_none_is_wanted() {
         assert!(matches!(fire(next(1), next(2), None).await, Fired::Passed));
         world.store.schedule_pause("nightly", true, Some(next(2)), world.now()).await.unwrap();
         assert!(matches!(fire(next(2), next(3), None).await, Fired::Late));
-        assert_eq!(world.store.next_due().await.unwrap(), None);
+        assert_eq!(world.next_due().await, None);
         let missing = world.store.schedule_pause("weekly", true, None, world.now()).await.unwrap_err();
         assert_eq!(*missing.kind(), ErrorKind::NotFound);
         assert!(world.store.schedule_remove("nightly").await.unwrap());

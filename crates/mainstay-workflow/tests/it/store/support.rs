@@ -195,7 +195,11 @@ impl World {
     }
 
     pub async fn wake(&self) -> Vec<RunId> {
-        self.store.wake(self.now(), 30 * SECOND, 100).await.unwrap()
+        self.store.wake(self.now(), 30 * SECOND, 100, &[self.definition]).await.unwrap()
+    }
+
+    pub async fn next_due(&self) -> Option<Timestamp> {
+        self.store.next_due(&[self.definition]).await.unwrap()
     }
 
     pub async fn count(&self, sql: &'static str) -> i64 {

@@ -101,12 +101,12 @@ async fn a_delayed_task_becomes_ready_in_time() {
         commit.done(task.key.attempt.clone());
         world.commit(commit).await;
         assert!(world.claim(world.node, "default", 1).await.is_empty());
-        let due = world.store.next_due().await.unwrap().unwrap();
+        let due = world.next_due().await.unwrap();
         assert!(due > world.now());
         world.clock.advance(due.saturating_since(world.now()));
         let again = world.claim(world.node, "default", 1).await.remove(0);
         assert_eq!((again.key.attempt, again.fate), (body("try", 2), Fate::Run));
-        assert_eq!(world.store.next_due().await.unwrap(), None);
+        assert_eq!(world.next_due().await, None);
     })
     .await;
 }
