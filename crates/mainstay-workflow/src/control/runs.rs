@@ -13,7 +13,7 @@ use crate::engine::queues::Queues;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Kind, StepKey};
 use crate::id::RunId;
-use crate::plan::{Fact, Status, fork};
+use crate::plan::{Fact, Record, Status, fork};
 use crate::store::{ImportReport, Lane, Letter, Message, NewAct, Start, Started};
 
 impl Control {
@@ -97,9 +97,7 @@ impl Control {
         let flow = read(&definition)?;
         let seed = u64::try_from(self.store.next_run_id(now).get()).unwrap_or_default();
         let transition = fork(&flow, &history, from, seed, now)?;
-        // A history that says nothing of attributes is older than that it could.
-        let is_told = history.iter().any(|record| matches!(record.fact, Fact::Noted { .. }));
-        let before = context.context.get("attributes").filter(|_| !is_told).cloned();
+        let untold = untold(context.context, &history);
         let queues = Queues::kept(&definition.queues).of_effects(&flow, &transition.effects);
         let detail = json!({"of": run.to_string(), "from": from});
         let act = NewAct::new(action, &meta.workflow, detail);
@@ -110,7 +108,7 @@ impl Control {
             transition,
             lane: meta.lane,
             queues,
-            attributes: before.unwrap_or_default(),
+            attributes: untold,
             telemetry: meta.telemetry,
             parent: None,
             consumes: None,
@@ -239,6 +237,19 @@ impl Control {
         self.store.note(&NewAct::new(Action::Import, "", detail)).await?;
         self.store.import(source, after, self.clock.now()).await
     }
+}
+
+/// The attributes that a run began with before histories told of them.
+fn untold(mut context: Value, history: &[Record]) -> Value {
+    let Some(Value::Object(mut attributes)) = context.get_mut("attributes").map(Value::take) else {
+        return Value::Null;
+    };
+    for record in history {
+        if let Fact::Noted { attributes: told, .. } = &record.fact {
+            attributes.retain(|name, _| !told.contains_key(name));
+        }
+    }
+    if attributes.is_empty() { Value::Null } else { Value::Object(attributes) }
 }
 
 /// Refuses a signal that no step of a workflow waits for.

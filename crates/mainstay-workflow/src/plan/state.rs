@@ -242,6 +242,15 @@ impl State {
         &self.attributes
     }
 
+    /// Adds what the run was started with and its history does not tell of. What the history says goes before it.
+    pub(crate) fn began_with(&mut self, attributes: Map<String, Value>) {
+        let untold: Vec<_> =
+            attributes.into_iter().filter(|(name, _)| !self.attributes.contains_key(name)).collect();
+        if !untold.is_empty() {
+            Arc::make_mut(&mut self.attributes).extend(untold);
+        }
+    }
+
     /// The steps whose compensation failed: somebody has to look at these.
     #[must_use]
     pub fn not_undone(&self, flow: &Workflow) -> Vec<StepKey> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mainstay_core::{Cursor, Page, PageSize};
 use mainstay_repo::{Row, Sql, Statement};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Store;
 use super::codec::{Results, Slot, corrupt, decode, status};
@@ -57,6 +57,12 @@ const CONTEXTS: Sql = Sql::per_dialect(
     "SELECT run_id, context FROM wf_contexts WHERE run_id IN (SELECT value FROM json_each($1))",
     "SELECT run_id, context::text AS context FROM wf_contexts WHERE run_id = ANY($1::bigint[])",
 );
+const ATTRIBUTES: Sql = Sql::per_dialect(
+    "SELECT run_id, context -> '$.attributes' AS attributes FROM wf_contexts WHERE run_id IN (SELECT value FROM json_each($1)) \
+        AND context -> '$.attributes' IS NOT NULL",
+    "SELECT run_id, (context -> 'attributes')::text AS attributes FROM wf_contexts WHERE run_id = ANY($1::bigint[]) \
+        AND context ? 'attributes'",
+);
 const OURS: Sql = Sql::per_dialect(
     "SELECT id FROM wf_runs WHERE namespace_id = $1 AND id IN (SELECT value FROM json_each($2))",
     "SELECT id FROM wf_runs WHERE namespace_id = $1 AND id = ANY($2::bigint[])",
@@ -92,9 +98,10 @@ impl Loaded {
     /// [`Corrupt`](crate::ErrorKind::Corrupt) when the history does not add up, or is that of another graph.
     pub fn head(self, flow: &Workflow) -> Result<Head> {
         let snapshot = self.snapshot.as_ref().map_or(0, |state| state.seq);
-        let state = resume(flow, self.snapshot, &self.records).map_err(|problem| {
+        let mut state = resume(flow, self.snapshot, &self.records).map_err(|problem| {
             corrupt(format!("the history of {}: {problem}", self.meta.run)).with_source(problem)
         })?;
+        state.began_with(self.attributes);
         let baton = self.baton.and_then(|_| super::baton::sole(flow, &state));
         Ok(Head { meta: Arc::new(self.meta), state, snapshot, baton })
     }
@@ -109,8 +116,20 @@ impl Store {
         if runs.is_empty() {
             return Ok(Vec::new());
         }
-        let mut results = self.repo.read_many(self.loading(&numbers(runs))).await?.into_iter();
-        loaded(&mut results)
+        let ids = numbers(runs);
+        let mut statements = self.loading(&ids);
+        statements.push(Statement::new(ATTRIBUTES).named("workflow.load_attributes").bind(ids));
+        let mut results = self.repo.read_many(statements).await?.into_iter();
+        let mut loaded = loaded(&mut results)?;
+        let mut found: HashMap<i64, Map<String, Value>> = HashMap::new();
+        for row in results.next().unwrap_or_default() {
+            let attributes = decode("attributes", &row.get::<String>("attributes")?)?;
+            found.insert(row.get("run_id")?, members(attributes));
+        }
+        for run in &mut loaded {
+            run.attributes = found.remove(&run.meta.run.get()).unwrap_or_default();
+        }
+        Ok(loaded)
     }
 
     /// The same with the whole histories, input and results included.
@@ -127,13 +146,12 @@ impl Store {
         let mut results = self.repo.read_many(statements).await?.into_iter();
         let loaded = loaded(&mut results)?;
         let mut histories = histories(&mut results)?;
-        let history = |run: RunId| histories.remove(&run.get()).unwrap_or_default();
-        let mut history = history;
-        Ok(loaded
-            .into_iter()
-            .map(|run| (history(run.meta.run), run))
-            .map(|(past, run)| (run, past))
-            .collect())
+        let with_history = |mut run: Loaded| {
+            let past = histories.remove(&run.meta.run.get()).unwrap_or_default();
+            run.attributes = past.attributes;
+            (run, past.records)
+        };
+        Ok(loaded.into_iter().map(with_history).collect())
     }
 
     fn loading(&self, ids: &[i64]) -> Vec<Statement> {
@@ -174,7 +192,7 @@ impl Store {
         let mut histories = histories(&mut results)?;
         let history = |row: &Row| {
             let run: i64 = row.get("id")?;
-            Ok((RunId::from_stored(run), histories.remove(&run).unwrap_or_default()))
+            Ok((RunId::from_stored(run), histories.remove(&run).unwrap_or_default().records))
         };
         ours.iter().map(history).collect()
     }
@@ -207,8 +225,8 @@ impl Store {
         let outputs = Statement::new(OUTPUTS_OF).named("workflow.outputs_of").bind(run.get());
         let outputs = self.repo.read(outputs.bind(steps.into_iter().collect::<Vec<_>>())).await?;
         let mut outputs = results_by_run(&outputs)?.remove(&run.get()).unwrap_or_default();
-        let mut inputs = inputs_by_run(&contexts)?;
-        outputs.give_back(&mut records, &inputs.remove(&run.get()).unwrap_or_default());
+        let mut contexts = contexts_by_run(&contexts)?;
+        outputs.give_back(&mut records, &contexts.remove(&run.get()).unwrap_or_default().input);
         Ok(Page::from_surplus(records, size, |record| Cursor::new(record.seq.to_string())))
     }
 
@@ -277,6 +295,7 @@ fn loaded(answers: Answers<'_>) -> Result<Vec<Loaded>> {
             records: tails.remove(&run).unwrap_or_default(),
             mail: mail.remove(&run).unwrap_or_default(),
             baton: hands.remove(&run),
+            attributes: Map::new(),
         });
     }
     Ok(loaded)
@@ -291,17 +310,25 @@ fn remembering(ids: &[i64]) -> [Statement; 3] {
     ]
 }
 
-fn histories(answers: Answers<'_>) -> Result<HashMap<i64, Vec<Record>>> {
+/// A run's whole history, and what it is found by.
+#[derive(Default)]
+struct Past {
+    records: Vec<Record>,
+    attributes: Map<String, Value>,
+}
+
+fn histories(answers: Answers<'_>) -> Result<HashMap<i64, Past>> {
     let mut next = || answers.next().unwrap_or_default();
     let (histories, outputs, contexts) = (next(), next(), next());
-    let mut histories = records_by_run(&histories)?;
     let mut results = results_by_run(&outputs)?;
-    let mut inputs = inputs_by_run(&contexts)?;
-    for (run, records) in &mut histories {
-        let initial = inputs.remove(run).unwrap_or_default();
-        results.remove(run).unwrap_or_default().give_back(records, &initial);
+    let mut contexts = contexts_by_run(&contexts)?;
+    let mut pasts = HashMap::new();
+    for (run, mut records) in records_by_run(&histories)? {
+        let Context { input, attributes } = contexts.remove(&run).unwrap_or_default();
+        results.remove(&run).unwrap_or_default().give_back(&mut records, &input);
+        pasts.insert(run, Past { records, attributes });
     }
-    Ok(histories)
+    Ok(pasts)
 }
 
 fn results_by_run(rows: &[Row]) -> Result<HashMap<i64, Results>> {
@@ -314,13 +341,28 @@ fn results_by_run(rows: &[Row]) -> Result<HashMap<i64, Results>> {
     Ok(results)
 }
 
-fn inputs_by_run(rows: &[Row]) -> Result<HashMap<i64, Value>> {
-    let mut inputs: HashMap<i64, Value> = HashMap::new();
-    for row in rows {
-        let mut context: Value = decode("input", &row.get::<String>("context")?)?;
-        inputs.insert(row.get("run_id")?, context.get_mut("initial").map(Value::take).unwrap_or_default());
+/// What a run is searched by, apart.
+#[derive(Default)]
+struct Context {
+    input: Value,
+    attributes: Map<String, Value>,
+}
+
+fn contexts_by_run(rows: &[Row]) -> Result<HashMap<i64, Context>> {
+    let read = |row: &Row| {
+        let mut context: Value = decode("context", &row.get::<String>("context")?)?;
+        let mut part = |name: &str| context.get_mut(name).map(Value::take).unwrap_or_default();
+        Ok((row.get("run_id")?, Context { input: part("initial"), attributes: members(part("attributes")) }))
+    };
+    rows.iter().map(read).collect()
+}
+
+/// The members of an object; what came from elsewhere may be none.
+fn members(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(members) => members,
+        _ => Map::new(),
     }
-    Ok(inputs)
 }
 
 /// The step whose result a record had.

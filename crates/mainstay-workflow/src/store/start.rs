@@ -264,12 +264,17 @@ impl Store {
             encode("input", input, MAX_INPUT_BYTES)?;
             context.insert("initial".to_owned(), input.clone());
         }
+        // What the history tells goes before what it does not tell.
+        let mut attributes = start.attributes.clone();
         let noted = start.transition.state.attributes();
-        if !noted.is_empty() {
-            context.insert("attributes".to_owned(), JsonValue::Object(Map::clone(noted)));
-        } else if !start.attributes.is_null() {
-            encode("attributes", &start.attributes, MAX_ATTRIBUTES_BYTES)?;
-            context.insert("attributes".to_owned(), start.attributes.clone());
+        match &mut attributes {
+            JsonValue::Object(untold) => untold.extend(Map::clone(noted)),
+            _ if noted.is_empty() => {}
+            attributes => *attributes = JsonValue::Object(Map::clone(noted)),
+        }
+        if !attributes.is_null() {
+            encode("attributes", &attributes, MAX_ATTRIBUTES_BYTES)?;
+            context.insert("attributes".to_owned(), attributes);
         }
         if context.is_empty() {
             return Ok(None);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mainstay_core::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::limits::{MAX_NAME_BYTES, check_name};
 use crate::error::Result;
@@ -163,6 +163,8 @@ pub struct Loaded {
     pub mail: Vec<Mail>,
     /// Its baton, if it has one.
     pub baton: Option<Baton>,
+    /// What it is found by. The state says the same, except of a run that began before histories told of attributes.
+    pub attributes: Map<String, Value>,
 }
 
 /// Where a run's baton is.

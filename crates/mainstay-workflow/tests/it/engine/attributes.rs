@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use mainstay_core::PageSize;
+use mainstay_core::{Clock as _, PageSize, SystemClock};
 use mainstay_repo::Batch;
-use mainstay_workflow::store::{Filter, MAX_ATTRIBUTES_BYTES, Order};
+use mainstay_workflow::store::{Filter, MAX_ATTRIBUTES_BYTES, Order, Start, Started, Store};
 use mainstay_workflow::{
-    Control, Definition, Done, Handlers, Node, Outcome, Retry, RunId, StartRequest, StepError, Workflow,
+    Control, Definition, Done, Engine, Handlers, Node, Outcome, Retry, RunId, StartRequest, StepError,
+    Workflow,
 };
 use serde_json::{Value, json};
 
@@ -147,6 +148,83 @@ async fn attributes_are_bounded_all_together() {
             );
         }
         soon(engine.stop()).await;
+    })
+    .await;
+}
+
+/// A run from the time when no step could add attributes: its history does not say what it began with.
+async fn begun_of_old(store: &Store, flow: &Workflow, attributes: Value) -> RunId {
+    let now = SystemClock.now();
+    let start = Start {
+        definition: store.define(flow, now).await.unwrap(),
+        business_key: None,
+        token: None,
+        transition: mainstay_workflow::start(flow, Value::Null, 7, now).unwrap(),
+        lane: mainstay_workflow::store::Lane::default(),
+        queues: Vec::new(),
+        attributes,
+        telemetry: Value::Null,
+        parent: None,
+        consumes: None,
+        lease: None,
+        now,
+    };
+    match store.start(flow, vec![start]).await.unwrap().remove(0) {
+        Started::New(head) => head.meta.run,
+        other => panic!("not a new run: {other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_older_run_began_with_stays_when_its_steps_add_to_it() {
+    on_each(async |builder, repo| {
+        let flow = Definition::new("older", 1)
+            .node(Node::task("first", ["ok"]).on("ok", ["hold"]))
+            .node(Node::wait("hold").signal("go", "gone").on("gone", ["second"]))
+            .node(Node::task("second", ["ok"]).on("ok", ["end"]))
+            .done("end")
+            .build()
+            .unwrap();
+        let handlers = || {
+            Handlers::new()
+                .handler("first", async |cx| {
+                    assert_eq!(cx.attributes()["tenant"], json!("t1"), "a step sees what the run began with");
+                    Ok(Done::event("ok").attribute("paid", 17).attribute("stage", "first"))
+                })
+                .handler("second", async |cx| {
+                    assert_eq!(cx.attributes()["tenant"], json!("t1"), "and after a restart too");
+                    Ok(Done::event("ok").attribute("stage", "second"))
+                })
+        };
+        let store = Store::open(&repo, "default").await.unwrap();
+        let run = begun_of_old(&store, &flow, json!({"tenant": "t1", "stage": "new"})).await;
+        let first = builder.workflow(flow.clone(), handlers()).start().await.unwrap();
+        let control = first.control();
+        soon(async {
+            while found(&control, "context.attributes.paid", json!(17)).await != [run] {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+        soon(first.stop()).await;
+        let second = Engine::builder(repo).workflow(flow, handlers()).start().await.unwrap();
+        second.signal(run, "go", Value::Null).await.unwrap();
+        assert_eq!(soon(second.wait(run)).await.unwrap().outcome, Outcome::Completed);
+        let control = second.control();
+        let all = json!({"tenant": "t1", "stage": "second", "paid": 17});
+        assert_eq!(control.get(run).await.unwrap().context["attributes"], all);
+        let state = control.show(run).await.unwrap().state.unwrap();
+        assert_eq!(Value::Object(state.attributes().as_ref().clone()), all);
+        assert_eq!(found(&control, "context.attributes.tenant", json!("t1")).await, [run]);
+        let forked = second.fork(run, "second").await.unwrap();
+        second.signal(forked, "go", Value::Null).await.ok();
+        assert_eq!(soon(second.wait(forked)).await.unwrap().outcome, Outcome::Completed);
+        assert_eq!(
+            control.get(forked).await.unwrap().context["attributes"],
+            all,
+            "a run that does it again has it too"
+        );
+        soon(second.stop()).await;
     })
     .await;
 }
