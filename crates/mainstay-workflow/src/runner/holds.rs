@@ -4,6 +4,7 @@
 //! workflow or in a queue with limits, and what it had leased of one before and has not begun it gives back.
 
 use futures_util::FutureExt as _;
+use mainstay_core::Timestamp;
 use tokio::time::Instant;
 
 use super::cell::Held;
@@ -72,13 +73,26 @@ impl Core {
         Some(ready)
     }
 
-    /// Gives back what must not begin; claims set it aside until its workflow is resumed.
+    /// Gives back what must not begin here: of a paused workflow, which claims set aside until it is resumed, or for others to begin.
     pub(super) fn launch_aside(&mut self) {
-        if self.holds.aside.is_empty() || self.under_way.settles > 0 {
+        if self.under_way.settles > 0 {
             return;
         }
+        let now = self.now();
+        let mut aside = std::mem::take(&mut self.holds.aside);
+        self.give_back(&mut aside, now);
+        self.holds.aside = aside;
+        if self.under_way.settles == 0 {
+            let mut surplus = std::mem::take(&mut self.losses.surplus);
+            self.give_back(&mut surplus, now.saturating_add(self.away()));
+            self.losses.surplus = surplus;
+        }
+    }
+
+    /// Gives back attempts that have not begun, to be claimed from an instant on. Those of runs that are being written stay in the list.
+    fn give_back(&mut self, aside: &mut Vec<Ready>, from: Timestamp) {
         let mut keys = Vec::new();
-        for ready in std::mem::take(&mut self.holds.aside) {
+        for ready in std::mem::take(aside) {
             let Some(cell) = self.cells.get_mut(&ready.run) else { continue };
             if !matches!(cell.held.get(&ready.attempt), Some(Held::Ready | Held::Noted)) {
                 // It was taken back.
@@ -86,7 +100,7 @@ impl Core {
             }
             if cell.busy {
                 // What is under way may take the row along.
-                self.holds.aside.push(ready);
+                aside.push(ready);
                 continue;
             }
             // Nothing is decided of the run meanwhile: its row stands for the same attempt until the row is given back.
@@ -99,11 +113,11 @@ impl Core {
         if keys.is_empty() {
             return;
         }
-        let (store, node, now) = (self.store.clone(), self.node, self.now());
+        let (store, node) = (self.store.clone(), self.node);
         self.under_way.settles += 1;
         self.flights.push(
             async move {
-                let result = store.release(node, &keys, now).await;
+                let result = store.release(node, &keys, from).await;
                 Landed::GivenBack { runs: keys.into_iter().map(|key| key.run).collect(), result }
             }
             .boxed(),

@@ -406,6 +406,7 @@ impl Core {
         }
         // The others count from when the database wrote it, which was not before it was sent.
         self.keeper.was_heard(sent);
+        self.outlive_beat();
         self.take_back(beat.revoked);
         self.keeper.took_over(taken_over.len());
         self.claimed(taken_over.into_iter().map(Into::into));

@@ -2,10 +2,15 @@
 //!
 //! A node that dies takes all that it had claimed with it, and nobody knows what of it had begun. The first time that counts as a loss
 //! all the same: to know better would cost a write a step. From then on it is known: that an attempt begins is noted before its code
-//! runs, and when its node dies without the note, it was not lost, and goes on elsewhere as it is. An attempt after [`ALONE`] losses may
-//! be what kills its nodes; a node runs one of these at a time, so that they do not count for each other.
+//! runs, and when its node dies without the note, it was not lost, and goes on elsewhere as it is.
+//!
+//! An attempt after [`ALONE`] losses may be what kills its nodes. A node lets one of these at a time begin, so that they do not count for
+//! each other: it goes alone for as many beats of the node as it had losses. The more often it was lost, the longer nobody begins beside
+//! it; but one that runs for hours holds up the others of its node for seconds, and what has to wait for longer than it takes to come to
+//! another node is given back.
 
-use std::collections::HashSet;
+use std::collections::{BinaryHeap, HashSet};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 
@@ -18,8 +23,12 @@ use crate::id::RunId;
 use crate::plan::{Attempt, Item, Part, Stage, StepState};
 use crate::store::TaskKey;
 
-/// After so many losses an attempt runs beside no other of its kind.
+/// After so many losses an attempt begins beside no other of its kind.
 const ALONE: u32 = 3;
+/// After so many beats beside the one that goes alone, those that wait for it are given back: they have waited for a whole beat.
+const PATIENCE: u32 = 2;
+/// For so many beats nobody claims what was given back: one node alone would take it again at once.
+const AWAY: u32 = 4;
 
 /// What follows lost attempts, on its way to its beginning.
 #[derive(Default)]
@@ -27,15 +36,47 @@ pub(super) struct Losses {
     /// What is to be noted.
     to_note: Vec<Ready>,
     /// The one that goes alone.
-    alone: Option<(RunId, Attempt)>,
+    alone: Option<Alone>,
     /// Those that wait for it.
-    waiting: Vec<Ready>,
+    waiting: BinaryHeap<Ready>,
+    /// Those that have waited for too long, and are to be given back.
+    pub(super) surplus: Vec<Ready>,
+}
+
+/// An attempt that goes alone.
+struct Alone {
+    run: RunId,
+    attempt: Attempt,
+    /// How many attempts before it were lost.
+    losses: u32,
+    /// How many beats its node has lived since it began.
+    beats: u32,
+}
+
+impl Alone {
+    /// Another beat. Whether it has lived long enough to go beside others.
+    const fn outlives(&mut self) -> bool {
+        self.beats += 1;
+        self.beats >= self.losses
+    }
+
+    /// How many may go on waiting for it; the others are given back.
+    const fn keeps(&self) -> usize {
+        if self.beats < PATIENCE {
+            usize::MAX
+        } else if self.beats + AWAY >= self.losses {
+            // The next one begins here before it could come back.
+            1
+        } else {
+            0
+        }
+    }
 }
 
 impl Losses {
     /// How many leased attempts stand here.
-    pub(super) const fn len(&self) -> usize {
-        self.to_note.len() + self.waiting.len()
+    pub(super) fn len(&self) -> usize {
+        self.to_note.len() + self.waiting.len() + self.surplus.len()
     }
 }
 
@@ -71,21 +112,47 @@ impl Core {
             return Some(ready);
         }
         if losses >= ALONE {
-            let is_other = |(run, attempt): &(RunId, Attempt)| *run != ready.run || *attempt != ready.attempt;
+            let is_other = |alone: &Alone| alone.run != ready.run || alone.attempt != ready.attempt;
             if self.losses.alone.as_ref().is_some_and(is_other) {
                 self.losses.waiting.push(ready);
                 return None;
             }
-            self.losses.alone = Some((ready.run, ready.attempt.clone()));
+            let (run, attempt) = (ready.run, ready.attempt.clone());
+            self.losses.alone = Some(Alone { run, attempt, losses, beats: 0 });
         }
         cell.held.insert(ready.attempt.clone(), Held::Noting);
         self.losses.to_note.push(ready);
         None
     }
 
-    /// Lets the next one go that goes alone, when the one before has answered.
+    /// The node has lived for another beat, and whatever runs here has not killed it.
+    pub(super) fn outlive_beat(&mut self) {
+        let Some(alone) = &mut self.losses.alone else { return };
+        let held = self.cells.get(&alone.run).and_then(|cell| cell.held.get(&alone.attempt));
+        if !matches!(held, Some(Held::Running(_))) {
+            return;
+        }
+        if alone.outlives() {
+            self.losses.alone = None;
+            return;
+        }
+        let keeps = alone.keeps();
+        if self.losses.waiting.len() > keeps {
+            let mut waiting = std::mem::take(&mut self.losses.waiting).into_sorted_vec();
+            let given_back = waiting.len() - keeps;
+            self.losses.surplus.extend(waiting.drain(..given_back));
+            self.losses.waiting.extend(waiting);
+        }
+    }
+
+    /// How long what is given back is left alone.
+    pub(super) fn away(&self) -> Duration {
+        self.config.beat.saturating_mul(AWAY)
+    }
+
+    /// Lets the next one go that goes alone, when the one before has answered, or has lived for long enough.
     pub(super) fn let_go(&mut self) {
-        if let Some((run, attempt)) = &self.losses.alone {
+        if let Some(Alone { run, attempt, .. }) = &self.losses.alone {
             let held = self.cells.get(run).and_then(|cell| cell.held.get(attempt));
             if matches!(held, Some(Held::Ready | Held::Noting | Held::Noted | Held::Running(_))) {
                 return;
@@ -141,5 +208,40 @@ impl Core {
     /// All that was in memory is worth nothing.
     pub(super) fn forget_losses(&mut self) {
         self.losses = Losses::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alone(losses: u32) -> Alone {
+        let attempt = Attempt { step: "s".into(), part: Part::Body, number: losses + 1 };
+        Alone { run: RunId::from_stored(1), attempt, losses, beats: 0 }
+    }
+
+    #[test]
+    fn what_was_lost_more_often_goes_alone_for_longer() {
+        for losses in [ALONE, ALONE + 1, 40] {
+            let mut alone = alone(losses);
+            for beat in 1..losses {
+                assert!(!alone.outlives(), "{losses} losses, beat {beat}");
+            }
+            assert!(alone.outlives());
+        }
+    }
+
+    #[test]
+    fn what_waits_is_given_back_after_a_beat_except_the_next_one_when_its_turn_is_near() {
+        let kept = |losses| {
+            let mut alone = alone(losses);
+            let mut kept = Vec::new();
+            while !alone.outlives() {
+                kept.push(alone.keeps());
+            }
+            kept
+        };
+        assert_eq!(kept(3), [usize::MAX, 1]);
+        assert_eq!(kept(8), [usize::MAX, 0, 0, 1, 1, 1, 1]);
     }
 }

@@ -6,6 +6,7 @@ mod failures;
 mod gate;
 mod holds;
 mod keys;
+mod losses;
 mod nodes;
 mod runs;
 mod transactions;
