@@ -149,6 +149,14 @@ impl EngineBuilder {
         self
     }
 
+    /// How long it is kept who did what ([`Control::acts`](crate::Control::acts)); for ever unless said. What was done to a run is kept for at
+    /// least as long as the run.
+    #[must_use]
+    pub fn retention_of_acts(mut self, keep: Duration) -> Self {
+        self.config.acts_retention = Some(keep);
+        self
+    }
+
     /// Runs no steps: an engine that only starts runs and speaks to them.
     #[must_use]
     pub fn without_workers(self) -> Self {

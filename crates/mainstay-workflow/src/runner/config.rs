@@ -31,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) queues: Queues,
     /// How long an ended run is kept; for ever when there is none.
     pub(crate) retention: Option<Duration>,
+    /// How long what named callers did is kept; for ever when there is none.
+    pub(crate) acts_retention: Option<Duration>,
 }
 
 impl Config {
@@ -49,6 +51,7 @@ impl Config {
             grace: Duration::from_secs(5),
             queues: Queues::default(),
             retention: None,
+            acts_retention: None,
         }
     }
 }

@@ -12,7 +12,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::{NodeId, RunId};
 use crate::plan::{Attempt, Record};
 use crate::store::{
-    Beat, Claimed, Commit, Committed, Fired, Head, Loaded, Mail, Schedule, Standing, Started, TaskKey,
+    Beat, Claimed, Commit, Committed, Fired, Head, Loaded, Mail, PrunedActs, Schedule, Standing, Started,
+    TaskKey,
 };
 
 /// Something on its way.
@@ -44,6 +45,8 @@ pub(super) enum Landed {
     Fired { name: String, begun: Option<Box<Begun>>, result: Result<Fired> },
     /// Runs that were kept for long enough were removed.
     Pruned { result: Result<u64> },
+    /// A portion of the acts was gone through.
+    PrunedActs { result: Result<PrunedActs> },
     /// Tasks that had been set aside came back.
     CameBack { result: Result<u64> },
     /// It was noted that attempts begin.

@@ -70,6 +70,7 @@ impl Core {
             Landed::Schedules { result } => self.schedules(result),
             Landed::Fired { name, begun, result } => self.fired(&name, begun, result),
             Landed::Pruned { result } => self.pruned(result),
+            Landed::PrunedActs { result } => self.pruned_acts(result),
             Landed::CameBack { result } => self.came_back(result),
             Landed::GivenBack { runs, result } => {
                 self.under_way.settles -= 1;

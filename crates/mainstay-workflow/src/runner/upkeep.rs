@@ -1,5 +1,5 @@
-//! What a node does from time to time for all: schedules that are due, tasks that were set aside and need not be, runs that were
-//! kept for long enough.
+//! What a node does from time to time for all: schedules that are due, tasks that were set aside and need not be, runs and acts that
+//! were kept for long enough.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::flight::{Begun, Landed};
 use crate::engine::birth::Birth;
 use crate::engine::schedule;
 use crate::error::{ErrorKind, Result};
-use crate::store::{Fired, Schedule, Started};
+use crate::store::{Fired, PrunedActs, Schedule, Started};
 
 /// How often schedules are looked at.
 const SCHEDULES_EVERY: Duration = Duration::from_secs(1);
@@ -25,6 +25,12 @@ const BACK_EVERY: Duration = Duration::from_secs(2);
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 /// How many runs are removed at a time.
 const PRUNE: u32 = 500;
+/// How often the acts are gone through.
+const ACTS_EVERY: Duration = Duration::from_secs(600);
+/// How many of them at a time.
+const ACTS: u32 = 500;
+/// The pause after each portion: most acts may belong to runs that are kept, and nobody waits for the others to go.
+const ACTS_PAUSE: Duration = Duration::from_millis(200);
 
 /// When to look after what.
 #[derive(Debug)]
@@ -32,12 +38,15 @@ pub(super) struct Upkeep {
     schedules_at: Instant,
     back_at: Instant,
     prune_at: Instant,
+    acts_at: Instant,
+    /// Up to where the acts were gone through.
+    acts_after: Option<i64>,
     under_way: usize,
 }
 
 impl Upkeep {
     pub(super) fn new(now: Instant) -> Self {
-        Self { schedules_at: now, back_at: now, prune_at: now, under_way: 0 }
+        Self { schedules_at: now, back_at: now, prune_at: now, acts_at: now, acts_after: None, under_way: 0 }
     }
 }
 
@@ -45,7 +54,8 @@ impl Core {
     /// When to look up at the latest for this.
     pub(super) fn next_upkeep(&self) -> Option<Instant> {
         let prune = self.config.retention.map(|_| self.upkeep.prune_at);
-        let times = prune.into_iter().chain([self.upkeep.schedules_at, self.upkeep.back_at]);
+        let acts = self.config.acts_retention.map(|_| self.upkeep.acts_at);
+        let times = prune.into_iter().chain(acts).chain([self.upkeep.schedules_at, self.upkeep.back_at]);
         times.min().filter(|_| self.upkeep.under_way == 0 && !self.is_stopping)
     }
 
@@ -69,6 +79,27 @@ impl Core {
                 async move { Landed::Pruned { result: store.prune(wall.saturating_sub(keep), PRUNE).await } }
                     .boxed(),
             );
+        } else if let Some(keep) = self.config.acts_retention.filter(|_| now >= self.upkeep.acts_at) {
+            let (before, after) = (wall.saturating_sub(keep), self.upkeep.acts_after);
+            self.upkeep.acts_at = now + ACTS_EVERY;
+            self.upkeep.under_way += 1;
+            self.flights.push(
+                async move { Landed::PrunedActs { result: store.prune_acts(before, after, ACTS).await } }
+                    .boxed(),
+            );
+        }
+    }
+
+    pub(super) fn pruned_acts(&mut self, result: Result<PrunedActs>) {
+        self.upkeep.under_way -= 1;
+        match result {
+            Ok(PrunedActs { next, .. }) => {
+                self.upkeep.acts_after = next;
+                if next.is_some() {
+                    self.upkeep.acts_at = Instant::now() + ACTS_PAUSE;
+                }
+            }
+            Err(error) => self.ail(&error),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Who did what: a row for each action of a named caller, written in the transaction that carries the action out. What changed nothing leaves
 //! none.
 //!
-//! A run's history says what became of it, this says who asked. Acts stay when their run is removed.
+//! A run's history says what became of it, this says who asked. Acts stay when their run is removed, and do not go before it.
 
 use std::sync::Arc;
 
@@ -61,6 +61,19 @@ impl NewAct {
         Self { action, run: Some(run), subject: String::new(), detail }
     }
 }
+
+/// What became of a portion of the acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PrunedActs {
+    /// How many are gone.
+    pub removed: u64,
+    /// The number of the last one that was looked at; none when all that are old enough were.
+    pub next: Option<i64>,
+}
+
+const PORTION: &str = "SELECT id, at FROM wf_acts WHERE namespace_id = $1 AND id > $2 ORDER BY id LIMIT $3";
+const FORGET: &str = "DELETE FROM wf_acts WHERE namespace_id = $1 AND id > $2 AND id <= $3 AND at < $4 AND (run_id IS NULL \
+    OR NOT EXISTS (SELECT 1 FROM wf_runs r WHERE r.namespace_id = $1 AND r.id = wf_acts.run_id))";
 
 const ACT: &str = "INSERT INTO wf_acts (namespace_id, at, actor, action, run_id, subject, detail) \
     VALUES ($1, $2, $3, $4, $5, $6, $7)";
@@ -134,6 +147,29 @@ impl Store {
         }
         self.repo.batch(batch).await?;
         Ok(())
+    }
+
+    /// Looks through the next acts after a number, at most so many and at most [`MAX_PRUNE`](super::MAX_PRUNE), and removes those from
+    /// before an instant whose run is gone or that are about none. Call it again with [`PrunedActs::next`] until there is none: each call
+    /// costs as much, however many acts are kept for their runs.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Database`].
+    pub async fn prune_acts(&self, before: Timestamp, after: Option<i64>, limit: u32) -> Result<PrunedActs> {
+        let (after, limit) = (after.unwrap_or_default(), i64::from(limit.clamp(1, super::MAX_PRUNE)));
+        let portion = Statement::new(PORTION).named("workflow.acts_portion").bind(self.namespace);
+        let rows = self.repo.read(portion.bind(after).bind(limit)).await?;
+        let ages =
+            rows.iter().map(|row| Ok(row.get::<Timestamp>("at")? < before)).collect::<Result<Vec<_>>>()?;
+        let (Some(last), true) = (rows.last(), ages.contains(&true)) else {
+            // Acts are numbered as they are written: what follows is younger.
+            return Ok(PrunedActs { removed: 0, next: None });
+        };
+        let last: i64 = last.get("id")?;
+        let forget = Statement::new(FORGET).named("workflow.acts_forget").bind(self.namespace);
+        let written = self.repo.write(forget.bind(after).bind(last).bind(before)).await?;
+        let is_full = i64::try_from(rows.len()).is_ok_and(|count| count == limit);
+        Ok(PrunedActs { removed: written.rows_affected(), next: is_full.then_some(last) })
     }
 
     /// A page of what was done, the latest first: about one run, or about everything.

@@ -48,7 +48,7 @@ use mainstay_core::Timestamp;
 use mainstay_repo::{Batch, Bell, Dialect, Repo, Row, Sql, Statement, Transaction};
 
 pub(crate) use self::acts::NewAct;
-pub use self::acts::Act;
+pub use self::acts::{Act, PrunedActs};
 pub use self::commit::Commit;
 pub use self::definitions::{MAX_COUNTED, StoredDefinition};
 pub use self::filter::{Filter, Order};

@@ -205,6 +205,45 @@ async fn ended_runs_are_kept_as_long_as_told() {
     .await;
 }
 
+/// Who did what goes too, when it is told how long that is kept, with the runs that it is about and not before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acts_are_kept_as_long_as_told_but_not_shorter_than_their_runs() {
+    on_each(async |builder, repo| {
+        let flow = chain("short", 1, |step| Node::task(step, ["ok"]));
+        let engine = builder.workflow(flow.clone(), noop(1)).start().await.unwrap();
+        let ada = mainstay_core::Caller::system(mainstay_core::Actor::new("ada").unwrap());
+        let control = engine.control().acting(ada);
+        let run = control.start(StartRequest::new("short", Value::Null)).await.unwrap();
+        soon(engine.wait(run)).await.unwrap();
+        control.pause_workflow(Some("short")).await.unwrap();
+        soon(engine.stop()).await;
+        let acts = async || {
+            let acts = control.acts(None, mainstay_core::PageSize::DEFAULT, None).await.unwrap().items;
+            acts.into_iter().map(|act| act.action).collect::<Vec<_>>()
+        };
+        let until = async |left: &[&str]| {
+            soon(async {
+                while acts().await != left {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            })
+            .await;
+        };
+        let next = || {
+            Engine::builder(repo.clone()).workflow(flow.clone(), noop(1)).retention_of_acts(Duration::ZERO)
+        };
+        let keeps = next().start().await.unwrap();
+        until(&["run.start"]).await;
+        assert!(keeps.ended(run).await.unwrap().is_some(), "the run is kept, and who started it");
+        soon(keeps.stop()).await;
+        assert!(engine.control().delete(run).await.unwrap());
+        let forgets = next().start().await.unwrap();
+        until(&[]).await;
+        soon(forgets.stop()).await;
+    })
+    .await;
+}
+
 /// Queues hold for runs that an operator starts or does again without their code: those of the graph, and those that the host gave.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn first_tasks_stand_in_the_queue_of_their_step_whoever_starts_the_run() {

@@ -91,6 +91,7 @@ async fn everything(database: &TestDatabase) -> (World, BTreeMap<String, Stateme
     world.store.schedules_due(world.now(), vec!["order".into()], None, 9).await.unwrap();
     world.clock.advance(SECOND);
     world.store.prune(world.now(), 9).await.unwrap();
+    world.store.prune_acts(world.now(), None, 9).await.unwrap();
     world.store.leave(world.node).await.unwrap();
     let statements = watch.0.lock().unwrap().clone();
     assert!(statements.len() >= 52, "{}: {:?}", statements.len(), statements.keys());
