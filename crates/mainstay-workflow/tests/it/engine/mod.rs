@@ -8,6 +8,7 @@ mod holds;
 mod keys;
 mod losses;
 mod nodes;
+mod races;
 mod runs;
 mod transactions;
 mod upkeep;

@@ -1,0 +1,259 @@
+//! What the runner does when two things happen at once that each are rare: the database says so at a moment that the test chooses.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use mainstay_core::{Clock as _, SystemClock};
+use mainstay_repo::{Repo, Row, Statement};
+use mainstay_workflow::store::{Commit, Committed, Head, Lane, Start, Started, Store, Takeover};
+use mainstay_workflow::{
+    Attempt, Definition, Engine, EngineBuilder, Handlers, Input, Node, NodeId, Outcome, Part, StartRequest,
+    Workflow, transition,
+};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use super::gate::{At, on_each_gated};
+use super::{chain, losses, soon};
+
+/// Beats come often; nobody is given up for being silent.
+fn engine(repo: &Repo) -> EngineBuilder {
+    Engine::builder(repo.clone()).leases(Duration::from_millis(100), Duration::from_secs(600))
+}
+
+/// Steps that count themselves.
+fn counted(steps: &[&str]) -> (Arc<AtomicUsize>, Handlers) {
+    let begun = Arc::new(AtomicUsize::new(0));
+    let handlers = steps.iter().fold(Handlers::new(), |set, step| {
+        let begun = Arc::clone(&begun);
+        set.handler(step, move |_cx| {
+            begun.fetch_add(1, Ordering::SeqCst);
+            async { Ok("ok".into()) }
+        })
+    });
+    (begun, handlers)
+}
+
+async fn count(repo: &Repo, sql: &'static str) -> i64 {
+    let row: Row = soon(repo.read_one(Statement::new(sql))).await.unwrap();
+    row.get_at(0).unwrap()
+}
+
+async fn until_none(repo: &Repo, sql: &'static str) {
+    soon(async {
+        while count(repo, sql).await != 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+/// A node that is nothing but its row, and a run whose first step is in its hands.
+async fn in_the_hands_of_another(store: &Store, flow: &Workflow) -> (NodeId, Head) {
+    let now = SystemClock.now();
+    let node = store.join("another", Takeover::Nobody).await.unwrap();
+    let start = Start {
+        definition: store.define(flow, now).await.unwrap(),
+        business_key: None,
+        token: None,
+        transition: mainstay_workflow::start(flow, Value::Null, 7, now).unwrap(),
+        lane: Lane::default(),
+        queues: Vec::new(),
+        attributes: Value::Null,
+        telemetry: Value::Null,
+        parent: None,
+        consumes: None,
+        lease: Some(node),
+        now,
+    };
+    match store.start(flow, vec![start]).await.unwrap().remove(0) {
+        Started::New(head) => (node, head),
+        other => panic!("not a new run: {other:?}"),
+    }
+}
+
+async fn commit(store: &Store, commit: Commit) -> Head {
+    match store.commit(vec![commit]).await.unwrap().remove(0) {
+        Committed::Done(head) => head,
+        Committed::Stale => panic!("stale"),
+    }
+}
+
+const DIES: &str = "UPDATE wf_nodes SET dead_at = seen_at WHERE name = 'another'";
+const IN_DEAD_HANDS: &str =
+    "SELECT count(*) FROM wf_tasks t JOIN wf_nodes n ON n.id = t.node_id WHERE n.name = 'another'";
+
+/// The run is read while a dead node has its baton, and taken over before what was read arrives.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_leased_while_a_run_is_being_read_is_not_judged_by_that_reading() {
+    on_each_gated(async |gate, repo| {
+        let flow = chain("alone", 1, |step| Node::task(step, ["ok"]));
+        let (begun, handlers) = counted(&["s0"]);
+        let engine = engine(&repo).workflow(flow.clone(), handlers).start().await.unwrap();
+        let store = Store::open(&repo, "default").await.unwrap();
+        let (_, head) = in_the_hands_of_another(&store, &flow).await;
+        let run = head.meta.run;
+        let read = gate.stop("workflow.load", At::After);
+        engine.signal(run, "whatever", Value::Null).await.unwrap();
+        read.arrived().await;
+        repo.write(Statement::new(DIES)).await.unwrap();
+        until_none(&repo, IN_DEAD_HANDS).await;
+        // The next beat is sent when the one that took over has arrived.
+        gate.more("workflow.beat", 2).await;
+        gate.open("workflow.load", At::After);
+        assert_eq!(soon(engine.wait(run)).await.unwrap().outcome, Outcome::Completed);
+        assert_eq!(begun.load(Ordering::SeqCst), 1);
+        soon(engine.stop()).await;
+    })
+    .await;
+}
+
+/// Between a take-over and the reading that follows, somebody else moves the run: the baton that was taken over is an attempt's task by then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_baton_that_became_a_task_before_it_was_looked_up_is_found() {
+    on_each_gated(async |gate, repo| {
+        let flow = Definition::new("forked", 1)
+            .node(Node::task("first", ["ok"]).on("ok", ["slow", "hold"]))
+            .node(Node::task("slow", ["ok"]).on("ok", ["meet"]))
+            .node(Node::wait("hold").signal("go", "gone").on("gone", ["other"]))
+            .node(Node::task("other", ["ok"]).on("ok", ["meet"]))
+            .node(Node::task("meet", ["ok"]).on("ok", ["end"]))
+            .done("end")
+            .build()
+            .unwrap();
+        let (begun, handlers) = counted(&["first", "slow", "other", "meet"]);
+        let engine = engine(&repo).workflow(flow.clone(), handlers).start().await.unwrap();
+        let store = Store::open(&repo, "default").await.unwrap();
+        let (node, head) = in_the_hands_of_another(&store, &flow).await;
+        let (run, now) = (head.meta.run, SystemClock.now());
+        let first = Attempt { step: "first".into(), part: Part::Body, number: 1 };
+        let mut next = Commit::new(&head, now);
+        next.lease(node);
+        next.done(first.clone());
+        next.push(&flow, transition(&flow, &head.state, Input::succeeded(&first, "ok"), now).unwrap())
+            .unwrap();
+        let head = commit(&store, next).await;
+        assert_eq!(head.baton.as_ref().map(|attempt| attempt.step.as_str()), Some("slow"));
+        let reads = gate.stop("workflow.load", At::Before);
+        repo.write(Statement::new(DIES)).await.unwrap();
+        reads.arrived().await;
+        // A third node takes the signal up.
+        let input = Input::Signal { signal: "go".into(), payload: json!(1) };
+        let mut moved = Commit::new(&head, now);
+        moved.push(&flow, transition(&flow, &head.state, input, now).unwrap()).unwrap();
+        commit(&store, moved).await;
+        gate.open("workflow.load", At::Before);
+        assert_eq!(soon(engine.wait(run)).await.unwrap().outcome, Outcome::Completed);
+        assert_eq!(begun.load(Ordering::SeqCst), 3, "slow, other and meet, each once");
+        soon(engine.stop()).await;
+    })
+    .await;
+}
+
+/// Twice the leases are read while a run has its baton here, and arrive when it has none: by the time that the baton would be given back it
+/// would be that of another step.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_baton_that_nobody_here_knows_of_is_looked_up_and_never_given_back() {
+    on_each_gated(async |gate, repo| {
+        let mut flow = Definition::new("stretches", 1);
+        for (step, wait, next) in [("s0", "w0", "s1"), ("s1", "w1", "s2")] {
+            flow = flow.node(Node::task(step, ["ok"]).on("ok", [wait]));
+            flow = flow.node(Node::wait(wait).signal(wait, "gone").on("gone", [next]));
+        }
+        let flow = flow.node(Node::task("s2", ["ok"]).on("ok", ["end"])).done("end").build().unwrap();
+        let begun = Arc::new(AtomicUsize::new(0));
+        let door = Arc::new(Semaphore::new(0));
+        let handlers = ["s0", "s1", "s2"].into_iter().fold(Handlers::new(), |set, step| {
+            let (begun, door) = (Arc::clone(&begun), Arc::clone(&door));
+            set.handler(step, move |_cx| {
+                let (begun, door) = (Arc::clone(&begun), Arc::clone(&door));
+                async move {
+                    begun.fetch_add(1, Ordering::SeqCst);
+                    door.acquire().await.unwrap().forget();
+                    Ok("ok".into())
+                }
+            })
+        });
+        let begins = async |many: usize| {
+            soon(async {
+                while begun.load(Ordering::SeqCst) < many {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            })
+            .await;
+        };
+        let engine = engine(&repo).workflow(flow, handlers).start().await.unwrap();
+        let (ask, told) = (gate.stop("workflow.leases", At::Before), gate.stop("workflow.leases", At::After));
+        let run = engine.start(StartRequest::new("stretches", Value::Null)).await.unwrap();
+        // A failure lets the node doubt what it knows.
+        gate.fail("workflow.standing", 1);
+        for stretch in 0..2 {
+            ask.arrived().await;
+            if stretch > 0 {
+                engine.signal(run, "w0", Value::Null).await.unwrap();
+            }
+            begins(stretch + 1).await;
+            ask.let_one();
+            told.arrived().await;
+            door.add_permits(1);
+            until_none(&repo, "SELECT count(*) FROM wf_tasks").await;
+            // The node knows it too by then.
+            gate.more("workflow.standing", 2).await;
+            told.let_one();
+        }
+        gate.open("workflow.leases", At::Before);
+        gate.open("workflow.leases", At::After);
+        engine.signal(run, "w1", Value::Null).await.unwrap();
+        door.add_permits(1);
+        assert_eq!(soon(engine.wait(run)).await.unwrap().outcome, Outcome::Completed);
+        assert_eq!(begun.load(Ordering::SeqCst), 3, "each step began once");
+        assert_eq!(gate.count("workflow.release"), 0, "what stands for a step of its own by then");
+        soon(engine.stop()).await;
+    })
+    .await;
+}
+
+/// That an attempt begins could not be noted: it is noted again, although it goes alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_note_that_failed_is_made_again() {
+    on_each_gated(async |gate, repo| {
+        let mut runs = Vec::new();
+        for priority in [0, 1] {
+            runs.push(losses::lost(&repo, Value::Null, priority, 3).await);
+        }
+        let (begun, handlers) = counted(&["lift"]);
+        gate.fail("workflow.begin", 1);
+        let engine = engine(&repo).workflow(losses::flow(), handlers).start().await.unwrap();
+        for run in runs {
+            assert_eq!(soon(engine.wait(run)).await.unwrap().outcome, Outcome::Completed);
+        }
+        assert_eq!((gate.count("workflow.begin"), begun.load(Ordering::SeqCst)), (2, 2));
+        soon(engine.stop()).await;
+    })
+    .await;
+}
+
+/// Somebody else took the attempt over before it could be noted that it begins here: then it does not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_attempt_that_is_in_other_hands_by_then_does_not_begin() {
+    on_each_gated(async |gate, repo| {
+        let run = losses::lost(&repo, Value::Null, 0, 1).await;
+        let (begun, handlers) = counted(&["lift"]);
+        let notes = gate.stop("workflow.begin", At::Before);
+        let engine = engine(&repo).workflow(losses::flow(), handlers).start().await.unwrap();
+        notes.arrived().await;
+        let store = Store::open(&repo, "default").await.unwrap();
+        let other = store.join("another", Takeover::Nobody).await.unwrap();
+        let taken = "UPDATE wf_tasks SET node_id = (SELECT max(id) FROM wf_nodes)";
+        assert_eq!(repo.write(Statement::new(taken)).await.unwrap().rows_affected(), 1);
+        gate.open("workflow.begin", At::Before);
+        gate.more("workflow.standing", 3).await;
+        assert_eq!(begun.load(Ordering::SeqCst), 0, "it is another node's");
+        assert_eq!(store.release_all(other).await.unwrap(), 1);
+        assert_eq!(soon(engine.wait(run)).await.unwrap().outcome, Outcome::Completed);
+        assert_eq!(begun.load(Ordering::SeqCst), 1);
+        soon(engine.stop()).await;
+    })
+    .await;
+}
