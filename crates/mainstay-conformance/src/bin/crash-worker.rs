@@ -1,4 +1,5 @@
-//! Starts trips and runs them until it is killed; prints the id of each start that was acknowledged and of each run that ended.
+//! Starts trips and runs them until it is killed; prints the id of each start that was acknowledged and of each run that ended, and which
+//! moves of runs were refused because somebody else had moved them.
 //!
 //! Arguments: the database's URL, how many runs to keep going (0: only end what is there), the handlers' pause in milliseconds.
 
@@ -9,7 +10,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use mainstay_conformance::trips;
-use mainstay_repo::Repo;
+use mainstay_repo::middleware::{Middleware, Next, async_trait};
+use mainstay_repo::{Operation, Outcome, Param, RepoOptions, Value as Column};
 use mainstay_workflow::{Engine, RunId, StartRequest};
 use serde_json::Value;
 
@@ -20,7 +22,11 @@ async fn main() -> ExitCode {
     let (Ok(runs), Ok(pause)) = (runs.parse::<u32>(), pause.parse::<u64>()) else {
         return complain("RUNS and PAUSE_MS are numbers");
     };
-    let repo = match Repo::connect(url).await {
+    let repo = match RepoOptions::new(url) {
+        Ok(options) => options.with(Refusals).connect().await,
+        Err(error) => Err(error),
+    };
+    let repo = match repo {
         Ok(repo) => repo,
         Err(error) => return complain(&format!("{:?}: {error}", error.kind())),
     };
@@ -44,6 +50,43 @@ async fn main() -> ExitCode {
     // Others' runs are ended until the kill comes.
     std::future::pending::<()>().await;
     ExitCode::SUCCESS
+}
+
+/// Says of each move that was refused which run it was of, and to which place in its history it belonged.
+struct Refusals;
+
+#[async_trait]
+impl Middleware for Refusals {
+    async fn process(&self, operation: Operation, next: Next<'_>) -> mainstay_repo::Result<Outcome> {
+        let moves = moves(&operation);
+        let result = next.run(operation).await;
+        if result.as_ref().is_err_and(|error| error.condition_failed().is_some()) {
+            moves.iter().for_each(|(run, seq)| say(&format!("refused {run} {seq}")));
+        }
+        result
+    }
+}
+
+/// The runs that an operation moves, and to which place in the history of each.
+fn moves(operation: &Operation) -> Vec<(RunId, i64)> {
+    let history = operation.statements().filter(|statement| statement.name() == Some("workflow.history"));
+    let mut moves = Vec::new();
+    for statement in history {
+        match statement.params() {
+            [Param::Value(Column::Int(run)), Param::Value(Column::Int(seq)), ..] => {
+                moves.push((RunId::from_stored(*run), *seq));
+            }
+            [Param::Value(Column::Array(runs)), Param::Value(Column::Array(places)), ..] => {
+                let pairs = runs.iter().zip(places).filter_map(|pair| match pair {
+                    (Column::Int(run), Column::Int(seq)) => Some((RunId::from_stored(*run), *seq)),
+                    _ => None,
+                });
+                moves.extend(pairs);
+            }
+            _ => {}
+        }
+    }
+    moves
 }
 
 /// One trip after the other.

@@ -49,7 +49,7 @@ impl Told {
                 ["started", run] => drop(self.started.insert((*run).to_owned())),
                 ["signalled", run] => drop(self.signalled.insert((*run).to_owned())),
                 ["ended", run] => drop(self.ended.insert((*run).to_owned())),
-                ["err", ..] => {}
+                ["err" | "refused", ..] => {}
                 other => assert_eq!(other, ["ready"]),
             }
         }
@@ -302,25 +302,81 @@ async fn crash_of_a_lease_of_a_node_that_stands_still() {
     let slow = worker(url, 20, 400);
     slow.wait_until("started runs", |lines| lines.len() > 20);
     pause(Duration::from_millis(150));
-    slow.signal("STOP");
-    let other = worker(url, 0, 0);
     let repo = soon(Repo::connect(url)).await.unwrap();
     let store = soon(Store::open(&repo, "default")).await.unwrap();
+    let first = soon(store.nodes()).await.unwrap()[0].node;
+    slow.signal("STOP");
+    let other = worker(url, 0, 0);
     soon(async {
         while lost(&repo, &store).await == 0 {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     })
     .await;
+    let (before, said) = (ended_of(&slow), slow.lines_so_far());
     slow.signal("CONT");
     // It finds out that it was given up, begins another life, and goes on.
-    let before = ended_of(&slow);
     slow.wait_until("ended runs in its second life", |lines| ended(lines) > before + 20);
+    let nodes = soon(store.nodes()).await.unwrap();
+    assert!(nodes.iter().all(|node| node.node != first || node.dead_at.is_some()), "its first life is over");
+    assert_eq!(
+        nodes.iter().filter(|node| node.dead_at.is_none()).count(),
+        2,
+        "it has another one: {nodes:?}"
+    );
     let mut told = Told::default();
-    told.hear(&slow.kill());
+    let lines = slow.kill();
+    told.hear(&lines);
     told.hear(&other.kill());
+    let late = refused_as_lost(&store, &lines[said..]).await;
+    assert!(late > 0, "of what it answered late, something was refused");
+    println!("{late} late answers were refused");
     soon(repo.close()).await;
     settle(url, &told, 2).await;
+}
+
+/// How many moves were refused because the attempts that they answered had been counted as lost: another node's commit of that stands in the
+/// place in the history where they belonged, and nothing stands in a history twice.
+async fn refused_as_lost(store: &Store, lines: &[String]) -> usize {
+    let refused: BTreeSet<(RunId, u64)> = lines
+        .iter()
+        .filter_map(|line| {
+            let (run, seq) = line.strip_prefix("refused ")?.split_once(' ')?;
+            Some((run.parse().unwrap(), seq.parse().unwrap()))
+        })
+        .collect();
+    let runs: BTreeSet<RunId> = refused.iter().map(|(run, _)| *run).collect();
+    let runs: Vec<RunId> = runs.into_iter().collect();
+    let mut late = 0;
+    for (run, history) in soon(store.histories(&runs)).await.unwrap() {
+        late += history
+            .iter()
+            .filter(|record| refused.contains(&(run, record.seq)) && is_lost(&record.fact))
+            .count();
+        let (mut answered, mut ended) = (BTreeSet::new(), BTreeSet::new());
+        for record in &history {
+            match &record.fact {
+                Fact::AttemptFailed { attempt, .. } => {
+                    assert!(answered.insert(attempt.to_string()), "{attempt} of {run} was answered twice");
+                }
+                Fact::Ended { step, .. } => {
+                    assert!(ended.insert(step.to_string()), "{step} of {run} ended twice")
+                }
+                Fact::ItemSucceeded { step, item, .. } => {
+                    assert!(
+                        ended.insert(format!("{step} {item}")),
+                        "item {item} of {step} of {run} ended twice"
+                    );
+                }
+                _ => {}
+            }
+        }
+    }
+    late
+}
+
+fn is_lost(fact: &Fact) -> bool {
+    matches!(fact, Fact::AttemptFailed { fault: Fault::Lost, .. })
 }
 
 /// How many attempts were counted as lost.
@@ -328,5 +384,5 @@ async fn lost(repo: &Repo, store: &Store) -> usize {
     let runs = soon(repo.read(Statement::new("SELECT id FROM wf_runs"))).await.unwrap();
     let histories = soon(store.histories(&numbers(&runs))).await.unwrap();
     let records = histories.iter().flat_map(|(_, history)| history);
-    records.filter(|record| matches!(record.fact, Fact::AttemptFailed { fault: Fault::Lost, .. })).count()
+    records.filter(|record| is_lost(&record.fact)).count()
 }
