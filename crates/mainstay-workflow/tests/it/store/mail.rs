@@ -198,3 +198,31 @@ async fn a_node_is_woken_for_its_own_definitions() {
     })
     .await;
 }
+
+/// The end of a child is told to a parent that is open, and to nobody else.
+#[tokio::test]
+async fn a_child_tells_its_end_to_a_parent_that_has_not_ended() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        for (is_open, letters) in [(false, 0), (true, 1)] {
+            let parent = world.begin().await;
+            let attempt = super::support::body("check", 1);
+            let start = Start {
+                parent: Some(Parent { run: parent.meta.run, attempt }),
+                ..world.start_with(json!(1))
+            };
+            let child = world.begin_with(start).await;
+            if !is_open {
+                world.go(&parent, "check", "bad").await;
+                assert!(world.store.delete(parent.meta.run).await.unwrap());
+            }
+            assert_eq!(world.go(&child, "check", "bad").await.state.status(), Status::Completed);
+            assert_eq!(
+                world.count("SELECT count(*) FROM wf_mail").await,
+                letters,
+                "the parent is open: {is_open}"
+            );
+        }
+    })
+    .await;
+}
