@@ -1,6 +1,6 @@
 //! What arrives from the database: claimed attempts, mail, runs.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use mainstay_core::Timestamp;
@@ -14,6 +14,14 @@ use crate::handler::Results;
 use crate::id::RunId;
 use crate::plan::{Attempt, Fault, Input, Record};
 use crate::store::{Fate, Loaded, Mail, TaskKey};
+
+/// What a reading says of a run's tasks.
+#[derive(Default)]
+struct Seen {
+    /// Whether the baton is in this node's hands; none when there is none.
+    baton: Option<bool>,
+    revoked: Vec<Attempt>,
+}
 
 impl Core {
     /// There may be mail for a run, or a timer of it may be due.
@@ -107,12 +115,15 @@ impl Core {
 
     /// Runs were read: what arrived for them meanwhile can be done.
     pub(super) fn loaded(&mut self, asked: &[RunId], loaded: Vec<(Loaded, Vec<Record>)>) {
-        let (mut unreadable, mut passed_on) = (HashSet::new(), HashSet::new());
+        let mut unreadable = HashSet::new();
+        let mut seen: HashMap<RunId, Seen> = HashMap::new();
         for (mut loaded, history) in loaded {
             let run = loaded.meta.run;
-            if loaded.baton.is_some_and(|baton| baton.node != Some(self.node)) {
-                passed_on.insert(run);
-            }
+            let revoked = std::mem::take(&mut loaded.revoked);
+            seen.insert(
+                run,
+                Seen { baton: loaded.baton.map(|baton| baton.node == Some(self.node)), revoked },
+            );
             let Some(registered) = self.definitions.get(&loaded.meta.definition) else {
                 unreadable.insert(run);
                 continue;
@@ -130,6 +141,8 @@ impl Core {
             let history: Vec<Record> = history.into_iter().filter(|record| record.seq < until).collect();
             let (results, tally) = (Results::of(&history), Tally::of(&history));
             match self.cells.get_mut(&run) {
+                // It was born while it was read, and has moved since: what is known here is younger.
+                Some(cell) if !cell.busy && cell.head.state.seq > head.state.seq => {}
                 Some(cell) => {
                     cell.end = run_output(&registered.flow, &history);
                     cell.head = head;
@@ -148,31 +161,46 @@ impl Core {
             self.delivered(run, mail);
         }
         for run in asked {
-            let mut arrivals = self.arrivals.remove(run).unwrap_or_default();
             if unreadable.contains(run) {
+                self.arrivals.remove(run);
                 self.leave_to_others(*run);
-                continue;
+            } else {
+                self.arrived(*run, &seen.remove(run).unwrap_or_default());
             }
-            let late = std::mem::take(&mut arrivals.late);
-            let Some(cell) = self.cells.get_mut(run).filter(|cell| !cell.busy) else {
-                self.gone(*run, arrivals.claimed);
-                self.claimed(late);
-                continue;
-            };
-            arrivals.claimed.append(&mut cell.later);
-            if passed_on.contains(run) {
-                // Somebody else has the baton by now.
-                arrivals.claimed.retain(|claimed| !claimed.key.is_baton());
-            }
-            if cell.head.state.is_ended() {
-                // It ended elsewhere: who waits asks the database.
-                self.watchers.remove(run);
-            }
-            arrivals.claimed.into_iter().for_each(|claimed| self.hold(claimed));
-            self.put(*run, Item::tick());
-            self.claimed(late);
         }
         self.forget();
+    }
+
+    /// A run was read: what was leased of it, before it was asked for and since, is held against what the reading says.
+    fn arrived(&mut self, run: RunId, seen: &Seen) {
+        let mut arrivals = self.arrivals.remove(&run).unwrap_or_default();
+        let late = std::mem::take(&mut arrivals.late);
+        let Some(cell) = self.cells.get_mut(&run).filter(|cell| !cell.busy) else {
+            self.gone(run, arrivals.claimed);
+            self.claimed(late);
+            return;
+        };
+        arrivals.claimed.append(&mut cell.later);
+        if seen.baton == Some(false) {
+            // Somebody else has the baton by now.
+            arrivals.claimed.retain(|claimed| !claimed.key.is_baton());
+        }
+        for claimed in arrivals.claimed.iter_mut().filter(|claimed| !claimed.key.is_baton()) {
+            if seen.revoked.contains(&claimed.key.attempt) || !cell.knows(&claimed.key.attempt) {
+                // It was taken back, or answered, between the claim and the reading: it does not begin.
+                claimed.withdraw();
+            }
+        }
+        if cell.head.state.is_ended() {
+            // It ended elsewhere: who waits asks the database.
+            self.watchers.remove(&run);
+        }
+        arrivals.claimed.into_iter().for_each(|claimed| self.hold(claimed));
+        if seen.baton == Some(true) {
+            self.miss_baton(run);
+        }
+        self.put(run, Item::tick());
+        self.claimed(late);
     }
 
     /// A run cannot be moved here: what woke it is for those who know its steps. What was leased of it stays with this life and is not run:
@@ -181,6 +209,15 @@ impl Core {
         self.cells.remove(&run);
         self.watchers.remove(&run);
         self.bell.ring();
+    }
+
+    /// The baton is in this node's hands: if it stands for an attempt that nobody here holds, somebody who was given up moved the run in the
+    /// last moment, with what he had decided before. What he gave out is nobody's.
+    fn miss_baton(&mut self, run: RunId) {
+        let Some(cell) = self.cells.get(&run) else { return };
+        if cell.head.baton.as_ref().is_some_and(|attempt| !cell.held.contains_key(attempt)) {
+            self.keeper.miss(run, Fate::Lost);
+        }
     }
 
     /// Runs could not be read: another read follows, which shows all that was leased until then.

@@ -1,7 +1,7 @@
 //! The one task that owns what is in memory, and its loop.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
@@ -43,6 +43,8 @@ pub(super) struct Core {
     /// Runs that are in the cache and whose mail is to be read.
     pub(super) to_mail: Vec<RunId>,
     pub(super) births: Vec<Begun>,
+    /// When the starts that are under way were sent: what they lease here has later identifiers.
+    pub(super) birth_times: BTreeMap<Timestamp, usize>,
     pub(super) settles: (Vec<TaskKey>, Vec<Mail>),
 
     /// Attempts that are leased and have not begun.
@@ -97,6 +99,17 @@ pub(super) struct Taken {
     pub(super) begun: bool,
 }
 
+impl Taken {
+    /// It is not to begin.
+    pub(super) fn withdraw(&mut self) {
+        (self.fate, self.begun) = match self.fate {
+            // What may have begun in a dead node's hands was lost, wanted or not.
+            Fate::Lost => (Fate::Lost, true),
+            Fate::Run | Fate::Revoked => (Fate::Revoked, self.begun),
+        };
+    }
+}
+
 impl From<Claimed> for Taken {
     fn from(Claimed { key, fate, begun, .. }: Claimed) -> Self {
         Self { key, fate, begun }
@@ -122,6 +135,7 @@ impl Core {
             to_load: Vec::new(),
             to_mail: Vec::new(),
             births: Vec::new(),
+            birth_times: BTreeMap::new(),
             settles: (Vec::new(), Vec::new()),
             ready: BinaryHeap::new(),
             losses: super::losses::Losses::default(),

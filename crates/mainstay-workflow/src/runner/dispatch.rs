@@ -289,7 +289,8 @@ impl Core {
                 let Worker { run, attempt, is_reserved, .. } = worker;
                 self.timed_out(run, attempt, number, timing);
                 if is_reserved {
-                    // Its transaction may have been on the way to its commit.
+                    // Its transaction may have been on the way to its commit, with what follows leased to this node.
+                    self.keeper.suspect();
                     self.reload(run);
                 }
             } else if let Some(deadline) = worker.deadline {

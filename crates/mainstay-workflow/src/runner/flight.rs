@@ -26,7 +26,7 @@ pub(super) enum Landed {
     /// Runs were moved together with statements of their steps.
     Batches { decided: Vec<Decided>, results: Vec<BatchResult> },
     /// Runs were started.
-    Starts { births: Vec<Begun>, result: Result<Vec<Started>> },
+    Starts { births: Vec<Begun>, sent: Timestamp, result: Result<Vec<Started>> },
     /// Runs were read.
     Loads { runs: Vec<RunId>, result: Result<Vec<(Loaded, Vec<Record>)>> },
     /// Mail was read.

@@ -287,12 +287,16 @@ impl Core {
             Ok(leased) => leased,
             Err(error) => return self.ail(&error),
         };
-        let is_known = |key: &TaskKey| {
+        let is_held = |key: &TaskKey| self.cells.get(&key.run).is_some_and(|cell| cell.holds(key));
+        // What is under way may lease it: an answer that has not come back, or a start, whose runs are younger than the oldest of these.
+        let births = self.birth_times.keys().next().map(|sent| RunId::first_at(*sent));
+        let is_coming = |key: &TaskKey| {
             self.arrivals.contains_key(&key.run)
-                || self.cells.get(&key.run).is_some_and(|cell| cell.busy || cell.holds(key))
-                || self.under_way.starts > 0
+                || self.cells.get(&key.run).is_some_and(|cell| cell.busy)
+                || births.is_some_and(|first| key.run >= first)
         };
-        let strangers: HashSet<TaskKey> = leased.into_iter().filter(|key| !is_known(key)).collect();
+        let unheld = leased.into_iter().filter(|key| !is_held(key));
+        let (coming, strangers): (HashSet<TaskKey>, HashSet<TaskKey>) = unheld.partition(is_coming);
         let again: Vec<TaskKey> = strangers.intersection(&self.keeper.strangers).cloned().collect();
         let is_lost =
             |key: &TaskKey| self.keeper.may_have_taken_over || self.keeper.missed.contains(&key.run);
@@ -304,8 +308,10 @@ impl Core {
             .collect();
         let known = |key: &TaskKey| again.contains(key) || kept.iter().any(|taken| taken.key == *key);
         let strangers: HashSet<TaskKey> = strangers.into_iter().filter(|key| !known(key)).collect();
-        self.keeper.missed.retain(|run| strangers.iter().any(|key| key.run == *run));
-        self.keeper.may_have_taken_over &= !strangers.is_empty();
+        // What is not clear yet is looked at again.
+        self.keeper.is_suspect |= !coming.is_empty();
+        self.keeper.missed.retain(|run| strangers.iter().chain(&coming).any(|key| key.run == *run));
+        self.keeper.may_have_taken_over &= !strangers.is_empty() || !coming.is_empty();
         self.keeper.strangers = strangers;
         self.claimed(kept);
         if !again.is_empty() && self.under_way.settles == 0 {

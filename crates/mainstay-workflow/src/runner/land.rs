@@ -29,8 +29,9 @@ impl Core {
                     self.batched(decided, result);
                 }
             }
-            Landed::Starts { births, result } => {
+            Landed::Starts { births, sent, result } => {
                 self.under_way.starts -= 1;
+                self.has_landed(sent);
                 self.started(births, result);
             }
             Landed::Loads { runs, result } => {

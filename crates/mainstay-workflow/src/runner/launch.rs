@@ -1,6 +1,9 @@
 //! What is sent to the database, and how much of it at a time.
 
+use std::collections::btree_map::Entry;
+
 use futures_util::FutureExt as _;
+use mainstay_core::Timestamp;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -97,7 +100,7 @@ impl Core {
     }
 
     /// Decides what waits in one run; what goes alone is sent alone.
-    fn decide_run(&mut self, run: RunId, now: mainstay_core::Timestamp) -> Option<Decided> {
+    fn decide_run(&mut self, run: RunId, now: Timestamp) -> Option<Decided> {
         let cell = self.cells.get(&run)?;
         let leases = self.may_lease(&cell.registered.flow, &cell.head.meta.lane.queue);
         let cell = self.cells.get_mut(&run)?;
@@ -227,17 +230,30 @@ impl Core {
     }
 
     pub(super) fn launch_start(&mut self, mut births: Vec<Begun>) {
+        // Taken first: the identifiers follow the time of the start.
+        let sent = self.now();
         let starts: Vec<Start> = births.iter_mut().filter_map(|begun| self.start_of(begun)).collect();
         let store = self.store.clone();
         self.under_way.starts += 1;
+        *self.birth_times.entry(sent).or_default() += 1;
         self.flights.push(
             async move {
                 let pairs = births.iter().map(|begun| &*begun.birth.registered.flow).zip(starts);
                 let result = store.start_all(pairs.collect()).await;
-                Landed::Starts { births, result }
+                Landed::Starts { births, sent, result }
             }
             .boxed(),
         );
+    }
+
+    /// Starts that were sent at an instant have landed.
+    pub(super) fn has_landed(&mut self, sent: Timestamp) {
+        if let Entry::Occupied(mut count) = self.birth_times.entry(sent) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 
     pub(super) fn start_of(&self, begun: &mut Begun) -> Option<Start> {

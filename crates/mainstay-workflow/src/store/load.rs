@@ -13,7 +13,7 @@ use super::types::{Baton, Ended, Head, Lane, Loaded, Mail, Meta, Parent};
 use crate::definition::Workflow;
 use crate::error::{Error, Result};
 use crate::id::{DefinitionId, MailId, NodeId, RunId};
-use crate::plan::{Fact, Outcome, Record, State, Status, resume};
+use crate::plan::{Attempt, Fact, Outcome, Record, State, Status, resume};
 
 const METAS: Sql = Sql::per_dialect(
     "SELECT id, definition_id, workflow, version, business_key, token, queue, priority, fairness, parent_id, parent_attempt, \
@@ -41,8 +41,10 @@ const MAIL: Sql = Sql::per_dialect(
 );
 /// The key of the baton is that of `TaskKey::baton`.
 const BATONS: Sql = Sql::per_dialect(
-    "SELECT run_id, node_id FROM wf_tasks WHERE run_id IN (SELECT value FROM json_each($1)) AND step = '' AND part = -1",
-    "SELECT run_id, node_id FROM wf_tasks WHERE run_id = ANY($1::bigint[]) AND step = '' AND part = -1",
+    "SELECT run_id, step, part, number, node_id FROM wf_tasks WHERE run_id IN (SELECT value FROM json_each($1)) \
+        AND ((step = '' AND part = -1) OR revoked)",
+    "SELECT run_id, step, part, number, node_id FROM wf_tasks WHERE run_id = ANY($1::bigint[]) \
+        AND ((step = '' AND part = -1) OR revoked)",
 );
 const HISTORIES: Sql = Sql::per_dialect(
     "SELECT h.run_id, h.records FROM wf_history h WHERE h.run_id IN (SELECT value FROM json_each($1)) \
@@ -281,9 +283,15 @@ fn loaded(answers: Answers<'_>) -> Result<Vec<Loaded>> {
     let mut tails = records_by_run(&tails)?;
     let mut mail = mail_by_run(&letters)?;
     let mut hands: HashMap<i64, Baton> = HashMap::new();
+    let mut revoked: HashMap<i64, Vec<Attempt>> = HashMap::new();
     for row in &batons {
-        let node: Option<i64> = row.get("node_id")?;
-        hands.insert(row.get("run_id")?, Baton { node: node.map(NodeId) });
+        let (run, node): (i64, Option<i64>) = (row.get("run_id")?, row.get("node_id")?);
+        let key = super::claim::key(row)?;
+        if key.is_baton() {
+            hands.insert(run, Baton { node: node.map(NodeId) });
+        } else {
+            revoked.entry(run).or_default().push(key.attempt);
+        }
     }
     let mut loaded = Vec::with_capacity(metas.len());
     for row in &metas {
@@ -295,6 +303,7 @@ fn loaded(answers: Answers<'_>) -> Result<Vec<Loaded>> {
             records: tails.remove(&run).unwrap_or_default(),
             mail: mail.remove(&run).unwrap_or_default(),
             baton: hands.remove(&run),
+            revoked: revoked.remove(&run).unwrap_or_default(),
             attributes: Map::new(),
         });
     }

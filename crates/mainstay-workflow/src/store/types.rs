@@ -163,6 +163,8 @@ pub struct Loaded {
     pub mail: Vec<Mail>,
     /// Its baton, if it has one.
     pub baton: Option<Baton>,
+    /// The attempts whose tasks are taken back.
+    pub revoked: Vec<Attempt>,
     /// What it is found by. The state says the same, except of a run that began before histories told of attributes.
     pub attributes: Map<String, Value>,
 }

@@ -41,10 +41,11 @@ impl Stop {
 struct Inner {
     stops: HashMap<(&'static str, At), Arc<Stop>>,
     failing: HashMap<&'static str, usize>,
+    losing: HashMap<&'static str, usize>,
     done: HashMap<String, usize>,
 }
 
-/// A middleware that stops, fails and counts operations by their names.
+/// A middleware that stops, fails and counts operations by their names; those of transactions are called `begin` and `commit`.
 #[derive(Clone, Default)]
 pub(crate) struct Gate(Arc<Mutex<Inner>>);
 
@@ -73,6 +74,11 @@ impl Gate {
     /// The next so many operations of this name fail without being run.
     pub(crate) fn fail(&self, name: &'static str, times: usize) {
         self.0.lock().unwrap().failing.insert(name, times);
+    }
+
+    /// The next so many operations of this name are run, and their answers are lost.
+    pub(crate) fn lose(&self, name: &'static str, times: usize) {
+        self.0.lock().unwrap().losing.insert(name, times);
     }
 
     /// How many operations of this name were run.
@@ -104,28 +110,29 @@ impl Gate {
         stop.arrived.add_permits(1);
         stop.open.acquire().await.unwrap().forget();
     }
-
-    fn fails(&self, name: &str) -> bool {
-        let mut inner = self.0.lock().unwrap();
-        let Some(left) = inner.failing.get_mut(name).filter(|left| **left > 0) else { return false };
-        *left -= 1;
-        true
-    }
 }
 
 #[async_trait]
 impl Middleware for Gate {
     async fn process(&self, operation: Operation, next: Next<'_>) -> Result<Outcome> {
-        let name = operation.name().unwrap_or_default().to_owned();
-        if self.fails(&name) {
-            return Err(Error::new(ErrorKind::Unavailable, "made up"));
+        let name = operation.name().unwrap_or(operation.action().as_str()).to_owned();
+        let made_up = || Error::new(ErrorKind::Unavailable, "made up");
+        if takes(&mut self.0.lock().unwrap().failing, &name) {
+            return Err(made_up());
         }
         self.hold(&name, At::Before).await;
         let outcome = next.run(operation).await;
         *self.0.lock().unwrap().done.entry(name.clone()).or_default() += 1;
         self.hold(&name, At::After).await;
-        outcome
+        if takes(&mut self.0.lock().unwrap().losing, &name) { Err(made_up()) } else { outcome }
     }
+}
+
+/// Whether one of so many is left.
+fn takes(left: &mut HashMap<&'static str, usize>, name: &str) -> bool {
+    let Some(left) = left.get_mut(name).filter(|left| **left > 0) else { return false };
+    *left -= 1;
+    true
 }
 
 /// Runs a test on both databases, with a gate before each.

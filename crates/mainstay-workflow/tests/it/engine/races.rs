@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mainstay_core::{Clock as _, SystemClock};
-use mainstay_repo::{Repo, Row, Statement};
+use mainstay_repo::{Batch, Repo, Row, Statement};
 use mainstay_workflow::store::{Commit, Committed, Head, Lane, Start, Started, Store, Takeover};
 use mainstay_workflow::{
-    Attempt, Definition, Engine, EngineBuilder, Handlers, Input, Node, NodeId, Outcome, Part, StartRequest,
-    Workflow, transition,
+    Attempt, Definition, Engine, EngineBuilder, Handlers, Input, Join, Node, NodeId, Outcome, Part,
+    StartRequest, Workflow, transition,
 };
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -51,8 +51,13 @@ async fn until_none(repo: &Repo, sql: &'static str) {
 
 /// A node that is nothing but its row, and a run whose first step is in its hands.
 async fn in_the_hands_of_another(store: &Store, flow: &Workflow) -> (NodeId, Head) {
-    let now = SystemClock.now();
     let node = store.join("another", Takeover::Nobody).await.unwrap();
+    (node, started(store, flow, Some(node)).await)
+}
+
+/// A run whose first step is in a node's hands, or in nobody's.
+async fn started(store: &Store, flow: &Workflow, lease: Option<NodeId>) -> Head {
+    let now = SystemClock.now();
     let start = Start {
         definition: store.define(flow, now).await.unwrap(),
         business_key: None,
@@ -64,11 +69,11 @@ async fn in_the_hands_of_another(store: &Store, flow: &Workflow) -> (NodeId, Hea
         telemetry: Value::Null,
         parent: None,
         consumes: None,
-        lease: Some(node),
+        lease,
         now,
     };
     match store.start(flow, vec![start]).await.unwrap().remove(0) {
-        Started::New(head) => (node, head),
+        Started::New(head) => head,
         other => panic!("not a new run: {other:?}"),
     }
 }
@@ -78,6 +83,17 @@ async fn commit(store: &Store, commit: Commit) -> Head {
         Committed::Done(head) => head,
         Committed::Stale => panic!("stale"),
     }
+}
+
+/// Writes a commit under another name, so that it passes where commits are stopped.
+async fn aside(store: &Store, commit: &Commit) {
+    let mut batch = Batch::new("aside");
+    store.commit_into(&mut batch, commit).unwrap();
+    store.repo().batch(batch).await.unwrap();
+}
+
+fn attempt(step: &str) -> Attempt {
+    Attempt { step: step.into(), part: Part::Body, number: 1 }
 }
 
 const DIES: &str = "UPDATE wf_nodes SET dead_at = seen_at WHERE name = 'another'";
@@ -127,7 +143,7 @@ async fn a_baton_that_became_a_task_before_it_was_looked_up_is_found() {
         let store = Store::open(&repo, "default").await.unwrap();
         let (node, head) = in_the_hands_of_another(&store, &flow).await;
         let (run, now) = (head.meta.run, SystemClock.now());
-        let first = Attempt { step: "first".into(), part: Part::Body, number: 1 };
+        let first = attempt("first");
         let mut next = Commit::new(&head, now);
         next.lease(node);
         next.done(first.clone());
@@ -253,6 +269,148 @@ async fn an_attempt_that_is_in_other_hands_by_then_does_not_begin() {
         assert_eq!(store.release_all(other).await.unwrap(), 1);
         assert_eq!(soon(engine.wait(run)).await.unwrap().outcome, Outcome::Completed);
         assert_eq!(begun.load(Ordering::SeqCst), 1);
+        soon(engine.stop()).await;
+    })
+    .await;
+}
+
+/// A given-up node had a commit on its way, which comes in after its heir has read the run and before the heir's answer: the baton is in the
+/// heir's hands then, and stands for an attempt that the heir has not heard of.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_given_up_node_gives_out_in_its_last_moment_goes_on() {
+    on_each_gated(async |gate, repo| {
+        let flow = chain("two", 2, |step| Node::task(step, ["ok"]));
+        let (begun, handlers) = counted(&["s0", "s1"]);
+        let engine = engine(&repo).workflow(flow.clone(), handlers).start().await.unwrap();
+        let store = Store::open(&repo, "default").await.unwrap();
+        let (node, head) = in_the_hands_of_another(&store, &flow).await;
+        let answers = gate.stop("workflow.commit", At::Before);
+        repo.write(Statement::new(DIES)).await.unwrap();
+        answers.arrived().await;
+        let (first, now) = (attempt("s0"), SystemClock.now());
+        let mut late = Commit::new(&head, now);
+        late.lease(node);
+        late.done(first.clone());
+        late.push(&flow, transition(&flow, &head.state, Input::succeeded(&first, "ok"), now).unwrap())
+            .unwrap();
+        aside(&store, &late).await;
+        gate.open("workflow.commit", At::Before);
+        assert_eq!(soon(engine.wait(head.meta.run)).await.unwrap().outcome, Outcome::Completed);
+        assert_eq!(begun.load(Ordering::SeqCst), 1, "the first step ended elsewhere");
+        soon(engine.stop()).await;
+    })
+    .await;
+}
+
+/// The answer to a commit is lost, and with it what the commit leased to this node, while one start or another is on its way all the time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_that_nobody_heard_of_is_found_while_runs_are_being_started() {
+    on_each_gated(async |gate, repo| {
+        let flow = chain("two", 2, |step| Node::task(step, ["ok"]));
+        let (begun, door) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+        let handlers = ["s0", "s1"].into_iter().fold(Handlers::new(), |set, step| {
+            let (begun, door) = (Arc::clone(&begun), Arc::clone(&door));
+            set.handler(step, move |_cx| {
+                let (begun, door) = (Arc::clone(&begun), Arc::clone(&door));
+                async move {
+                    begun.fetch_add(1, Ordering::SeqCst);
+                    door.acquire().await.unwrap().forget();
+                    Ok("ok".into())
+                }
+            })
+        });
+        let engine = engine(&repo).workflow(flow, handlers).start().await.unwrap();
+        let request = || StartRequest::new("two", Value::Null);
+        let run = engine.start(request()).await.unwrap();
+        let starts = gate.stop("workflow.start", At::After);
+        let other = tokio::spawn({
+            let (engine, request) = (engine.clone(), request());
+            async move { engine.start(request).await.unwrap() }
+        });
+        starts.arrived().await;
+        gate.lose("workflow.commit", 1);
+        door.add_permits(4);
+        assert_eq!(soon(engine.wait(run)).await.unwrap().outcome, Outcome::Completed);
+        assert_eq!(begun.load(Ordering::SeqCst), 2, "each step began once");
+        gate.open("workflow.start", At::After);
+        let other = soon(other).await.unwrap();
+        assert_eq!(soon(engine.wait(other)).await.unwrap().outcome, Outcome::Completed);
+        soon(engine.stop()).await;
+    })
+    .await;
+}
+
+/// Between a claim and the reading of the run somebody else cancels it, or ends it: what was claimed does not begin.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_taken_back_before_it_was_read_does_not_begin() {
+    on_each_gated(async |gate, repo| {
+        let flow = Definition::new("raced", 1)
+            .node(Node::task("fork", ["ok"]).on("ok", ["a", "b"]))
+            .node(Node::task("a", ["ok"]).on("ok", ["meet"]))
+            .node(Node::task("b", ["ok"]).on("ok", ["meet"]))
+            .node(Node::timer("meet", Duration::from_millis(1), "over").join(Join::Any).on("over", ["end"]))
+            .done("end")
+            .build()
+            .unwrap();
+        let store = Store::open(&repo, "default").await.unwrap();
+        let (now, fork, a) = (SystemClock.now(), attempt("fork"), attempt("a"));
+        let cancel = vec![Input::Cancel { reason: "enough".into() }];
+        let end = vec![Input::succeeded(&a, "ok"), Input::Tick];
+        for (inputs, outcome) in [(cancel, Outcome::Cancelled), (end, Outcome::Completed)] {
+            let head = started(&store, &flow, None).await;
+            let mut next = Commit::new(&head, now);
+            next.done(fork.clone());
+            next.push(&flow, transition(&flow, &head.state, Input::succeeded(&fork, "ok"), now).unwrap())
+                .unwrap();
+            let head = commit(&store, next).await;
+            let reads = gate.stop("workflow.load", At::Before);
+            let (begun, handlers) = counted(&["fork", "a", "b"]);
+            let engine = engine(&repo).workflow(flow.clone(), handlers).start().await.unwrap();
+            reads.arrived().await;
+            let mut moved = Commit::new(&head, now);
+            if outcome == Outcome::Completed {
+                moved.done(a.clone());
+            }
+            for (input, after) in inputs.into_iter().zip(0..) {
+                let state = moved.state().unwrap_or(&head.state);
+                let at = now.saturating_add(Duration::from_secs(after));
+                moved.push(&flow, transition(&flow, state, input, at).unwrap()).unwrap();
+            }
+            aside(&store, &moved).await;
+            gate.open("workflow.load", At::Before);
+            assert_eq!(soon(engine.wait(head.meta.run)).await.unwrap().outcome, outcome);
+            until_none(&repo, "SELECT count(*) FROM wf_tasks").await;
+            assert_eq!(begun.load(Ordering::SeqCst), 0, "{outcome:?}");
+            soon(engine.stop()).await;
+        }
+    })
+    .await;
+}
+
+/// A step with a transaction is dropped after its time while the commit is there already: what follows was leased to this node with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_dropped_transaction_had_given_out_goes_on() {
+    on_each_gated(async |gate, repo| {
+        let limit = Duration::from_millis(100);
+        let flow = Definition::new("slow", 1)
+            .node(Node::tx("pay", ["ok"]).timeout(limit).on("ok", ["a", "b"]))
+            .node(Node::task("a", ["ok"]).on("ok", ["meet"]))
+            .node(Node::task("b", ["ok"]).on("ok", ["meet"]))
+            .node(Node::timer("meet", Duration::from_millis(1), "over").on("over", ["end"]))
+            .done("end")
+            .build()
+            .unwrap();
+        let (begun, handlers) = counted(&["a", "b"]);
+        let handlers = handlers.tx("pay", |_cx, _tx| Box::pin(async { Ok("ok".into()) }));
+        let engine = engine(&repo).grace(limit).workflow(flow, handlers).start().await.unwrap();
+        let commits = gate.stop("commit", At::After);
+        let run = engine.start(StartRequest::new("slow", Value::Null)).await.unwrap();
+        commits.arrived().await;
+        // The run is read again when its step was dropped.
+        gate.more("workflow.load", 1).await;
+        gate.open("commit", At::After);
+        assert_eq!(soon(engine.wait(run)).await.unwrap().outcome, Outcome::Completed);
+        assert_eq!(begun.load(Ordering::SeqCst), 2);
         soon(engine.stop()).await;
     })
     .await;
