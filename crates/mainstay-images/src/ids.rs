@@ -49,3 +49,21 @@ number! {
     /// The fencing token of a lease: greater than that of every lease before it.
     Token
 }
+
+/// A life of a holder. After a restore of the database its number may be given again; the random value that was written with it is
+/// not, so that who held the number before is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LifeId {
+    pub(crate) number: HolderId,
+    pub(crate) nonce: i64,
+}
+
+impl LifeId {
+    /// A random value for a life that is about to begin.
+    pub(crate) fn nonce() -> crate::error::Result<i64> {
+        let mut octets = [0; 8];
+        aws_lc_rs::rand::fill(&mut octets)
+            .map_err(|_| crate::error::Error::internal("the system gives no random numbers"))?;
+        Ok(i64::from_ne_bytes(octets))
+    }
+}

@@ -88,7 +88,7 @@ impl Commands {
     pub async fn renew(&self, token: Token) -> Result<ShortLease> {
         let found = self.own(token).await?;
         self.images.before(crate::step::Step::LeaseRenew).await?;
-        let renew = store::holders::renew(found.lease.holder.get(), self.images.options().ttl);
+        let renew = store::holders::renew(found.life(), self.images.options().ttl);
         if self.images.repo().write(renew).await?.rows_affected() == 0 {
             return Err(ended(token));
         }
@@ -105,9 +105,9 @@ impl Commands {
         self.images.before(crate::step::Step::LeaseRelease).await?;
         let id = found.lease.holder.get();
         let mut batch = Guarded::new("images.lease_end");
-        let release = store::leases::release(token.get(), id);
+        let release = store::leases::release(token.get(), found.life());
         batch.require(Expect::ONE, release, move || ended(token));
-        batch.push(store::holders::leave(id));
+        batch.push(store::holders::reap(id));
         batch.run(self.images.repo()).await.map(|_| ())
     }
 

@@ -126,8 +126,12 @@ impl Elected<'_> {
 }
 
 /// Whether the process whose turn it is was seen to have ended. The election saves work and guards nothing, so that a wrong yes
-/// would be two collectors at once, which is safe.
+/// would be two collectors at once, which is safe. A process that was written down for another turn says nothing of this one: a
+/// program of before took the turn and left it standing.
 fn is_gone(own: Option<&Process>, state: &Row) -> Result<bool> {
+    if state.get::<Option<i64>>("process_token")? != Some(state.get("token")?) {
+        return Ok(false);
+    }
     let (place, process): (Option<String>, Option<String>) = (state.get("place")?, state.get("process")?);
     Ok(match (own, place, process) {
         (Some(own), Some(place), Some(process)) => own.sees_end_of(&place, &process),

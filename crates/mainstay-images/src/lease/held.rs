@@ -61,7 +61,7 @@ impl HeldLease {
     /// # Errors
     /// [`ErrorKind::Stale`] when it is not: the holder is gone, or the key was leased again.
     pub async fn confirm(&self) -> Result<()> {
-        let held = store::leases::confirm(self.lease.token.get(), self.lease.holder.get());
+        let held = store::leases::confirm(self.lease.token.get(), self.node.life());
         if self.node.images().repo().read(held).await?.is_empty() {
             return Err(self.stale());
         }
@@ -75,7 +75,7 @@ impl HeldLease {
     pub async fn release(self) -> Result<()> {
         let images = self.node.images();
         images.before(Step::LeaseRelease).await?;
-        let released = store::leases::release(self.lease.token.get(), self.lease.holder.get());
+        let released = store::leases::release(self.lease.token.get(), self.node.life());
         if images.repo().write(released).await?.rows_affected() == 0 {
             return Err(self.stale());
         }

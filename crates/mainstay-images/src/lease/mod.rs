@@ -10,7 +10,7 @@ pub use held::HeldLease;
 pub use node::{Heartbeat, Holder, Node};
 
 use crate::error::Result;
-use crate::ids::{HolderId, ImageId, Token};
+use crate::ids::{HolderId, ImageId, LifeId, Token};
 use crate::images::{Images, MAX_PAGE, rows};
 use crate::store;
 
@@ -41,13 +41,23 @@ pub struct LeaseInfo {
     pub holder_name: String,
     /// When it ends without renewal, by the database's clock.
     pub expires_at: Timestamp,
+    /// Tells the holder's life from one that had its number before the database was restored.
+    #[serde(skip)]
+    pub(crate) nonce: i64,
+}
+
+impl LeaseInfo {
+    /// The holder's life.
+    pub(crate) const fn life(&self) -> LifeId {
+        LifeId { number: self.lease.holder, nonce: self.nonce }
+    }
 }
 
 /// Proof of a lease, for what must not happen without it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeaseGuard {
     pub(crate) token: Token,
-    pub(crate) holder: HolderId,
+    pub(crate) life: LifeId,
 }
 
 fn read_info(row: &mainstay_repo::Row) -> Result<LeaseInfo> {
@@ -55,6 +65,7 @@ fn read_info(row: &mainstay_repo::Row) -> Result<LeaseInfo> {
         lease: store::leases::read(row)?,
         holder_name: row.get("name")?,
         expires_at: row.get("expires_at")?,
+        nonce: row.get("nonce")?,
     })
 }
 

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{HeldLease, LeaseGuard};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ids::{HolderId, ImageId, Token};
+use crate::ids::{HolderId, ImageId, LifeId, Token};
 use crate::image::check_text;
 use crate::images::Images;
 use crate::publish::Ingest;
@@ -80,7 +80,7 @@ pub struct Node {
 #[derive(Debug)]
 struct Shared {
     images: Images,
-    id: HolderId,
+    id: LifeId,
     name: String,
     /// Who is written down beside what it commits.
     caller: Option<Caller>,
@@ -126,14 +126,15 @@ impl Images {
         let asked = Instant::now();
         let mut batch = Guarded::new("images.join");
         batch.push(store::holders::supersede(name));
-        let joined = batch.push(store::holders::join(name, options.ttl));
+        let nonce = LifeId::nonce()?;
+        let joined = batch.push(store::holders::join(name, options.ttl, nonce));
         let outcome = batch.run(self.repo()).await?;
         let row = outcome.get(joined).and_then(|written| written.rows().first());
         let id = HolderId(row.ok_or_else(|| Error::internal("a holder's row was not returned"))?.get("id")?);
         let (life, _) = watch::channel(Life::Until(asked + options.ttl - options.margin));
         let shared = Shared {
             images: self.clone(),
-            id,
+            id: LifeId { number: id, nonce },
             name: name.to_owned(),
             caller,
             life,
@@ -180,6 +181,11 @@ impl Node {
     /// This life's number.
     #[must_use]
     pub fn id(&self) -> HolderId {
+        self.shared.id.number
+    }
+
+    /// This life, also after a restore told from every other.
+    pub(crate) fn life(&self) -> LifeId {
         self.shared.id
     }
 
@@ -233,7 +239,7 @@ impl Node {
         }
         images.before(Step::LeaseRenew).await?;
         let asked = Instant::now();
-        let written = images.repo().write(store::holders::renew(self.id().get(), options.ttl)).await?;
+        let written = images.repo().write(store::holders::renew(self.life(), options.ttl)).await?;
         if written.rows_affected() == 0 {
             self.lose().await;
             return Err(self.stale());
@@ -286,8 +292,7 @@ impl Node {
         let mut batch = Guarded::new("images.lease_acquire");
         batch.push(store::leases::drop_key(self.id().get(), key));
         let unmet = || Error::new(ErrorKind::Incomplete, "the lease cannot be had");
-        let taken =
-            batch.require(Expect::ONE, store::leases::acquire(self.id().get(), key, image.get()), unmet);
+        let taken = batch.require(Expect::ONE, store::leases::acquire(self.life(), key, image.get()), unmet);
         batch.push(store::leases::used(image.get()));
         let outcome = match batch.run(images.repo()).await {
             Err(error) if matches!(error.kind(), ErrorKind::Incomplete) => return Ok(None),
@@ -311,7 +316,7 @@ impl Node {
                 .with_help("publish or pull the same content again; that repairs it"));
         }
         let mut batch = Guarded::new("images.lease_holder");
-        let held = batch.push(store::holders::guard(self.id().get()));
+        let held = batch.push(store::holders::guard(self.life()));
         let outcome = batch.run(images.repo()).await?;
         if outcome.get(held).is_some_and(|written| !written.rows().is_empty()) {
             return Ok(true);
@@ -333,11 +338,18 @@ impl Node {
         self.shared.life.send_replace(Life::Lost);
         let id = self.id().get();
         let mut batch = Guarded::new("images.leave");
+        batch.require(Expect::ONE, store::holders::own(self.life()), || {
+            Error::new(ErrorKind::NotFound, "the holder's row is gone")
+        });
         batch.push(store::queue::put_holder(id, images.options().grace));
         batch.push(store::intents::of_holder(id));
         batch.push(store::leases::of_holder(id));
-        batch.push(store::holders::leave(id));
-        batch.run(images.repo()).await.map(|_| ())
+        batch.push(store::holders::reap(id));
+        match batch.run(images.repo()).await {
+            // A collector ended it, or the number is another's since a restore: nothing is left to give back.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound) => Ok(()),
+            other => other.map(|_| ()),
+        }
     }
 
     pub(super) async fn lose(&self) {
@@ -365,6 +377,6 @@ impl Node {
     }
 
     pub(super) fn guard(&self, token: Token) -> LeaseGuard {
-        LeaseGuard { token, holder: self.id() }
+        LeaseGuard { token, life: self.life() }
     }
 }

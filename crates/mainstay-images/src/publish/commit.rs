@@ -171,7 +171,7 @@ impl Ingest {
         let mut places = Places::default();
         for (digest, claim) in waiting {
             let stale = session.node.stale();
-            batch.require(Expect::ONE, store::intents::land(claim.inc, session.holder()), move || stale);
+            batch.require(Expect::ONE, store::intents::land(claim.inc, session.node.life()), move || stale);
             session.push_landing(&mut batch, &mut places, digest, claim);
         }
         let outcome = session.decide(batch).await?;
@@ -294,10 +294,10 @@ impl Session {
         } else {
             let stale = self.node.stale();
             let all = Expect::Rows(incs.len() as u64);
-            batch.require(all, store::intents::finish(self.holder(), incs), move || stale);
+            batch.require(all, store::intents::finish(self.node.life(), incs), move || stale);
         }
         if let Some(guard) = set.guard {
-            let held = store::leases::guard(guard.token.get(), guard.holder.get());
+            let held = store::leases::guard(guard.token.get(), guard.life);
             batch.require(Expect::ONE, held, move || {
                 Error::new(ErrorKind::Stale, format!("lease {} is not held any more", guard.token))
                     .with_help("nothing was made; acquire the image anew and do the work again")

@@ -287,7 +287,7 @@ impl Session {
 
     pub(super) fn guard_holder(&self, batch: &mut Guarded) {
         let stale = self.node.stale();
-        batch.require(Expect::ONE, store::holders::guard(self.holder()), move || stale);
+        batch.require(Expect::ONE, store::holders::guard(self.node.life()), move || stale);
     }
 
     fn guard_quota(&self, batch: &mut Guarded, digest: Option<&Digest>, size: u64) {
@@ -396,7 +396,7 @@ impl Session {
     /// Forgets intents and removes what they wrote; files first become orphans, then go.
     pub(super) async fn drop_intents(&self, incs: Vec<i64>, files: Vec<String>) -> Result<()> {
         if !incs.is_empty() {
-            let statement = store::intents::finish(self.holder(), &incs);
+            let statement = store::intents::finish(self.node.life(), &incs);
             self.images().repo().write(statement).await?;
         }
         self.discard(files).await

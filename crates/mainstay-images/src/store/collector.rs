@@ -14,24 +14,24 @@ const CREATE: Sql = Sql::new(
     "INSERT INTO images_collector (id, token, until, off_until) VALUES (1, 0, 0, 0) ON CONFLICT (id) DO NOTHING",
 );
 const ELECT: Sql = sql![
-    "UPDATE images_collector SET holder = $1, token = token + 1, until = " now " + $2, place = $3, process = $4 \
-     WHERE id = 1 AND (until < " now " OR holder IS NULL) AND off_until <= " now " RETURNING token"
+    "UPDATE images_collector SET holder = $1, token = token + 1, until = " now " + $2, place = $3, process = $4, \
+     process_token = token + 1 WHERE id = 1 AND (until < " now " OR holder IS NULL) AND off_until <= " now " RETURNING token"
 ];
 /// From one that is known to be gone, if it is still the one that was looked at.
 const TAKE_OVER: Sql = sql![
-    "UPDATE images_collector SET holder = $1, token = token + 1, until = " now " + $2, place = $3, process = $4 \
-     WHERE id = 1 AND token = $5 AND off_until <= " now " RETURNING token"
+    "UPDATE images_collector SET holder = $1, token = token + 1, until = " now " + $2, place = $3, process = $4, \
+     process_token = token + 1 WHERE id = 1 AND token = $5 AND off_until <= " now " RETURNING token"
 ];
 const EXTEND: Sql = sql![
     "UPDATE images_collector SET until = " now " + $3 WHERE id = 1 AND holder = $1 AND token = $2 \
      AND off_until <= " now
 ];
 const RESIGN: Sql = Sql::new(
-    "UPDATE images_collector SET holder = NULL, until = 0, place = NULL, process = NULL \
+    "UPDATE images_collector SET holder = NULL, until = 0, place = NULL, process = NULL, process_token = NULL \
      WHERE id = 1 AND holder = $1 AND token = $2",
 );
 const READ: Sql = sql![
-    "SELECT holder, token, until, off_until, lineage, place, process, " now " AS now FROM images_collector WHERE id = 1"
+    "SELECT holder, token, until, off_until, lineage, place, process, process_token, " now " AS now FROM images_collector WHERE id = 1"
 ];
 const PAUSE: Sql = sql![
     "UPDATE images_collector SET off_until = CASE WHEN off_until > " now " + $1 THEN off_until ELSE " now " + $1 END \

@@ -5,19 +5,20 @@ use std::time::Duration;
 use mainstay_repo::{Sql, Statement};
 
 use super::sql::{micros, sql};
+use crate::ids::LifeId;
 
 /// The old life may not be renewed any more, but what it claims stays until it has expired.
 const SUPERSEDE: Sql = Sql::new("UPDATE images_holders SET live = 0 WHERE name = $1 AND live = 1");
 const JOIN: Sql = sql![
-    "INSERT INTO images_holders (name, live, expires_at) VALUES ($1, 1, " now " + $2) RETURNING id, expires_at"
+    "INSERT INTO images_holders (name, live, expires_at, nonce) VALUES ($1, 1, " now " + $2, $3) RETURNING id"
 ];
 const RENEW: Sql = sql![
-    "UPDATE images_holders SET expires_at = " now " + $2 WHERE id = $1 AND live = 1"
+    "UPDATE images_holders SET expires_at = " now " + $2 WHERE id = $1 AND nonce = $3 AND live = 1"
 ];
 const GUARD: Sql = sql![
-    "SELECT id FROM images_holders WHERE id = $1 AND live = 1 AND expires_at > " now for_share
+    "SELECT id FROM images_holders WHERE id = $1 AND nonce = $2 AND live = 1 AND expires_at > " now for_share
 ];
-const LEAVE: Sql = Sql::new("DELETE FROM images_holders WHERE id = $1");
+const OWN: Sql = sql!["SELECT id FROM images_holders WHERE id = $1 AND nonce = $2" for_update];
 const EXPIRED: Sql = sql![
     "SELECT id, name FROM images_holders WHERE expires_at + $1 < " now " ORDER BY id LIMIT $2"
 ];
@@ -57,23 +58,27 @@ pub(crate) fn supersede_all() -> Statement {
 }
 
 /// Begins a life of a name.
-pub(crate) fn join(name: &str, ttl: Duration) -> Statement {
-    Statement::new(JOIN).bind(name).bind(micros(ttl)).named("images.holder_join")
+pub(crate) fn join(name: &str, ttl: Duration, nonce: i64) -> Statement {
+    Statement::new(JOIN).bind(name).bind(micros(ttl)).bind(nonce).named("images.holder_join")
 }
 
 /// Moves the end of a life, and with it of all that it claims.
-pub(crate) fn renew(id: i64, ttl: Duration) -> Statement {
-    Statement::new(RENEW).bind(id).bind(micros(ttl)).named("images.holder_renew")
+pub(crate) fn renew(life: LifeId, ttl: Duration) -> Statement {
+    Statement::new(RENEW)
+        .bind(life.number.get())
+        .bind(micros(ttl))
+        .bind(life.nonce)
+        .named("images.holder_renew")
 }
 
 /// One row if the life may act; it stays so until the commit.
-pub(crate) fn guard(id: i64) -> Statement {
-    Statement::new(GUARD).bind(id).named("images.holder_guard")
+pub(crate) fn guard(life: LifeId) -> Statement {
+    Statement::new(GUARD).bind(life.number.get()).bind(life.nonce).named("images.holder_guard")
 }
 
-/// Ends a life that claims nothing any more.
-pub(crate) fn leave(id: i64) -> Statement {
-    Statement::new(LEAVE).bind(id).named("images.holder_leave")
+/// One row if the life has a row, whether it may act or not; nobody else changes it until the commit.
+pub(crate) fn own(life: LifeId) -> Statement {
+    Statement::new(OWN).bind(life.number.get()).bind(life.nonce).named("images.holder_own")
 }
 
 /// Lives that ended so long ago that no clock's error can make them go on.
@@ -86,7 +91,7 @@ pub(crate) fn reap_lock(id: i64, margin: Duration) -> Statement {
     Statement::new(REAP_LOCK).bind(id).bind(micros(margin)).named("images.holder_reap_lock")
 }
 
-/// Forgets a life.
+/// Forgets a life that claims nothing any more.
 pub(crate) fn reap(id: i64) -> Statement {
     Statement::new(REAP).bind(id).named("images.holder_reap")
 }

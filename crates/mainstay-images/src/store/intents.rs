@@ -4,6 +4,7 @@ use mainstay_repo::{Sql, Statement};
 
 use super::sql::{octets, sql};
 use crate::digest::Digest;
+use crate::ids::LifeId;
 
 /// A blob that is there already needs no room.
 const INSERT: Sql = sql![
@@ -13,8 +14,15 @@ const INSERT: Sql = sql![
 ];
 const NAME: Sql =
     Sql::new("UPDATE images_intents SET digest = $3, size = $4 WHERE inc = $1 AND holder_id = $2");
-const LAND: Sql = Sql::new("UPDATE images_intents SET size = 0 WHERE inc = $1 AND holder_id = $2");
-const FINISH: Sql = sql!["DELETE FROM images_intents WHERE holder_id = $1 AND inc IN " any "$2"];
+/// Numbers of intents and of holders may be given again after a restore; the nonce says whose they are.
+const LAND: Sql = Sql::new(
+    "UPDATE images_intents SET size = 0 WHERE inc = $1 AND holder_id = $2 \
+     AND EXISTS (SELECT 1 FROM images_holders WHERE id = $2 AND nonce = $3)",
+);
+const FINISH: Sql = sql![
+    "DELETE FROM images_intents WHERE holder_id = $1 AND inc IN " any "$2"
+    " AND EXISTS (SELECT 1 FROM images_holders WHERE id = $1 AND nonce = $3)"
+];
 const OF_HOLDER: Sql = Sql::new("DELETE FROM images_intents WHERE holder_id = $1");
 const ALL: Sql = Sql::new("SELECT inc, digest FROM images_intents");
 const OF_DIGEST: Sql = Sql::new(
@@ -25,7 +33,7 @@ const LAST: Sql = Sql::per_dialect(
     "SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'images_intents'), 0) AS inc",
     "SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS inc FROM images_intents_inc_seq",
 );
-/// Writes an intent; its number is the publication's.
+/// Writes an intent; its number is the publication's. Behind a [guard](super::holders::guard).
 pub(crate) fn insert(holder: i64, digest: Option<&Digest>, size: u64) -> Statement {
     Statement::new(INSERT)
         .bind(holder)
@@ -34,7 +42,7 @@ pub(crate) fn insert(holder: i64, digest: Option<&Digest>, size: u64) -> Stateme
         .named("images.intent_insert")
 }
 
-/// Tells an intent what it publishes.
+/// Tells an intent what it publishes; behind a [guard](super::holders::guard).
 pub(crate) fn name(inc: i64, holder: i64, digest: &Digest, size: u64) -> Statement {
     Statement::new(NAME)
         .bind(inc)
@@ -45,13 +53,17 @@ pub(crate) fn name(inc: i64, holder: i64, digest: &Digest, size: u64) -> Stateme
 }
 
 /// The intent's blob has a row: it needs no room of its own any more. One row if the intent is there.
-pub(crate) fn land(inc: i64, holder: i64) -> Statement {
-    Statement::new(LAND).bind(inc).bind(holder).named("images.intent_land")
+pub(crate) fn land(inc: i64, life: LifeId) -> Statement {
+    Statement::new(LAND).bind(inc).bind(life.number.get()).bind(life.nonce).named("images.intent_land")
 }
 
 /// The fence: deletes intents, all of which must be there.
-pub(crate) fn finish(holder: i64, incs: &[i64]) -> Statement {
-    Statement::new(FINISH).bind(holder).bind(incs.to_vec()).named("images.intent_finish")
+pub(crate) fn finish(life: LifeId, incs: &[i64]) -> Statement {
+    Statement::new(FINISH)
+        .bind(life.number.get())
+        .bind(incs.to_vec())
+        .bind(life.nonce)
+        .named("images.intent_finish")
 }
 
 /// Deletes all intents of a holder.

@@ -4,7 +4,7 @@ use mainstay_repo::{Row, Sql, Statement};
 
 use super::sql::sql;
 use crate::error::Result;
-use crate::ids::{HolderId, ImageId, Token};
+use crate::ids::{HolderId, ImageId, LifeId, Token};
 use crate::lease::Lease;
 
 const DROP_KEY: Sql = Sql::new("DELETE FROM images_leases WHERE holder_id = $1 AND key = $2");
@@ -13,7 +13,7 @@ const ACQUIRE: Sql = Sql::per_dialect(
     concat!(
         "INSERT INTO images_leases (holder_id, key, image_id, since) \
          SELECT h.id, $2, i.id, CAST(unixepoch('subsec') * 1000000 AS INTEGER) FROM images i, images_holders h \
-         WHERE i.id = $3 AND h.id = $1 AND h.live = 1 \
+         WHERE i.id = $3 AND h.id = $1 AND h.nonce = $4 AND h.live = 1 \
          AND h.expires_at > CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
         " AND NOT EXISTS (SELECT 1 FROM images_layers l JOIN images_blobs b ON b.id = l.blob_id \
          WHERE l.image_id = i.id AND b.state <> 0) \
@@ -25,7 +25,7 @@ const ACQUIRE: Sql = Sql::per_dialect(
         "INSERT INTO images_leases (holder_id, key, image_id, since) \
          SELECT h.id, $2, i.id, CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS bigint) \
          FROM (SELECT id FROM images WHERE id = $3 FOR KEY SHARE) i, \
-         (SELECT id FROM images_holders WHERE id = $1 AND live = 1 \
+         (SELECT id FROM images_holders WHERE id = $1 AND nonce = $4 AND live = 1 \
          AND expires_at > CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS bigint) FOR SHARE) h \
          WHERE true",
         " AND NOT EXISTS (SELECT 1 FROM images_layers l JOIN images_blobs b ON b.id = l.blob_id \
@@ -38,27 +38,29 @@ const ACQUIRE: Sql = Sql::per_dialect(
 const USED: Sql = sql![
     "UPDATE images SET last_used_at = " now " WHERE id = $1 AND last_used_at < " now " - 60000000"
 ];
-const RELEASE: Sql =
-    Sql::new("DELETE FROM images_leases WHERE token = $1 AND holder_id = $2 RETURNING image_id");
+const RELEASE: Sql = Sql::new(
+    "DELETE FROM images_leases WHERE token = $1 AND holder_id = $2 \
+     AND EXISTS (SELECT 1 FROM images_holders WHERE id = $2 AND nonce = $3) RETURNING image_id",
+);
 const OF_HOLDER: Sql = Sql::new("DELETE FROM images_leases WHERE holder_id = $1");
 const GUARD: Sql = sql![
     "SELECT l.token FROM images_leases l JOIN images_holders h ON h.id = l.holder_id \
-     WHERE l.token = $1 AND l.holder_id = $2 AND h.live = 1 AND h.expires_at > " now for_share
+     WHERE l.token = $1 AND l.holder_id = $2 AND h.nonce = $3 AND h.live = 1 AND h.expires_at > " now for_share
 ];
 const CONFIRM: Sql = sql![
     "SELECT l.token FROM images_leases l JOIN images_holders h ON h.id = l.holder_id \
-     WHERE l.token = $1 AND l.holder_id = $2 AND h.live = 1 AND h.expires_at > " now
+     WHERE l.token = $1 AND l.holder_id = $2 AND h.nonce = $3 AND h.live = 1 AND h.expires_at > " now
 ];
 const OF_IMAGE: Sql = Sql::new(
-    "SELECT l.token, l.holder_id, l.key, l.image_id, l.since, h.name, h.expires_at \
+    "SELECT l.token, l.holder_id, l.key, l.image_id, l.since, h.name, h.nonce, h.expires_at \
      FROM images_leases l JOIN images_holders h ON h.id = l.holder_id WHERE l.image_id = $1 ORDER BY l.token LIMIT $2",
 );
 const FIND: Sql = Sql::new(
-    "SELECT l.token, l.holder_id, l.key, l.image_id, l.since, h.name, h.expires_at \
+    "SELECT l.token, l.holder_id, l.key, l.image_id, l.since, h.name, h.nonce, h.expires_at \
      FROM images_leases l JOIN images_holders h ON h.id = l.holder_id WHERE l.token = $1",
 );
 const LIST: Sql = Sql::new(
-    "SELECT l.token, l.holder_id, l.key, l.image_id, l.since, h.name, h.expires_at \
+    "SELECT l.token, l.holder_id, l.key, l.image_id, l.since, h.name, h.nonce, h.expires_at \
      FROM images_leases l JOIN images_holders h ON h.id = l.holder_id WHERE l.token > $1 ORDER BY l.token LIMIT $2",
 );
 
@@ -72,14 +74,19 @@ pub(crate) fn read(row: &Row) -> Result<Lease> {
     })
 }
 
-/// Ends the lease of a key; a new one follows in the same batch.
+/// Ends the lease of a key; a new one follows in the same batch, which proves whose it is.
 pub(crate) fn drop_key(holder: i64, key: &str) -> Statement {
     Statement::new(DROP_KEY).bind(holder).bind(key).named("images.lease_drop_key")
 }
 
 /// Takes a lease; no row if it cannot be had.
-pub(crate) fn acquire(holder: i64, key: &str, image: i64) -> Statement {
-    Statement::new(ACQUIRE).bind(holder).bind(key).bind(image).named("images.lease_acquire")
+pub(crate) fn acquire(life: LifeId, key: &str, image: i64) -> Statement {
+    Statement::new(ACQUIRE)
+        .bind(life.number.get())
+        .bind(key)
+        .bind(image)
+        .bind(life.nonce)
+        .named("images.lease_acquire")
 }
 
 /// Notes that an image is in use, at most once a minute.
@@ -88,8 +95,8 @@ pub(crate) fn used(image: i64) -> Statement {
 }
 
 /// Gives a lease back.
-pub(crate) fn release(token: i64, holder: i64) -> Statement {
-    Statement::new(RELEASE).bind(token).bind(holder).named("images.lease_release")
+pub(crate) fn release(token: i64, life: LifeId) -> Statement {
+    of_life(RELEASE, token, life).named("images.lease_release")
 }
 
 /// Ends all leases of a holder.
@@ -98,8 +105,8 @@ pub(crate) fn of_holder(holder: i64) -> Statement {
 }
 
 /// One row if the lease is held; it stays so until the commit.
-pub(crate) fn guard(token: i64, holder: i64) -> Statement {
-    Statement::new(GUARD).bind(token).bind(holder).named("images.lease_guard")
+pub(crate) fn guard(token: i64, life: LifeId) -> Statement {
+    of_life(GUARD, token, life).named("images.lease_guard")
 }
 
 /// The leases of an image, with their holders.
@@ -118,6 +125,10 @@ pub(crate) fn list(after: i64, limit: u32) -> Statement {
 }
 
 /// One row if the lease is held.
-pub(crate) fn confirm(token: i64, holder: i64) -> Statement {
-    Statement::new(CONFIRM).bind(token).bind(holder).named("images.lease_confirm")
+pub(crate) fn confirm(token: i64, life: LifeId) -> Statement {
+    of_life(CONFIRM, token, life).named("images.lease_confirm")
+}
+
+fn of_life(sql: Sql, token: i64, life: LifeId) -> Statement {
+    Statement::new(sql).bind(token).bind(life.number.get()).bind(life.nonce)
 }

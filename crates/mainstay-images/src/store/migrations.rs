@@ -3,7 +3,7 @@
 use mainstay_repo::{Component, Migration, Script};
 
 /// The tables of images. Migrate it before the first [`Images`](crate::Images) is opened.
-pub const COMPONENT: Component = Component { name: "images", migrations: &[CREATE, ACTS, FINDINGS] };
+pub const COMPONENT: Component = Component { name: "images", migrations: &[CREATE, ACTS, FINDINGS, LIVES] };
 
 const DOWN: &str = include_str!("migrations/down.sql");
 
@@ -30,4 +30,13 @@ const FINDINGS: Migration = Migration {
     name: "remember what scrubs found, and which process collects",
     sqlite: Script::reversible(include_str!("migrations/findings_sqlite.sql"), FINDINGS_DOWN),
     postgres: Script::reversible(include_str!("migrations/findings_postgres.sql"), FINDINGS_DOWN),
+};
+
+const LIVES_DOWN: &str = include_str!("migrations/lives_down.sql");
+
+const LIVES: Migration = Migration {
+    version: 4,
+    name: "tell lives of holders and turns of collectors from those before a restore",
+    sqlite: Script::reversible(include_str!("migrations/lives_sqlite.sql"), LIVES_DOWN),
+    postgres: Script::reversible(include_str!("migrations/lives_postgres.sql"), LIVES_DOWN),
 };

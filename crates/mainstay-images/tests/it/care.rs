@@ -55,6 +55,31 @@ async fn a_collector_that_was_killed_on_this_machine_does_not_keep_others_waitin
 }
 
 #[tokio::test]
+async fn a_turn_that_a_program_of_before_took_is_not_ended_by_a_process_that_was_left_standing() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let images = world.reopened(|options| options.steps = Arc::new(EndsAtSweep)).await;
+        let collecting =
+            tokio::spawn(async move { images.collect("killed", &CollectOptions::default()).await });
+        mainstay_testkit::eventually("it is the collector", async || {
+            world.number("SELECT COUNT(holder) AS n FROM images_collector").await == 1
+        })
+        .await;
+        collecting.abort();
+        world.meddle("UPDATE images_collector SET process = '4194305 1'").await;
+        // What a program that knows of no processes writes when it is elected in the next minute.
+        world.meddle("UPDATE images_collector SET holder = 'before', token = token + 1").await;
+        let collect = async || world.images.collect("other", &CollectOptions::default()).await;
+        let error = collect().await.unwrap_err();
+        assert!(*error.kind() == ErrorKind::Conflict && error.message().contains("before"), "{error}");
+        // Once its turn has run out, the next one's process belongs to the next one's turn.
+        world.meddle("UPDATE images_collector SET until = 0").await;
+        collect().await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_scrubs_find_is_remembered_with_what_became_of_it() {
     for_each_database(async |database| {
         let world = World::new(database).await;

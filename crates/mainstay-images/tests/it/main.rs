@@ -21,4 +21,5 @@ mod oci;
 mod plans;
 mod publish;
 mod resolve;
+mod restore;
 mod support;
