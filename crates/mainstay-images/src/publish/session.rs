@@ -403,6 +403,41 @@ impl Session {
     }
 
     /// Removes own files that nothing names any more.
+    /// Whether a blob that was announced, and was not there then, has been published by another since. The number announces its
+    /// adoption from now on, as one that were written now would.
+    async fn look_again(self: &Arc<Self>, digest: &Digest, size: u64, inc: i64) -> Result<bool> {
+        // Without a lock: for most there is nothing new to see, and this is asked once for each blob.
+        let found = self.images().repo().read(store::blobs::find(digest)).await?;
+        let is_present = |blob: &Blob| blob.state == BlobState::Present;
+        if !found.first().map(store::blobs::read).transpose()?.as_ref().is_some_and(is_present) {
+            return Ok(false);
+        }
+        self.before(Step::PublishIntent).await?;
+        let mut batch = Guarded::new("images.publish_look_again");
+        self.guard_holder(&mut batch);
+        let look = batch.push(store::blobs::look(digest));
+        let stale = self.node.stale();
+        // What is adopted needs no room.
+        batch.require(Expect::ONE, store::intents::land(inc, self.node.life()), move || stale);
+        let outcome = batch.run(self.images().repo()).await?;
+        let found = outcome.get(look).and_then(|written| written.rows().first());
+        let found = found.map(store::blobs::read).transpose()?;
+        let Some(blob) = found.filter(is_present) else { return Ok(false) };
+        let judged = self.judge(Some(&blob), Some(size)).await?;
+        let mut state = self.state();
+        // A writer of the same session may have put the number to use meanwhile.
+        let Some(pending) = state.pending.get_mut(digest).filter(|pending| pending.inc == inc) else {
+            return Ok(state.claims.contains_key(digest));
+        };
+        if let Judged::Write { replaces } = judged {
+            pending.replaces = replaces;
+            return Ok(false);
+        }
+        state.pending.remove(digest);
+        state.claims.insert(*digest, adopted(inc, &blob));
+        Ok(true)
+    }
+
     pub(super) async fn discard(&self, paths: Vec<String>) -> Result<()> {
         if paths.is_empty() {
             return Ok(());
@@ -455,21 +490,23 @@ impl Ingest {
         self.shared.images()
     }
 
-    /// Whether the store has a blob. If so, this session keeps it until its commit, and need not bring it.
+    /// Whether the store has a blob. If so, this session keeps it until its commit, and need not bring it. Of what was announced by
+    /// [`Ingest::expect`] and was not there then, it is asked again: another may have published it since.
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`] when the store has it in another size; [`ErrorKind::Stale`]; [`ErrorKind::NoSpace`] when it
     /// has not, and it does not fit; of the database and the medium.
     pub async fn has(&self, digest: &Digest, size_bytes: u64) -> Result<bool> {
         let session = &self.shared;
-        {
+        let announced = {
             let state = session.state();
             if let Some(claim) = state.claims.get(digest) {
                 return Ok(claim.size == size_bytes);
             }
-            if state.pending.contains_key(digest) {
-                return Ok(false);
-            }
+            state.pending.get(digest).copied()
+        };
+        if let Some(pending) = announced {
+            return session.look_again(digest, size_bytes, pending.inc).await;
         }
         let (intent, found) = session.intend(Some(digest), size_bytes).await?;
         session.note(digest, size_bytes, intent.inc, found).await

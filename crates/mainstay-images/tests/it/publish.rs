@@ -214,3 +214,48 @@ async fn what_is_expected_is_announced_at_once_and_found_later() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_another_published_since_it_was_announced_is_found_and_not_brought_again() {
+    for_each_database(async |database| {
+        let world = World::with(database, |options| options.policy.max_bytes = Some(27)).await;
+        let node = world.node().await;
+        let ingest = node.ingest();
+        let (base, delta) = ((digest("base"), 4), (digest("delta"), 5));
+        ingest.expect(&[base, delta]).await.unwrap();
+        assert!(!ingest.has(&base.0, base.1).await.unwrap() && !ingest.has(&delta.0, delta.1).await.unwrap());
+        world.publish(&node, &["base", "delta"]).await;
+        assert_eq!(ingest.has(&base.0, 3).await.unwrap_err().kind(), &ErrorKind::Corrupt);
+        assert!(ingest.has(&base.0, base.1).await.unwrap());
+        assert_eq!(
+            world.number("SELECT CAST(SUM(size) AS bigint) AS n FROM images_intents").await,
+            5,
+            "it needs no room"
+        );
+        // A row without a file is no reason to leave it out: a new file takes its place.
+        std::fs::remove_file(world.path_of(&delta.0).await).unwrap();
+        assert!(!ingest.has(&delta.0, delta.1).await.unwrap());
+        assert!(!put(&ingest, BlobKind::Delta, "delta").await);
+        assert!(ingest.has(&delta.0, delta.1).await.unwrap());
+        commit(&ingest, NewImage::chain(vec![base.0, delta.0])).await;
+        assert_eq!((world.files().len(), world.count("images_intents").await), (2, 0));
+        assert_eq!(std::fs::read_to_string(world.path_of(&delta.0).await).unwrap(), "delta");
+
+        // What was announced and published keeps its file from a collection, as what is adopted does.
+        let ingest = node.ingest();
+        let late = (digest("late"), 4);
+        ingest.expect(&[late]).await.unwrap();
+        let image = world.publish(&node, &["late"]).await;
+        assert!(ingest.has(&late.0, late.1).await.unwrap());
+        world.images.remove(&image.id.into()).await.unwrap();
+        world.images.collect("c", &CollectOptions::default()).await.unwrap();
+        commit(&ingest, NewImage::chain(vec![late.0])).await;
+        world.path_of(&late.0).await.metadata().unwrap();
+        // Of a holder that is gone nothing is kept, and it is told.
+        let ingest = node.ingest();
+        ingest.expect(&[(digest("gone"), 4)]).await.unwrap();
+        world.publish(&world.node().await, &["gone"]).await;
+        assert!(ingest.has(&digest("gone"), 4).await.unwrap_err().is_stale());
+    })
+    .await;
+}
