@@ -16,8 +16,10 @@ pub const MAX_DEPTH: usize = 128;
 pub const MAX_ATTACHMENTS: usize = 4_096;
 /// The most octets of a reference's name.
 pub const MAX_NAME_BYTES: usize = 255;
-/// The most octets of a label, a media type, a role or a lease's key.
+/// The most octets of a label, a role or a lease's key.
 pub const MAX_TEXT_BYTES: usize = 255;
+/// The most octets of a media type's name before the slash, and of that behind it (RFC 6838, section 4.2).
+pub const MAX_MEDIA_NAME_BYTES: usize = 127;
 
 /// What an image is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -290,6 +292,28 @@ pub(crate) fn check_text(field: &'static str, text: &str) -> Result<()> {
         .with_help(format!("use 1 to {MAX_TEXT_BYTES} octets of printable text")))
 }
 
+/// A media type of a caller: it stands in manifests that other programs read.
+pub(crate) fn check_media_type(text: &str) -> Result<()> {
+    if is_media_type(text) {
+        return Ok(());
+    }
+    let shown: String = text.chars().take(MAX_TEXT_BYTES).collect();
+    Err(Error::invalid("media_type", format!("{shown:?} is no media type")).with_help(format!(
+        "write type/subtype without parameters, as application/octet-stream: each begins with a letter or a digit, goes on with \
+         these or !#$&-^_.+ and has at most {MAX_MEDIA_NAME_BYTES} octets"
+    )))
+}
+
+/// Whether a text has the form that RFC 6838 gives media types, and manifests of images want.
+pub(crate) fn is_media_type(text: &str) -> bool {
+    let is_name = |name: &str| {
+        (1..=MAX_MEDIA_NAME_BYTES).contains(&name.len())
+            && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+            && name.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&octet))
+    };
+    text.split_once('/').is_some_and(|(kind, subtype)| is_name(kind) && is_name(subtype))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -332,5 +356,38 @@ mod tests {
         let text = "x".repeat(MAX_TEXT_BYTES);
         assert!(check_text("label", &text).is_ok() && check_text("label", &format!("{text}x")).is_err());
         assert!(check_text("label", "a\u{7}").is_err());
+    }
+
+    #[test]
+    fn media_types_are_those_of_the_registry_of_names() {
+        let longest = "x".repeat(MAX_MEDIA_NAME_BYTES);
+        for right in [
+            "t/t",
+            "application/vnd.oci.image.layer.v1.tar+gzip",
+            "a/b!#$&-^_.+",
+            "0/9",
+            &format!("{longest}/{longest}"),
+        ] {
+            assert!(check_media_type(right).is_ok(), "{right}");
+        }
+        for wrong in [
+            "",
+            "/",
+            "t",
+            "t/",
+            "/t",
+            "t/t/t",
+            "t/t;charset=utf-8",
+            "t/ t",
+            "text/ä",
+            ".t/t",
+            "t/+t",
+            "t/t\n",
+            "\"/\"",
+            &format!("{longest}x/t"),
+            &format!("t/{longest}x"),
+        ] {
+            assert!(check_media_type(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -81,8 +81,8 @@ pub use gc::{CollectOptions, CollectReport, CollectRun, Collecting, Tranquility}
 pub use graph::Derive;
 pub use ids::{BlobId, HolderId, ImageId, Incarnation, Token};
 pub use image::{
-    Attachment, Chain, Image, ImageKind, ImageRef, Layer, MAX_ATTACHMENTS, MAX_DEPTH, MAX_NAME_BYTES,
-    MAX_TEXT_BYTES, Reference,
+    Attachment, Chain, Image, ImageKind, ImageRef, Layer, MAX_ATTACHMENTS, MAX_DEPTH, MAX_MEDIA_NAME_BYTES,
+    MAX_NAME_BYTES, MAX_TEXT_BYTES, Reference,
 };
 pub use images::{Images, MAX_PAGE, StoreId};
 pub use lease::{Heartbeat, HeldLease, Holder, Lease, LeaseGuard, LeaseInfo, Node};

@@ -10,7 +10,8 @@ use super::layer;
 use super::layout::blocking;
 use super::limits::Limits;
 use super::media::{self, Kind};
-use super::store::{StoreSource, own_document};
+use super::store::{OCTETS, StoreSource, own_document};
+use crate::image::is_media_type;
 use crate::{Image, Images, Verify};
 
 /// What follows from the layers and from nothing else, so that it is the same each time.
@@ -22,7 +23,9 @@ pub(super) async fn documents(images: &Images, image: &Image, limits: &Limits) -
     let mut layers = Vec::with_capacity(image.chain.depth());
     for layer in image.chain.layers() {
         let blob = images.blob(&layer.digest).await.map_err(Error::store)?;
-        layers.push(Descriptor::new(&blob.media_type, layer.digest, layer.size_bytes));
+        // What was published before media types were checked may have any text for one, and a manifest must not.
+        let known = Some(blob.media_type.as_str()).filter(|own| is_media_type(own));
+        layers.push(Descriptor::new(known.unwrap_or(OCTETS), layer.digest, layer.size_bytes));
     }
     for ancestor in images.parents(image.id).await.map_err(Error::store)? {
         let Some(root) = own_document(images, &ancestor).await? else { continue };

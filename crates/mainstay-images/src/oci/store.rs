@@ -14,6 +14,7 @@ use super::limits::Limits;
 use super::media::{self, Kind};
 use super::plain;
 use super::progress::Progress;
+use crate::image::is_media_type;
 use crate::{
     BlobKind, BlobReader, BlobWriter, CommitSet, Digest, ErrorKind as StoreErrorKind, ImageKind, Images,
     Ingest, NewImage, RefExpect, RefUpdate, Verify, WriterSpec,
@@ -25,8 +26,8 @@ const PIECE: usize = 512 * 1024;
 const PARALLEL: usize = 4;
 /// A blob of this size is recorded as soon as it is there, so that a copy that dies need not fetch it again.
 const LAND_FROM: u64 = 1024 * 1024;
-/// What content is whose own type cannot be stored.
-const OCTETS: &str = "application/octet-stream";
+/// What content is whose own type is none.
+pub(super) const OCTETS: &str = "application/octet-stream";
 
 /// The attachment that is the image's own manifest or index.
 pub(crate) const ROLE_MANIFEST: &str = "manifest";
@@ -291,9 +292,8 @@ fn new_image(image: &Image) -> NewImage {
     }
 }
 
-/// The media type, if it is one that the store keeps; documents that name it are kept as they are in any case.
+/// The media type, if it is one; documents that name it are kept as they are in any case.
 fn stored_type(descriptor: &Descriptor) -> String {
     let own = &descriptor.media_type;
-    let fits = (1..=crate::MAX_TEXT_BYTES).contains(&own.len()) && !own.chars().any(char::is_control);
-    if fits { own.clone() } else { OCTETS.to_owned() }
+    if is_media_type(own) { own.clone() } else { OCTETS.to_owned() }
 }

@@ -12,7 +12,9 @@ use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::layout;
 use crate::ids::ImageId;
-use crate::image::{Chain, Image, ImageKind, Layer, MAX_ATTACHMENTS, Reference, check_name, check_text};
+use crate::image::{
+    Chain, Image, ImageKind, Layer, MAX_ATTACHMENTS, Reference, check_media_type, check_name, check_text,
+};
 use crate::images::{no_blob, no_image};
 use crate::lease::LeaseGuard;
 use crate::step::Step;
@@ -441,7 +443,7 @@ fn named(set: &CommitSet) -> impl Iterator<Item = Digest> + '_ {
 
 /// Checks what a caller wants to make, and works out the rest of it.
 fn shape(new: &NewImage, known: &BTreeMap<Digest, Known>) -> Result<(Digest, Chain, u64)> {
-    check_text("media_type", &new.media_type)?;
+    check_media_type(&new.media_type)?;
     new.label.as_deref().map_or(Ok(()), |label| check_text("label", label))?;
     if new.attachments.len() > MAX_ATTACHMENTS {
         return Err(Error::invalid(

@@ -10,7 +10,7 @@ use crate::blob::BlobKind;
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{Files, StagedFile, layout};
-use crate::image::check_text;
+use crate::image::check_media_type;
 use crate::step::Step;
 
 /// Octets that are read from a reader at once.
@@ -29,7 +29,7 @@ pub struct WriterSpec {
     pub size_bytes: Option<u64>,
     /// Where in a chain it may lie.
     pub kind: BlobKind,
-    /// What it is.
+    /// What it is, as a media type without parameters (RFC 6838).
     pub media_type: String,
 }
 
@@ -199,7 +199,7 @@ impl Ingest {
     /// Begins to write a blob.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSpace`]; [`ErrorKind::Stale`]; [`ErrorKind::Conflict`] when this session has it or writes it already;
+    /// [`ErrorKind::Invalid`] for what is no media type; [`ErrorKind::NoSpace`]; [`ErrorKind::Stale`]; [`ErrorKind::Conflict`] when this session has it or writes it already;
     /// of the database and the medium.
     pub async fn writer(&self, spec: WriterSpec) -> Result<BlobWriter> {
         let mut writer = self.begin(spec).await?;
@@ -214,7 +214,7 @@ impl Ingest {
 
     /// An intent, and what its file will replace; no file yet.
     async fn begin(&self, spec: WriterSpec) -> Result<BlobWriter> {
-        check_text("media_type", &spec.media_type)?;
+        check_media_type(&spec.media_type)?;
         let session = Arc::clone(&self.shared);
         let pending = match &spec.digest {
             None => None,

@@ -61,6 +61,34 @@ async fn attachments_names_and_texts_at_their_limits() {
 }
 
 #[tokio::test]
+async fn what_is_no_media_type_is_refused_before_anything_is_written() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let node = world.node().await;
+        let ingest = node.ingest();
+        let longest = format!("{0}/{0}", "x".repeat(MAX_MEDIA_NAME_BYTES));
+        let refused = &ErrorKind::Invalid { field: "media_type" };
+        for wrong in ["a disk", "text/plain; charset=utf-8", "", &format!("{longest}x")] {
+            let spec = WriterSpec::new(BlobKind::Base, wrong);
+            assert_eq!(
+                ingest.put(spec.clone(), &b"base"[..]).await.unwrap_err().kind(),
+                refused,
+                "{wrong:?}"
+            );
+            assert_eq!(ingest.writer(spec).await.unwrap_err().kind(), refused, "{wrong:?}");
+        }
+        assert_eq!((world.files().len(), world.count("images_intents").await), (0, 0));
+        ingest.put(WriterSpec::new(BlobKind::Base, longest.clone()), &b"base"[..]).await.unwrap();
+        let image = |media_type: String| NewImage { media_type, ..NewImage::chain(vec![digest("base")]) };
+        let set = CommitSet { images: vec![image(format!("x{longest}"))], ..CommitSet::default() };
+        assert_eq!(ingest.commit(set).await.unwrap_err().kind(), refused);
+        assert_eq!(commit(&ingest, image(longest.clone())).await.media_type, longest);
+        assert_eq!(world.images.blob(&digest("base")).await.unwrap().media_type, longest);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_quota_is_met_exactly_and_not_by_one_octet_more() {
     for_each_database(async |database| {
         let world = World::with(database, |options| options.policy.max_bytes = Some(8)).await;

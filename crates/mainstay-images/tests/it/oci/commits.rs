@@ -273,6 +273,11 @@ async fn a_chain_of_disks_goes_out_as_an_artefact_and_comes_back_as_the_chain() 
     let again = at.path().join("again");
     oci.export(&back.id.into(), &again, Container::Directory).await.unwrap();
     assert_same(&out, &again);
+    // A chain from the time when any text was taken for a media type.
+    world.meddle("UPDATE images_blobs SET media_type = 'a disk'").await;
+    let old = at.path().join("old");
+    Oci::new(world.node().await).export(&image.id.into(), &old, Container::Directory).await.unwrap();
+    assert_same(&out, &old);
     let error = oci
         .commit(Commit::over(back.id.into(), LayerContent::Directory(at.path().join("again"))))
         .await
