@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-use mainstay_repo::Expect;
+use mainstay_repo::{Expect, Statement};
 
 use crate::blob::{Blob, BlobState};
 use crate::digest::{Digest, Hasher};
@@ -156,6 +156,18 @@ impl Images {
         incarnation: Incarnation,
         found: Found,
     ) -> Result<bool> {
+        self.mark_damaged(id, digest, incarnation, found, None).await
+    }
+
+    /// As [`Images::damaged`], and counts it in the same transaction.
+    pub(crate) async fn mark_damaged(
+        &self,
+        id: BlobId,
+        digest: &Digest,
+        incarnation: Incarnation,
+        found: Found,
+        count: Option<Statement>,
+    ) -> Result<bool> {
         self.shared.disk.prove().await?;
         let (blob, inc) = (id.get(), incarnation.get());
         let mut batch = Guarded::new("images.blob_damage");
@@ -163,7 +175,7 @@ impl Images {
             Error::new(ErrorKind::Conflict, "another file is the blob's by now, or it is known to be damaged")
         });
         let what = if found == Found::Missing { Found::MISSING } else { Found::WRONG };
-        for statement in store::scrub::find(blob, inc, what) {
+        for statement in store::scrub::find(blob, inc, what).into_iter().chain(count) {
             batch.push(statement);
         }
         match batch.run(self.repo()).await {

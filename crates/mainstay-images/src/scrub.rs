@@ -1,7 +1,5 @@
 //! Reading everything again and comparing it with its digest, at rest and from where it was left.
 
-use std::collections::BTreeMap;
-
 use mainstay_core::Timestamp;
 use mainstay_repo::{Expect, Row};
 use serde::Serialize;
@@ -44,9 +42,10 @@ pub struct ScrubReport {
     pub started_at: Option<Timestamp>,
     /// When it ended; none while it is under way.
     pub ended_at: Option<Timestamp>,
-    /// Blobs that were read.
+    /// Blobs that were read and found good, and blobs that were found missing or wrong: each once, however often the pass was
+    /// interrupted.
     pub checked: u64,
-    /// Their octets.
+    /// The octets that these blobs should have.
     pub bytes: u64,
     /// Blobs that were found missing or wrong.
     pub damaged: u64,
@@ -234,8 +233,8 @@ impl Images {
 
     /// Reads a page of a pass; no if the pass is not under way any more. What was found is true all the same, and stays.
     async fn scrub_page(&self, pass: Timestamp, page: &[Row]) -> Result<bool> {
-        let (mut good, mut bytes, mut damaged) = (Vec::new(), 0_u64, 0_i64);
-        let mut found: BTreeMap<BlobId, (Digest, Incarnation, Found)> = BTreeMap::new();
+        let (mut good, mut bytes) = (Vec::new(), 0_u64);
+        let mut bad: Vec<(BlobId, Digest, Incarnation, Found, u64)> = Vec::new();
         let mut cursor = None;
         for row in page {
             let (id, inc) = (row.get::<i64>("id")?, row.get::<i64>("inc")?);
@@ -246,22 +245,23 @@ impl Images {
             }
             let path = layout::blob(&digest, inc);
             let seen = self.shared.disk.run(move |files| examine(files, &path, &digest, size)).await?;
-            bytes = bytes.saturating_add(size);
             if seen == Found::Good {
                 good.push(id);
+                bytes = bytes.saturating_add(size);
             } else {
-                found.insert(BlobId(id), (digest, Incarnation(inc), seen));
+                bad.push((BlobId(id), digest, Incarnation(inc), seen, size));
             }
         }
-        for (id, (digest, incarnation, seen)) in found {
-            // A blob that was collected or repaired in the meantime is not marked.
-            damaged += i64::from(self.damaged(id, &digest, incarnation, seen).await?);
+        for (id, digest, incarnation, seen, size) in bad {
+            // A blob that was collected or repaired in the meantime is neither marked nor counted.
+            let count = store::scrub::count_damaged(pass, octets(size));
+            self.mark_damaged(id, &digest, incarnation, seen, Some(count)).await?;
         }
         let Some(cursor) = cursor else { return Ok(true) };
         let mut batch = Guarded::new("images.scrub_page");
         batch.push(store::blobs::verified(&good));
-        let checked = i64::try_from(good.len()).unwrap_or(i64::MAX).saturating_add(damaged);
-        let noted = batch.push(store::scrub::advance(pass, &cursor, checked, octets(bytes), damaged));
+        let checked = i64::try_from(good.len()).unwrap_or(i64::MAX);
+        let noted = batch.push(store::scrub::advance(pass, &cursor, checked, octets(bytes)));
         let outcome = batch.run(&self.shared.slow).await?;
         Ok(outcome.get(noted).is_some_and(|written| written.rows_affected() == 1))
     }

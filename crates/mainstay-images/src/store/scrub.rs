@@ -16,8 +16,12 @@ const BEGIN: Sql = sql![
      damaged = 0 WHERE id = 1 RETURNING started_at"
 ];
 const ADVANCE: Sql = Sql::new(
-    "UPDATE images_scrub SET cursor = $1, checked = checked + $2, bytes = bytes + $3, damaged = damaged + $4 \
-     WHERE id = 1 AND started_at = $5 AND ended_at IS NULL",
+    "UPDATE images_scrub SET cursor = $1, checked = checked + $2, bytes = bytes + $3 \
+     WHERE id = 1 AND started_at = $4 AND ended_at IS NULL",
+);
+const COUNT_DAMAGED: Sql = Sql::new(
+    "UPDATE images_scrub SET checked = checked + 1, bytes = bytes + $1, damaged = damaged + 1 \
+     WHERE id = 1 AND started_at = $2 AND ended_at IS NULL",
 );
 const END: Sql = sql!["UPDATE images_scrub SET cursor = NULL, ended_at = " now " WHERE id = 1 AND started_at = $1 AND ended_at IS NULL"];
 const RECORD: Sql = Sql::new(
@@ -60,15 +64,20 @@ pub(crate) fn begin() -> Statement {
     Statement::new(BEGIN).named("images.scrub_begin")
 }
 
-/// Notes what a pass read; no row if it was ended, or another was begun.
-pub(crate) fn advance(pass: Timestamp, cursor: &Digest, checked: i64, bytes: i64, damaged: i64) -> Statement {
+/// Notes how far a pass came and what it read and found good; no row if it was ended, or another was begun.
+pub(crate) fn advance(pass: Timestamp, cursor: &Digest, checked: i64, bytes: i64) -> Statement {
     Statement::new(ADVANCE)
         .bind(cursor.as_bytes().as_slice())
         .bind(checked)
         .bind(bytes)
-        .bind(damaged)
         .bind(pass.as_unix_micros())
         .named("images.scrub_advance")
+}
+
+/// Counts a blob that a pass found missing or wrong, in the transaction that marks it: whoever goes on with the pass passes over what
+/// is marked, and would not count it.
+pub(crate) fn count_damaged(pass: Timestamp, bytes: i64) -> Statement {
+    Statement::new(COUNT_DAMAGED).bind(bytes).bind(pass.as_unix_micros()).named("images.scrub_count_damaged")
 }
 
 /// Ends a pass; no row if it was ended, or another was begun.

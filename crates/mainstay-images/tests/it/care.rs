@@ -7,7 +7,7 @@ use mainstay_images::*;
 use mainstay_repo::Dialect;
 use mainstay_testkit::for_each_database;
 
-use crate::support::{Meddling, World, digest};
+use crate::support::{EndsBefore, Meddling, World, digest};
 
 /// A process that ends in the middle of a collection.
 #[derive(Debug)]
@@ -112,6 +112,34 @@ async fn what_scrubs_find_is_remembered_with_what_became_of_it() {
         assert_eq!(told().await[1].1, FindingState::Removed);
         let newest = world.images.findings(None, 1).await.unwrap().remove(0);
         assert_eq!(world.images.findings(Some(newest.id), 10).await.unwrap().len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_scrub_that_is_killed_counts_each_blob_once_when_it_goes_on() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let node = world.node().await;
+        let crash_points = [
+            ("images.blob_damage", 1),
+            ("images.blob_damage", 2),
+            ("images.scrub_advance", 1),
+            ("images.scrub_end", 1),
+        ];
+        for (statement, time) in crash_points {
+            world.publish(&node, &["base", "delta", "other"]).await;
+            std::fs::write(world.path_of(&digest("base")).await, "wrong").unwrap();
+            std::fs::remove_file(world.path_of(&digest("delta")).await).unwrap();
+            let killed = EndsBefore::new(statement, time);
+            let images = world.meddled(database, killed.clone()).await;
+            let anew = ScrubOptions { restart: true, ..ScrubOptions::default() };
+            killed.run(async move { images.scrub(&anew).await }).await;
+            let report = world.images.scrub(&ScrubOptions::default()).await.unwrap();
+            let counted = (report.checked, report.damaged, report.bytes);
+            assert_eq!(counted, (3, 2, 14), "{statement} {time}");
+            assert!(report.ended_at.is_some());
+        }
     })
     .await;
 }

@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use mainstay_images::files::DiskFiles;
@@ -56,7 +57,11 @@ impl World {
     }
 
     /// The same store, for one whom somebody meddles with.
-    pub async fn meddled(&self, database: &TestDatabase, meddling: Meddling) -> Images {
+    pub async fn meddled(
+        &self,
+        database: &TestDatabase,
+        meddling: impl mainstay_repo::middleware::Middleware,
+    ) -> Images {
         let repo = database.options().with(meddling).connect().await.unwrap();
         let files = Arc::new(DiskFiles::new(self.directory.path()));
         Images::open(repo, files, options()).await.unwrap()
@@ -133,6 +138,44 @@ impl mainstay_repo::middleware::Middleware for Meddling {
     ) -> mainstay_repo::Result<mainstay_repo::Outcome> {
         if operation.statements().any(|statement| statement.name() == Some(self.name)) {
             self.repo.write(Statement::new(Sql::new(self.sql))).await?;
+        }
+        next.run(operation).await
+    }
+}
+
+/// A process that ends just before a statement of a name, the given time that it would be sent: it hangs there, until it is aborted.
+#[derive(Clone)]
+pub struct EndsBefore {
+    name: &'static str,
+    left: Arc<AtomicU32>,
+    hangs: Arc<tokio::sync::Notify>,
+}
+
+impl EndsBefore {
+    pub fn new(name: &'static str, time: u32) -> Self {
+        Self { name, left: Arc::new(time.into()), hangs: Arc::default() }
+    }
+
+    /// Runs work up to there.
+    pub async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) {
+        let running = tokio::spawn(work);
+        tokio::time::timeout(Duration::from_secs(60), self.hangs.notified()).await.unwrap();
+        running.abort();
+        assert!(running.await.is_err_and(|ended| ended.is_cancelled()));
+    }
+}
+
+#[mainstay_repo::middleware::async_trait]
+impl mainstay_repo::middleware::Middleware for EndsBefore {
+    async fn process(
+        &self,
+        operation: mainstay_repo::Operation,
+        next: mainstay_repo::middleware::Next<'_>,
+    ) -> mainstay_repo::Result<mainstay_repo::Outcome> {
+        let is_asked = operation.statements().any(|statement| statement.name() == Some(self.name));
+        if is_asked && self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.hangs.notify_one();
+            std::future::pending::<()>().await;
         }
         next.run(operation).await
     }
