@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use mainstay_images::*;
 use mainstay_repo::middleware::{Middleware, Next, async_trait};
 use mainstay_repo::{Operation, Outcome};
 use mainstay_testkit::for_each_database;
+use tokio::sync::Semaphore;
 
 use crate::support::{World, bring, options};
 
@@ -74,6 +76,59 @@ async fn many_that_ask_at_once_share_statements_and_each_gets_its_own() {
         }
         let last = tokio::time::timeout(std::time::Duration::from_secs(20), cold.resolve_chain(made[98].id));
         assert_eq!(*last.await.unwrap().unwrap(), made[98].chain);
+    })
+    .await;
+}
+
+/// Lets statements pass one by one: those for one chain, and those for many.
+#[derive(Clone)]
+struct Gate {
+    alone: Arc<Semaphore>,
+    shared: Arc<Semaphore>,
+}
+
+#[async_trait]
+impl Middleware for Gate {
+    async fn process(&self, operation: Operation, next: Next<'_>) -> mainstay_repo::Result<Outcome> {
+        let asks = |name| operation.statements().any(|statement| statement.name() == Some(name));
+        for (name, gate) in [("images.chain", &self.alone), ("images.chains", &self.shared)] {
+            if asks(name) {
+                gate.acquire().await.unwrap().forget();
+            }
+        }
+        next.run(operation).await
+    }
+}
+
+#[tokio::test]
+async fn of_more_than_one_statement_takes_those_are_served_first_that_wait_longest() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let image = world.publish(&world.node().await, &["base"]).await;
+        let gate = Gate { alone: Arc::new(Semaphore::new(0)), shared: Arc::new(Semaphore::new(0)) };
+        let cold = world.meddled(database, gate.clone()).await;
+        // Four go alone, and one more statement takes 256 of those who wait.
+        let mut asking = Vec::new();
+        for _ in 0..4 + 300 {
+            let cold = cold.clone();
+            asking.push(tokio::spawn(async move { cold.resolve_chain(image.id).await }));
+            // So that they ask in this order.
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        gate.shared.add_permits(1);
+        gate.alone.add_permits(1);
+        let longest = asking.remove(4);
+        let answered = tokio::time::timeout(Duration::from_secs(20), longest).await;
+        assert_eq!(*answered.expect("who waits longest is answered").unwrap().unwrap(), image.chain);
+        assert!(!asking.last().unwrap().is_finished(), "the last has to wait for another statement");
+        gate.shared.add_permits(1000);
+        gate.alone.add_permits(1000);
+        for answer in asking {
+            assert_eq!(*answer.await.unwrap().unwrap(), image.chain);
+        }
     })
     .await;
 }
