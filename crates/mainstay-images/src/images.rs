@@ -15,6 +15,7 @@ use crate::files::{Files, Space};
 use crate::ids::ImageId;
 use crate::image::{Attachment, Chain, Image, ImageRef, Reference};
 use crate::options::ImagesOptions;
+use crate::publish::Names;
 use crate::resolve::Resolving;
 use crate::step::Step;
 use crate::store;
@@ -43,6 +44,7 @@ pub(crate) struct Shared {
     pub(crate) options: ImagesOptions,
     pub(crate) chains: Chains,
     pub(crate) resolving: Resolving,
+    pub(crate) names: Arc<Names>,
     /// The last look at how much room there is.
     room: Mutex<Option<(Instant, Space)>>,
     id: String,
@@ -100,6 +102,7 @@ impl Images {
             options,
             chains: Chains::default(),
             resolving: Resolving::default(),
+            names: Names::of(&id),
             room: Mutex::default(),
             id,
         };

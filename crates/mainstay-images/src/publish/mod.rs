@@ -9,8 +9,11 @@
 //! intent names. The commit deletes the intents and fails if one is gone: that is the fence.
 
 mod commit;
+mod names;
 mod session;
 mod writer;
+
+pub(crate) use names::Names;
 
 pub use commit::{CommitSet, Committed, NewImage, RefExpect, RefUpdate};
 pub use session::{Ingest, Staged};

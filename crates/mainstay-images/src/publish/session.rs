@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::files::layout;
 use crate::images::Images;
 use crate::lease::Node;
+use crate::publish::names;
 use crate::step::Step;
 use crate::store;
 use crate::store::guarded::Guarded;
@@ -46,6 +47,8 @@ pub(super) struct Claim {
     pub(super) own: bool,
     /// Its file's name outlives a loss of power. No row is made before.
     pub(super) is_named_durably: bool,
+    /// How many calls to make the names in its directory durable had failed when it got its name.
+    pub(super) failures: u64,
     /// Its row is known to be there.
     pub(super) landed: bool,
     /// The file that this one is to replace.
@@ -226,12 +229,11 @@ impl Session {
         found.map(store::blobs::read).transpose()
     }
 
-    /// Makes the names of own files durable. One call for a directory serves all that lie in it, and the first call of many lets a
-    /// journal write the others' changes too.
+    /// Makes the names of own files durable. One call for a directory serves all that lie in it, those of other sessions too.
     ///
     /// # Errors
-    /// Of the medium. The session has none of the files any more then: a system tells of a failure once, and that a second call
-    /// succeeds says nothing of what the first one lost.
+    /// Of the medium, also when another session of this process was told of it since a file got its name. The session has none of the
+    /// files any more then: a system tells of a failure once, and that a second call succeeds says nothing of what the first one lost.
     pub(super) async fn sync_names(self: &Arc<Self>) -> Result<()> {
         let loose: Vec<(Digest, i64)> = {
             let state = self.state();
@@ -260,15 +262,23 @@ impl Session {
         }
         let shards: BTreeSet<u8> = loose.iter().map(|(digest, _)| digest.shard()).collect();
         let shards: Vec<u8> = shards.into_iter().collect();
-        let synced = shards.chunks(shards.len().div_ceil(SYNCS_AT_ONCE).max(1)).map(|some| {
-            let some = some.to_vec();
-            self.disk().run(move |files| {
-                some.iter().try_for_each(|shard| disk::sync_dir(files, &layout::shard(*shard)))
-            })
+        let names = &self.images().shared.names;
+        let synced = shards.chunks(shards.len().div_ceil(SYNCS_AT_ONCE).max(1)).map(|some| async move {
+            let mut told = Vec::with_capacity(some.len());
+            for shard in some {
+                told.push(names.sync(self.disk(), *shard).await.map(|failures| (*shard, failures)));
+            }
+            told
         });
         // All of them, also after a failure: none may be told of one when nobody listens any more.
-        let outcome: Result<()> = join_all(synced).await.into_iter().collect();
+        let told: Result<BTreeMap<u8, u64>> = join_all(synced).await.into_iter().flatten().collect();
         let mut state = self.state();
+        let outcome = told.and_then(|told| {
+            let is_lost = |digest: &Digest, claim: &Claim| told.get(&digest.shard()) != Some(&claim.failures);
+            let mut claims = loose.iter().filter_map(|(digest, _)| Some((digest, state.claims.get(digest)?)));
+            let lost = claims.find(|(digest, claim)| is_lost(digest, claim));
+            lost.map_or(Ok(()), |(digest, _)| Err(names::lost(digest.shard())))
+        });
         for (digest, inc) in loose {
             let Some(claim) = state.claims.get_mut(&digest).filter(|claim| claim.inc == inc) else {
                 continue;
@@ -393,16 +403,6 @@ impl Session {
         }
     }
 
-    /// Forgets intents and removes what they wrote; files first become orphans, then go.
-    pub(super) async fn drop_intents(&self, incs: Vec<i64>, files: Vec<String>) -> Result<()> {
-        if !incs.is_empty() {
-            let statement = store::intents::finish(self.node.life(), &incs);
-            self.images().repo().write(statement).await?;
-        }
-        self.discard(files).await
-    }
-
-    /// Removes own files that nothing names any more.
     /// Whether a blob that was announced, and was not there then, has been published by another since. The number announces its
     /// adoption from now on, as one that were written now would.
     async fn look_again(self: &Arc<Self>, digest: &Digest, size: u64, inc: i64) -> Result<bool> {
@@ -438,6 +438,16 @@ impl Session {
         Ok(true)
     }
 
+    /// Forgets intents and removes what they wrote; files first become orphans, then go.
+    pub(super) async fn drop_intents(&self, incs: Vec<i64>, files: Vec<String>) -> Result<()> {
+        if !incs.is_empty() {
+            let statement = store::intents::finish(self.node.life(), &incs);
+            self.images().repo().write(statement).await?;
+        }
+        self.discard(files).await
+    }
+
+    /// Removes own files that nothing names any more.
     pub(super) async fn discard(&self, paths: Vec<String>) -> Result<()> {
         if paths.is_empty() {
             return Ok(());
@@ -563,6 +573,7 @@ pub(super) fn adopted(inc: i64, blob: &Blob) -> Claim {
         own: false,
         is_named_durably: true,
         landed: true,
+        failures: 0,
         replaces: None,
     }
 }

@@ -111,8 +111,8 @@ enum Done {
     Taken,
     /// It is durable; its digest was not known before.
     Synced(Digest, u64),
-    /// It is durable and has its name, which is not durable yet.
-    Named(Digest, u64),
+    /// It is durable and has its name, which is not durable yet: so many calls to make names there durable had failed before.
+    Named(Digest, u64, u64),
 }
 
 /// Announces steps from a thread that may block.
@@ -180,19 +180,22 @@ impl Open {
         if spec.digest.is_none() {
             return Ok(Done::Synced(digest, size));
         }
-        Ok(if name(files, steps, &digest, inc)? { Done::Named(digest, size) } else { Done::Taken })
+        let named = name(files, steps, &digest, inc)?;
+        Ok(named.map_or(Done::Taken, |failures| Done::Named(digest, size, failures)))
     }
 }
 
-/// Gives a durable file its name; no if another file has it. The name becomes durable before a row tells of it.
-fn name(files: &dyn Files, steps: &InPlace, digest: &Digest, inc: i64) -> Result<bool> {
+/// Gives a durable file its name; none if another file has it. The name becomes durable before a row tells of it; how many calls for
+/// that had failed before it was given is returned.
+fn name(files: &dyn Files, steps: &InPlace, digest: &Digest, inc: i64) -> Result<Option<u64>> {
     steps.before(Step::PublishRename)?;
     let path = layout::blob(digest, inc);
+    let failures = steps.session.images().shared.names.failures(digest.shard());
     match files.rename_new(&layout::staged(inc), &path) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(false),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(None),
         other => other.map_err(|error| Error::medium("cannot name", &path, error))?,
     }
-    Ok(true)
+    Ok(Some(failures))
 }
 
 impl Ingest {
@@ -310,23 +313,21 @@ impl BlobWriter {
 
     /// What follows from what was done to the file.
     async fn settle(mut self, done: Done) -> Result<Staged> {
-        let (digest, size) = match done {
+        let (digest, size, failures) = match done {
             Done::Wrong(error) => {
                 self.forget().await?;
                 return Err(error);
             }
             Done::Taken => return Err(self.taken().await),
-            Done::Named(digest, size) => (digest, size),
+            Done::Named(digest, size, failures) => (digest, size, failures),
             Done::Synced(digest, size) => {
                 if let Some(adopted) = self.adopt(&digest, size).await? {
                     return Ok(adopted);
                 }
                 let (steps, inc) = (self.steps(), self.inc);
                 let named = self.session.disk().run(move |files| name(files, &steps, &digest, inc)).await?;
-                if !named {
-                    return Err(self.taken().await);
-                }
-                (digest, size)
+                let Some(failures) = named else { return Err(self.taken().await) };
+                (digest, size, failures)
             }
         };
         let claim = Claim {
@@ -336,6 +337,7 @@ impl BlobWriter {
             media_type: self.spec.media_type.clone(),
             own: true,
             is_named_durably: false,
+            failures,
             landed: false,
             replaces: self.replaces,
         };

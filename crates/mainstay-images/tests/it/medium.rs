@@ -175,3 +175,46 @@ async fn what_is_wrong_with_the_directory_is_told_with_its_path() {
     std::fs::write(&marker, "imgs_other\n").unwrap();
     told("belongs to the store \"imgs_other\"").await;
 }
+
+/// Texts whose blobs lie in one directory.
+fn neighbours<const N: usize>() -> [String; N] {
+    let shard = |text: &String| digest(text).to_string()[..2].to_owned();
+    let first = shard(&"0".to_owned());
+    let mut texts = (0..).map(|n| n.to_string()).filter(|text| shard(text) == first);
+    std::array::from_fn(|_| texts.next().unwrap())
+}
+
+#[tokio::test]
+async fn a_failure_that_another_session_was_told_of_counts_for_all_names_in_the_directory() {
+    for_each_database(async |database| {
+        let (world, files) = world(database).await;
+        let node = world.node().await;
+        // Another that has the store open, in the same process.
+        let images = Images::open(world.repo.clone(), files.clone(), options()).await.unwrap();
+        let beside = images.join_with("beside", Heartbeat::Host).await.unwrap();
+        let [first, second, third, later] = neighbours();
+        let (told, untold, other) = (node.ingest(), node.ingest(), beside.ingest());
+        for (ingest, text) in [(&told, &first), (&untold, &second), (&other, &third)] {
+            bring(ingest, &[text]).await;
+        }
+        let set = |text: &str| CommitSet {
+            images: vec![NewImage::chain(vec![digest(text)])],
+            ..CommitSet::default()
+        };
+        files.fail(Asked::SyncDir, 1);
+        // From here on the system says that all is well.
+        assert_eq!(told.commit(set(&first)).await.unwrap_err().kind(), &ErrorKind::Medium);
+        for (ingest, text) in [(&untold, &second), (&other, &third)] {
+            assert_eq!(ingest.commit(set(text)).await.unwrap_err().kind(), &ErrorKind::Medium);
+            assert_eq!(ingest.commit(set(text)).await.unwrap_err().kind(), &ErrorKind::NotFound);
+        }
+        assert_eq!(world.count("images_blobs").await, 0);
+        // What gets its name afterwards is none of that, and what was lost is written again.
+        for (ingest, text) in [(&node.ingest(), &later), (&told, &first), (&other, &third)] {
+            bring(ingest, &[text]).await;
+            ingest.commit(set(text)).await.unwrap();
+        }
+        assert_eq!(world.count("images_blobs").await, 3);
+    })
+    .await;
+}
