@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, USER_AGENT};
+use http::header::{
+    AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, PROXY_AUTHORIZATION, USER_AGENT,
+};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
@@ -20,6 +22,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use super::auth::{self, Challenge, Credentials, Token};
+use super::proxy::{Connector, Proxies, Rules};
 use super::retry::{self, Retry};
 use super::url::{self, Origin};
 use crate::oci::error::{Error, ErrorKind, Result};
@@ -65,6 +68,8 @@ pub struct RegistryOptions {
     pub silence: Duration,
     /// The pieces of a large upload, in octets. Registries may ask for larger ones.
     pub piece: usize,
+    /// Through which proxies it is reached; those of the environment if not said.
+    pub proxies: Proxies,
 }
 
 impl Default for RegistryOptions {
@@ -76,6 +81,7 @@ impl Default for RegistryOptions {
             retry: Retry::default(),
             silence: Duration::from_secs(60),
             piece: 8 * 1024 * 1024,
+            proxies: Proxies::from_environment(),
         }
     }
 }
@@ -92,7 +98,8 @@ pub(crate) enum Access {
 
 /// One repository of a registry.
 pub(crate) struct Registry {
-    http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    http: Client<HttpsConnector<Connector>, Full<Bytes>>,
+    proxies: Rules,
     origin: Origin,
     reference: Reference,
     access: Access,
@@ -212,6 +219,8 @@ impl Registry {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
         connector.enforce_http(false);
+        let proxies = options.proxies.rules()?;
+        let connector = Connector { http: connector, rules: proxies.clone() };
         let connector = hyper_rustls::HttpsConnectorBuilder::new()
             .with_tls_config(tls(&options.trusted)?)
             .https_or_http()
@@ -219,6 +228,7 @@ impl Registry {
             .wrap_connector(connector);
         Ok(Self {
             http: Client::builder(TokioExecutor::new()).build(connector),
+            proxies,
             origin: Origin { scheme, authority },
             reference: reference.clone(),
             access,
@@ -323,12 +333,21 @@ impl Registry {
         self.exchange(request).await
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>> {
-        let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+    async fn exchange(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>> {
+        let mut host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+        if let Some(proxy) = self.proxies.through(request.uri()) {
+            host = format!("{host} (through the proxy {proxy})");
+        }
+        if let Some(authorization) = self.proxies.authorization(request.uri()) {
+            request.headers_mut().insert(PROXY_AUTHORIZATION, authorization);
+        }
         // What is sent on a slow line takes its time before there can be an answer.
         let sending = request.body().size_hint().lower() / SLOWEST_UPLOAD;
         let patience = self.options.silence.saturating_add(Duration::from_secs(sending));
         match timeout(patience, self.http.request(request)).await {
+            Ok(Ok(response)) if response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                Err(proxy_refused(&host))
+            }
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(unreachable(&host, error)),
             Err(_) => {
@@ -460,6 +479,12 @@ pub(crate) fn jittered(wait: Duration) -> Duration {
     (wait / 4).saturating_mul(3).saturating_add(wait.saturating_mul(dice) / 1024)
 }
 
+fn proxy_refused(host: &str) -> Error {
+    let text =
+        "the proxy does not let us through: it wants another user or password; write them into its URL";
+    Error::new(ErrorKind::Unauthorized, format!("{} cannot be reached: {text}", shown(host)))
+}
+
 fn unreachable(host: &str, error: hyper_util::client::legacy::Error) -> Error {
     // The error itself says only that it failed; the reason is inside.
     let mut reason = error.to_string();
@@ -467,6 +492,9 @@ fn unreachable(host: &str, error: hyper_util::client::legacy::Error) -> Error {
     while let Some(error) = inner {
         reason = format!("{reason}: {error}");
         inner = error.source();
+    }
+    if reason.contains("proxy authorization required") {
+        return proxy_refused(host).with(error);
     }
     // A certificate does not become trusted by trying again.
     let kind = if reason.contains("certificate") { ErrorKind::Registry } else { ErrorKind::Unavailable };

@@ -2,6 +2,7 @@
 
 mod auth;
 mod client;
+mod proxy;
 mod pull;
 mod push;
 mod retry;
@@ -10,5 +11,6 @@ mod url;
 pub use auth::Credentials;
 pub(crate) use client::{Access, Registry};
 pub use client::{RegistryOptions, Transport};
+pub use proxy::Proxies;
 pub(crate) use push::PushTarget;
 pub use retry::Retry;

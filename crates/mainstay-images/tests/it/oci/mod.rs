@@ -6,6 +6,7 @@ mod front;
 mod handmade;
 mod hostile;
 mod layouts;
+mod proxies;
 mod registry;
 mod server;
 mod tools;
