@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Result, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::{Files, ReadFile, Space, StagedFile, naming};
 
@@ -86,6 +87,12 @@ impl Files for DiskFiles {
             return Ok(metadata.len());
         }
         Err(std::io::Error::new(ErrorKind::InvalidData, "it is not a regular file"))
+    }
+
+    fn age(&self, path: &str) -> Result<Option<Duration>> {
+        // A clock that went back since makes it young, and not old.
+        let written = fs::symlink_metadata(self.at(path))?.modified()?;
+        Ok(Some(written.elapsed().unwrap_or_default()))
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<()> {

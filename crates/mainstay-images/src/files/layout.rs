@@ -33,12 +33,17 @@ pub(crate) fn staged(incarnation: i64) -> String {
     format!("{STAGING}/{incarnation}")
 }
 
+/// The file of a publication that is not finished and whose beginning may serve another: the name says what it begins.
+pub(crate) fn partial(digest: &Digest, incarnation: i64) -> String {
+    format!("{STAGING}/{digest}.{incarnation}")
+}
+
 /// Where a damaged file is kept.
 pub(crate) fn quarantined(digest: &Digest, incarnation: i64) -> String {
     format!("{QUARANTINE}/{digest}.{incarnation}")
 }
 
-/// What a name in a shard says; none for a name that this crate never gives.
+/// What a name in a shard says, or that of a beginning among the unfinished; none for a name that this crate never gives.
 pub(crate) fn parse_blob(name: &str) -> Option<(Digest, i64)> {
     let (digest, incarnation) = name.split_once('.')?;
     Some((digest.parse().ok()?, parse_incarnation(incarnation)?))

@@ -10,6 +10,7 @@ mod naming;
 use std::fmt::Debug;
 use std::io::{Read, Result, Seek, Write};
 use std::path::Path;
+use std::time::Duration;
 
 pub use disk::DiskFiles;
 
@@ -66,6 +67,14 @@ pub trait Files: Debug + Send + Sync {
     /// # Errors
     /// `NotFound`, or another of the file system.
     fn size(&self, path: &str) -> Result<u64>;
+
+    /// How long ago a file was written to; none where that is not known, and then nothing that is kept for its youth is kept.
+    ///
+    /// # Errors
+    /// `NotFound`, or another of the file system.
+    fn age(&self, _path: &str) -> Result<Option<Duration>> {
+        Ok(None)
+    }
 
     /// Gives a file another name at once, replacing what has it.
     ///

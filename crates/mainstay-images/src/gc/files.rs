@@ -127,7 +127,7 @@ impl Images {
         report: &mut CollectReport,
     ) -> Result<()> {
         let mut began = Instant::now();
-        self.sweep_staging(report).await?;
+        self.sweep_staging(options, report).await?;
         self.sweep_quarantine(report).await?;
         for first in shards() {
             let found = self.compare(first).await?;
@@ -151,10 +151,11 @@ impl Images {
         Ok(())
     }
 
-    async fn sweep_staging(&self, report: &mut CollectReport) -> Result<()> {
+    async fn sweep_staging(&self, options: &CollectOptions, report: &mut CollectReport) -> Result<()> {
         self.before(Step::SweepList).await?;
         let names = self.names(layout::STAGING.to_owned()).await?;
         let staged: Vec<i64> = names.iter().filter_map(|name| layout::parse_staged(name)).collect();
+        let mut partials: Vec<File> = names.iter().filter_map(|name| layout::parse_blob(name)).collect();
         self.before(Step::SweepCheck).await?;
         let intents: BTreeSet<i64> = self
             .shared
@@ -164,8 +165,10 @@ impl Images {
             .iter()
             .map(|row| Ok(row.get("inc")?))
             .collect::<Result<_>>()?;
-        let orphans: Vec<String> =
+        let mut orphans: Vec<String> =
             staged.into_iter().filter(|inc| !intents.contains(inc)).map(layout::staged).collect();
+        partials.retain(|(_, inc)| !intents.contains(inc));
+        orphans.extend(self.spent_partials(partials, options.make_room_bytes > 0).await?);
         if orphans.is_empty() {
             return Ok(());
         }

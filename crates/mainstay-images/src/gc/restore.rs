@@ -77,7 +77,7 @@ impl Images {
                 let mut highest =
                     staged.iter().filter_map(|name| layout::parse_staged(name)).max().unwrap_or(0);
                 let shards = (0..=u8::MAX).map(layout::shard);
-                for directory in shards.chain([layout::QUARANTINE.to_owned()]) {
+                for directory in shards.chain([layout::QUARANTINE, layout::STAGING].map(str::to_owned)) {
                     let names = list(&directory)?;
                     let numbers =
                         names.iter().filter_map(|name| layout::parse_blob(name)).map(|(_, inc)| inc);

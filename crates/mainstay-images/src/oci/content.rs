@@ -22,6 +22,21 @@ pub(crate) trait Source: Send + Sync {
         progress: &'a dyn Progress,
     ) -> Result<Box<dyn BlobReader + 'a>>;
 
+    /// Whether [`Source::open_at`] spares something.
+    fn resumes(&self) -> bool {
+        false
+    }
+
+    /// A blob from an octet in it, of a source that [resumes](Source::resumes).
+    async fn open_at<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        _at: u64,
+        progress: &'a dyn Progress,
+    ) -> Result<Box<dyn BlobReader + 'a>> {
+        self.open(descriptor, progress).await
+    }
+
     /// How many blobs may be read at once.
     fn parallel(&self) -> usize;
 }
@@ -33,6 +48,13 @@ pub(crate) trait BlobReader: Send {
     async fn chunk(&mut self) -> Result<Option<Bytes>>;
 }
 
+/// The beginning of a blob.
+pub(crate) struct Beginning {
+    pub(crate) reader: Box<dyn BlobReader>,
+    /// How many octets it gives.
+    pub(crate) size: u64,
+}
+
 /// A place that images go to.
 #[async_trait]
 pub(crate) trait Target: Send + Sync {
@@ -41,6 +63,16 @@ pub(crate) trait Target: Send + Sync {
 
     /// Says beforehand what will be asked for.
     async fn expect(&self, _descriptors: &[&Descriptor]) -> Result<()> {
+        Ok(())
+    }
+
+    /// The beginning of a blob that another copy left behind, if there is one. Nothing is known of its octets.
+    async fn beginning(&self, _descriptor: &Descriptor) -> Result<Option<Beginning>> {
+        Ok(None)
+    }
+
+    /// Lets go of beginnings of a blob that are of no use any more.
+    async fn forget_beginnings(&self, _descriptor: &Descriptor) -> Result<()> {
         Ok(())
     }
 

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::content::{BlobReader, Source, Target, Whole};
+use super::content::{Beginning, BlobReader, Source, Target, Whole};
 use super::document::Descriptor;
-use super::error::{Error, Result};
+use super::error::{Error, ErrorKind, Result};
 use super::graph::{Blob, Plan};
 use super::limits::Limits;
 use super::progress::{Event, Progress};
@@ -58,9 +58,18 @@ impl Copy<'_> {
         }
         let media_type = &blob.descriptor.media_type;
         self.progress.on(Event::Started { digest, size, media_type });
-        let mut restarts = 0;
+        let (mut restarts, mut trusts) = (0, self.source.resumes());
         loop {
-            match self.attempt(blob).await {
+            let beginning = if trusts { self.target.beginning(&blob.descriptor).await? } else { None };
+            let began_before = beginning.is_some();
+            match self.attempt(blob, beginning).await {
+                // Whether it was the beginning or the rest that is wrong, all of it is fetched now.
+                Err(error) if began_before && matches!(error.kind(), ErrorKind::Refused(_)) => {
+                    tracing::warn!(%digest, %error, "what was there of a blob is thrown away, and it is fetched anew");
+                    trusts = false;
+                    self.target.forget_beginnings(&blob.descriptor).await?;
+                    self.progress.on(Event::Restarted { digest });
+                }
                 Err(error) if error.is_transient() && restarts < MAX_RESTARTS => {
                     tracing::debug!(%digest, %error, "a blob starts again");
                     restarts += 1;
@@ -68,6 +77,9 @@ impl Copy<'_> {
                 }
                 outcome => {
                     outcome.map_err(|error| error.about(blob.descriptor.digest))?;
+                    if began_before {
+                        self.target.forget_beginnings(&blob.descriptor).await?;
+                    }
                     self.progress.on(Event::Finished { digest });
                     return Ok(());
                 }
@@ -75,18 +87,27 @@ impl Copy<'_> {
         }
     }
 
-    async fn attempt(&self, blob: &Blob) -> Result<()> {
+    /// Carries a blob once: its beginning from where it is at hand, the rest from the source.
+    async fn attempt(&self, blob: &Blob, beginning: Option<Beginning>) -> Result<()> {
         let descriptor = &blob.descriptor;
         let digest = descriptor.digest.0;
+        let (mut begun, at) = match beginning {
+            None => (None, 0),
+            Some(Beginning { reader, size }) => (Some(reader), size),
+        };
         let mut reader: Box<dyn BlobReader + '_> = match descriptor.size {
             0 => Box::new(Whole(None)),
+            _ if at > 0 => self.source.open_at(descriptor, at, self.progress).await?,
             _ => self.source.open(descriptor, self.progress).await?,
         };
+        if at > 0 {
+            self.progress.on(Event::Found { digest, octets: at });
+        }
         let mut writer = self.target.create(descriptor).await?;
         let form = blob.layer.filter(|_| self.target.checks_layers());
         let mut tee = form.map(|form| LayerTee::start(form, descriptor.size, self.limits.clone()));
         let mut seen = 0_u64;
-        while let Some(octets) = reader.chunk().await? {
+        while let Some(octets) = next(&mut begun, &mut *reader).await? {
             seen = seen.saturating_add(length(&octets));
             if seen > descriptor.size {
                 return Err(wrong_size(tee, descriptor, seen).await);
@@ -105,6 +126,17 @@ impl Copy<'_> {
         }
         writer.finish().await
     }
+}
+
+/// The next octets: of a beginning while there is one, then of the rest.
+async fn next(begun: &mut Option<Box<dyn BlobReader>>, rest: &mut dyn BlobReader) -> Result<Option<Bytes>> {
+    if let Some(reader) = begun {
+        if let Some(octets) = reader.chunk().await? {
+            return Ok(Some(octets));
+        }
+        *begun = None;
+    }
+    rest.chunk().await
 }
 
 /// Of a layer that is cut off or goes on, the size tells more than what a decoder says at its end; what was wrong before comes

@@ -43,6 +43,13 @@ pub enum Event<'a> {
         /// How many octets more.
         octets: u64,
     },
+    /// The beginning of a blob is there from a copy that ended before it. What it has is told by `Advanced`, as it is read.
+    Found {
+        /// Which blob.
+        digest: Digest,
+        /// How many octets.
+        octets: u64,
+    },
     /// A transfer broke and goes on.
     Resumed {
         /// Which blob.

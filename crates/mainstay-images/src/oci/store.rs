@@ -24,7 +24,8 @@ use crate::{
 const PIECE: usize = 512 * 1024;
 /// Blobs that are read or written at once.
 const PARALLEL: usize = 4;
-/// A blob of this size is recorded as soon as it is there, so that a copy that dies need not fetch it again.
+/// A blob of this size is recorded as soon as it is there, so that a copy that dies need not fetch it again, and so is the beginning
+/// of one that did not arrive.
 const LAND_FROM: u64 = 1024 * 1024;
 /// What content is whose own type is none.
 pub(super) const OCTETS: &str = "application/octet-stream";
@@ -38,11 +39,17 @@ pub(crate) const ROLE_CONFIG: &str = "config";
 #[derive(Debug)]
 pub(crate) struct StoreTarget {
     ingest: Ingest,
+    /// Of large blobs that do not arrive whole, what arrived is kept for the next copy: their source can go on in the middle.
+    keeps_beginnings: bool,
 }
 
 impl StoreTarget {
-    pub(crate) const fn new(ingest: Ingest) -> Self {
-        Self { ingest }
+    pub(crate) const fn new(ingest: Ingest, keeps_beginnings: bool) -> Self {
+        Self { ingest, keeps_beginnings }
+    }
+
+    fn keeps_beginning_of(&self, descriptor: &Descriptor) -> bool {
+        self.keeps_beginnings && descriptor.size >= LAND_FROM
     }
 
     /// Makes the images of a plan, and points names at some of them, in one step.
@@ -58,8 +65,11 @@ impl StoreTarget {
         Ok(self.ingest.commit(set).await.map_err(Error::store)?.images)
     }
 
-    /// Forgets everything.
-    pub(crate) async fn abort(self) {
+    /// Forgets everything, also the beginnings of blobs when what came was wrong.
+    pub(crate) async fn abort(self, is_refused: bool) {
+        if is_refused {
+            self.ingest.discard_partials();
+        }
         if let Err(error) = self.ingest.abort().await {
             tracing::warn!(%error, "what a copy that failed left behind waits for a collection");
         }
@@ -78,13 +88,32 @@ impl Target for StoreTarget {
         self.ingest.expect(&blobs).await.map_err(Error::store)
     }
 
+    async fn beginning(&self, descriptor: &Descriptor) -> Result<Option<content::Beginning>> {
+        if !self.keeps_beginning_of(descriptor) {
+            return Ok(None);
+        }
+        let found = self.ingest.images().partial(&descriptor.digest.0, descriptor.size).await;
+        Ok(found.map_err(Error::store)?.map(|partial| {
+            let size = partial.size;
+            content::Beginning { reader: Box::new(Rest(Some(partial.file.take(size)))), size }
+        }))
+    }
+
+    async fn forget_beginnings(&self, descriptor: &Descriptor) -> Result<()> {
+        self.ingest.images().forget_partials(&descriptor.digest.0).await.map_err(Error::store)
+    }
+
     async fn create<'a>(&'a self, descriptor: &'a Descriptor) -> Result<Box<dyn content::BlobWriter + 'a>> {
         let kind = match media::kind(&descriptor.media_type) {
             Kind::Layer(_) => BlobKind::Layer,
             _ => BlobKind::Document,
         };
         let spec = WriterSpec::known(descriptor.digest.0, descriptor.size, kind, stored_type(descriptor));
-        let writer = self.ingest.writer(spec).await.map_err(Error::store)?;
+        let writer = match self.keeps_beginning_of(descriptor) {
+            true => self.ingest.partial_writer(spec).await,
+            false => self.ingest.writer(spec).await,
+        };
+        let writer = writer.map_err(Error::store)?;
         let verifier = content::Verifier::new(descriptor);
         let land = descriptor.size >= LAND_FROM;
         Ok(Box::new(StoreWriter { ingest: &self.ingest, writer, held: BytesMut::new(), verifier, land }))
@@ -196,7 +225,7 @@ impl StoreSource {
 
     async fn reader(&self, descriptor: &Descriptor) -> Result<Reading> {
         let opened = self.images.open_blob(&descriptor.digest.0, Verify::Size).await;
-        Ok(Reading { reader: Some(opened.map_err(Error::store)?) })
+        Ok(Rest(Some(opened.map_err(Error::store)?)))
     }
 }
 
@@ -238,16 +267,17 @@ impl Source for StoreSource {
     }
 }
 
-/// A blob of the store, read where that may block.
+/// What is left of a file of the store, read where that may block.
 #[derive(Debug)]
-pub(crate) struct Reading {
-    reader: Option<BlobReader>,
-}
+pub(crate) struct Rest<R>(Option<R>);
+
+/// A blob of the store.
+type Reading = Rest<BlobReader>;
 
 #[async_trait]
-impl content::BlobReader for Reading {
+impl<R: std::io::Read + Send + 'static> content::BlobReader for Rest<R> {
     async fn chunk(&mut self) -> Result<Option<Bytes>> {
-        let Some(mut reader) = self.reader.take() else { return Ok(None) };
+        let Some(mut reader) = self.0.take() else { return Ok(None) };
         let (reader, octets) = blocking(move || {
             let mut octets = Vec::new();
             let piece = u64::try_from(PIECE).unwrap_or(u64::MAX);
@@ -259,7 +289,7 @@ impl content::BlobReader for Reading {
         if octets.is_empty() {
             return Ok(None);
         }
-        self.reader = Some(reader);
+        self.0 = Some(reader);
         Ok(Some(octets.into()))
     }
 }

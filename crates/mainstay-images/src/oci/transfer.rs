@@ -210,7 +210,8 @@ impl Oci {
     }
 
     /// Brings an image of a registry into the store, and calls it `name` if one is given. What was fetched before is not fetched
-    /// again, and a transfer that breaks goes on where it broke.
+    /// again, and a transfer that breaks goes on where it broke, also that of another process that is gone: of a blob of 1 MiB and more
+    /// what arrived is kept for [a day](crate::MAX_PARTIAL_AGE) and checked with the rest.
     ///
     /// # Errors
     /// [`ErrorKind::Unauthorized`], [`ErrorKind::NotFound`], [`ErrorKind::Unavailable`], [`ErrorKind::Registry`] of the registry;
@@ -278,7 +279,7 @@ impl Oci {
         names: Vec<(String, Digest)>,
     ) -> Result<Vec<Image>> {
         let plan = graph::plan(source, std::slice::from_ref(&root), &self.limits).await?;
-        let target = StoreTarget::new(self.node.ingest());
+        let target = StoreTarget::new(self.node.ingest(), source.resumes());
         let copied = self.copy(source, &target, &plan).await;
         let committed = match copied {
             Ok(()) => target.commit(&plan, names).await,
@@ -292,7 +293,7 @@ impl Oci {
                 Ok(images)
             }
             Err(error) => {
-                target.abort().await;
+                target.abort(matches!(error.kind(), ErrorKind::Refused(_))).await;
                 Err(error)
             }
         }

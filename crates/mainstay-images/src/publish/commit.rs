@@ -335,17 +335,18 @@ impl Session {
     /// Forgets what the commit used up, and gives back what was of no use. The commit is durable, so it succeeded whatever becomes
     /// of this: numbers that could not be given back are spare until the session ends, and files are left to a collection.
     async fn tidy_up(&self, used: &[i64], unused: Vec<String>) {
-        let spare = {
+        let (spare, staged) = {
             let used: BTreeSet<i64> = used.iter().copied().collect();
             let mut state = self.state();
             state.claims.retain(|_, claim| !used.contains(&claim.inc));
             state.pending.retain(|_, pending| !used.contains(&pending.inc));
-            state.unused()
+            let spare = state.unused();
+            let staged: Vec<String> = spare.iter().map(|inc| state.staged(*inc)).collect();
+            (spare, staged)
         };
         if let Err(error) = self.discard(unused).await {
             tracing::warn!(%error, "a file that a commit did not need is left to a collection");
         }
-        let staged = spare.iter().copied().map(layout::staged).collect();
         match self.drop_intents(spare.clone(), staged).await {
             // They are known until now: a caller may have left meanwhile.
             Ok(()) => self.state().spare.retain(|inc| !spare.contains(inc)),

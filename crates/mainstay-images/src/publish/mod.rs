@@ -10,11 +10,13 @@
 
 mod commit;
 mod names;
+mod partial;
 mod session;
 mod writer;
 
 pub(crate) use names::Names;
 
 pub use commit::{CommitSet, Committed, NewImage, RefExpect, RefUpdate};
+pub use partial::{MAX_PARTIAL_AGE, MAX_PARTIAL_BYTES};
 pub use session::{Ingest, Staged};
 pub use writer::{BlobWriter, WriterSpec};

@@ -70,12 +70,20 @@ pub(super) struct State {
     pub(super) spare: Vec<i64>,
     /// Spare ones that somebody is about to put to use: a writer, or who asks for a blob.
     in_use: BTreeSet<i64>,
+    /// Those whose unfinished files may serve another that brings the blob.
+    pub(super) partials: BTreeMap<i64, Digest>,
 }
 
 impl State {
     /// Takes an intent from the spare ones: something else of the session names it now.
     pub(super) fn use_intent(&mut self, inc: i64) {
         self.spare.retain(|spare| *spare != inc);
+        self.partials.remove(&inc);
+    }
+
+    /// Where the file of a publication lies that is not finished.
+    pub(super) fn staged(&self, inc: i64) -> String {
+        self.partials.get(&inc).map_or_else(|| layout::staged(inc), |digest| layout::partial(digest, inc))
     }
 
     /// Spare intents that nobody is about to put to use.
@@ -114,6 +122,8 @@ pub(super) struct Session {
     naming: tokio::sync::Mutex<()>,
     /// Transactions whose outcome is not known: cancelled, or cut off.
     pub(super) doubts: AtomicUsize,
+    /// What arrived of blobs that did not arrive whole is of no use to others.
+    discards_partials: AtomicBool,
 }
 
 impl Session {
@@ -463,7 +473,9 @@ impl Session {
             let state = std::mem::take(&mut *self.state());
             let own = state.claims.iter().filter(|(_, claim)| claim.own && !claim.landed);
             let mut files: Vec<String> = own.map(|(digest, claim)| layout::blob(digest, claim.inc)).collect();
-            files.extend(state.spare.iter().map(|inc| layout::staged(*inc)));
+            let discards = self.discards_partials.load(Ordering::SeqCst);
+            let unfinished = state.spare.iter().filter(|inc| discards || !state.partials.contains_key(inc));
+            files.extend(unfinished.map(|inc| state.staged(*inc)));
             let mut incs: Vec<i64> = state.claims.values().map(|claim| claim.inc).collect();
             incs.extend(state.pending.values().map(|pending| pending.inc));
             incs.extend(state.spare);
@@ -490,6 +502,7 @@ impl Ingest {
             crashed: AtomicBool::new(false),
             naming: tokio::sync::Mutex::default(),
             doubts: AtomicUsize::new(0),
+            discards_partials: AtomicBool::new(false),
         };
         Self { shared: Arc::new(session) }
     }
@@ -552,7 +565,13 @@ impl Ingest {
         Ok(())
     }
 
-    /// Ends the session: what was not committed is gone, but for blobs that landed, which wait for a collection.
+    /// Lets go, at the session's end, also of what arrived of blobs that others might want to go on with: it is wrong.
+    pub(crate) fn discard_partials(&self) {
+        self.shared.discards_partials.store(true, Ordering::SeqCst);
+    }
+
+    /// Ends the session: what was not committed is gone, but for blobs that landed, which wait for a collection, and for what arrived
+    /// of blobs that a pull can go on with.
     ///
     /// # Errors
     /// Of the database and the medium; a collection then does what is left.
@@ -597,6 +616,7 @@ impl Drop for Session {
             crashed: AtomicBool::new(true),
             naming: tokio::sync::Mutex::default(),
             doubts: AtomicUsize::new(self.doubts.load(Ordering::SeqCst)),
+            discards_partials: AtomicBool::new(self.discards_partials.load(Ordering::SeqCst)),
         };
         runtime.spawn(async move {
             if let Err(error) = rest.clear().await {

@@ -66,6 +66,8 @@ pub struct BlobWriter {
     session: Arc<Session>,
     spec: WriterSpec,
     inc: i64,
+    /// Where its file lies until it has its name.
+    staged: String,
     replaces: Option<i64>,
     open: Option<Open>,
     measured: u64,
@@ -129,12 +131,11 @@ impl InPlace {
 
 impl Open {
     /// The file of a publication; none if another file has its number.
-    fn create(files: &dyn Files, steps: &InPlace, inc: i64) -> Result<Option<Self>> {
+    fn create(files: &dyn Files, steps: &InPlace, staged: &str) -> Result<Option<Self>> {
         steps.before(Step::PublishWrite)?;
-        let path = layout::staged(inc);
-        match files.create(&path) {
+        match files.create(staged) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(None),
-            Err(error) => Err(Error::medium("cannot make", &path, error)),
+            Err(error) => Err(Error::medium("cannot make", staged, error)),
             Ok(file) => Ok(Some(Self { file, hasher: Hasher::new(), size: 0 })),
         }
     }
@@ -168,7 +169,14 @@ impl Open {
     }
 
     /// Makes the octets durable, if they are those that were told, and gives them their name, if it is known.
-    fn seal(self, files: &dyn Files, steps: &InPlace, spec: &WriterSpec, inc: i64) -> Result<Done> {
+    fn seal(
+        self,
+        files: &dyn Files,
+        steps: &InPlace,
+        spec: &WriterSpec,
+        inc: i64,
+        staged: &str,
+    ) -> Result<Done> {
         let Self { mut file, hasher, size } = self;
         let digest = hasher.finish();
         if let Err(error) = spec.check(&digest, size) {
@@ -176,22 +184,22 @@ impl Open {
         }
         steps.before(Step::PublishSyncFile)?;
         let synced = file.flush().and_then(|()| file.sync());
-        synced.map_err(|error| Error::medium("cannot write", &layout::staged(inc), error))?;
+        synced.map_err(|error| Error::medium("cannot write", staged, error))?;
         if spec.digest.is_none() {
             return Ok(Done::Synced(digest, size));
         }
-        let named = name(files, steps, &digest, inc)?;
+        let named = name(files, steps, &digest, inc, staged)?;
         Ok(named.map_or(Done::Taken, |failures| Done::Named(digest, size, failures)))
     }
 }
 
 /// Gives a durable file its name; none if another file has it. The name becomes durable before a row tells of it; how many calls for
 /// that had failed before it was given is returned.
-fn name(files: &dyn Files, steps: &InPlace, digest: &Digest, inc: i64) -> Result<Option<u64>> {
+fn name(files: &dyn Files, steps: &InPlace, digest: &Digest, inc: i64, staged: &str) -> Result<Option<u64>> {
     steps.before(Step::PublishRename)?;
     let path = layout::blob(digest, inc);
     let failures = steps.session.images().shared.names.failures(digest.shard());
-    match files.rename_new(&layout::staged(inc), &path) {
+    match files.rename_new(staged, &path) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(None),
         other => other.map_err(|error| Error::medium("cannot name", &path, error))?,
     }
@@ -205,9 +213,23 @@ impl Ingest {
     /// [`ErrorKind::Invalid`] for what is no media type; [`ErrorKind::NoSpace`]; [`ErrorKind::Stale`]; [`ErrorKind::Conflict`] when this session has it or writes it already;
     /// of the database and the medium.
     pub async fn writer(&self, spec: WriterSpec) -> Result<BlobWriter> {
+        self.open(spec, false).await
+    }
+
+    /// As [`Ingest::writer`], of a blob whose digest is known. What arrives of it stays when the session ends before it is whole, so
+    /// that another need not fetch it again.
+    pub(crate) async fn partial_writer(&self, spec: WriterSpec) -> Result<BlobWriter> {
+        self.open(spec, true).await
+    }
+
+    async fn open(&self, spec: WriterSpec, is_partial: bool) -> Result<BlobWriter> {
         let mut writer = self.begin(spec).await?;
-        let (steps, inc) = (writer.steps(), writer.inc);
-        let opened = writer.session.disk().run(move |files| Open::create(files, &steps, inc)).await?;
+        if let Some(digest) = writer.spec.digest.filter(|_| is_partial) {
+            writer.staged = layout::partial(&digest, writer.inc);
+            writer.session.state().partials.insert(writer.inc, digest);
+        }
+        let (steps, staged) = (writer.steps(), writer.staged.clone());
+        let opened = writer.session.disk().run(move |files| Open::create(files, &steps, &staged)).await?;
         match opened {
             Some(open) => writer.open = Some(open),
             None => return Err(writer.taken().await),
@@ -246,7 +268,16 @@ impl Ingest {
         };
         // The number is spare until the blob has its name: so long the file lies in the staging directory under it.
         let inc = intent.inc;
-        Ok(BlobWriter { session, spec, inc, replaces, open: None, measured: 0, _intent: intent })
+        Ok(BlobWriter {
+            session,
+            spec,
+            inc,
+            staged: layout::staged(inc),
+            replaces,
+            open: None,
+            measured: 0,
+            _intent: intent,
+        })
     }
 
     /// Writes all that a reader gives, on a thread that may block, in one pass.
@@ -256,12 +287,13 @@ impl Ingest {
     pub async fn put(&self, spec: WriterSpec, reader: impl Read + Send + 'static) -> Result<Staged> {
         let writer = self.begin(spec).await?;
         let (steps, inc, spec) = (writer.steps(), writer.inc, writer.spec.clone());
+        let staged = writer.staged.clone();
         let floor = self.shared.images().options().policy.min_free_bytes;
         // One visit to a thread that may block, for all that is done to the file.
         let done = self.shared.disk().run(move |files| {
-            let Some(mut open) = Open::create(files, &steps, inc)? else { return Ok(Done::Taken) };
-            open.fill(files, reader, spec.size_bytes, floor, &layout::staged(inc))?;
-            open.seal(files, &steps, &spec, inc)
+            let Some(mut open) = Open::create(files, &steps, &staged)? else { return Ok(Done::Taken) };
+            open.fill(files, reader, spec.size_bytes, floor, &staged)?;
+            open.seal(files, &steps, &spec, inc, &staged)
         });
         writer.settle(done.await?).await
     }
@@ -274,7 +306,7 @@ impl BlobWriter {
     /// [`ErrorKind::Corrupt`] when they are more than was told; [`ErrorKind::NoSpace`]; of the medium.
     pub async fn write(&mut self, octets: impl AsRef<[u8]> + Send + 'static) -> Result<()> {
         let mut open = self.take_open()?;
-        let (most, path) = (self.spec.size_bytes, layout::staged(self.inc));
+        let (most, path) = (self.spec.size_bytes, self.staged.clone());
         let open =
             self.session.disk().run(move |_| open.take(octets.as_ref(), most, &path).map(|()| open)).await?;
         let size = open.size;
@@ -307,7 +339,9 @@ impl BlobWriter {
     pub async fn finish(mut self) -> Result<Staged> {
         let open = self.take_open()?;
         let (steps, inc, spec) = (self.steps(), self.inc, self.spec.clone());
-        let done = self.session.disk().run(move |files| open.seal(files, &steps, &spec, inc)).await?;
+        let staged = self.staged.clone();
+        let done =
+            self.session.disk().run(move |files| open.seal(files, &steps, &spec, inc, &staged)).await?;
         self.settle(done).await
     }
 
@@ -324,8 +358,9 @@ impl BlobWriter {
                 if let Some(adopted) = self.adopt(&digest, size).await? {
                     return Ok(adopted);
                 }
-                let (steps, inc) = (self.steps(), self.inc);
-                let named = self.session.disk().run(move |files| name(files, &steps, &digest, inc)).await?;
+                let (steps, inc, staged) = (self.steps(), self.inc, self.staged.clone());
+                let named = self.session.disk().run(move |files| name(files, &steps, &digest, inc, &staged));
+                let named = named.await?;
                 let Some(failures) = named else { return Err(self.taken().await) };
                 (digest, size, failures)
             }
@@ -360,7 +395,7 @@ impl BlobWriter {
             }
             (Judged::Adopt, Some(blob)) => {
                 self.keep(*digest, adopted(self.inc, &blob));
-                self.session.discard(vec![layout::staged(self.inc)]).await?;
+                self.session.discard(vec![self.staged.clone()]).await?;
                 Ok(Some(staged))
             }
             (Judged::Adopt, None) => Err(Error::internal("a blob without a row was adopted")),
@@ -403,7 +438,7 @@ impl BlobWriter {
 
     /// Gives the number back. Until that is done the session knows it as spare, so that a caller may leave meanwhile.
     async fn forget(&self) -> Result<()> {
-        self.session.drop_intents(vec![self.inc], vec![layout::staged(self.inc)]).await?;
+        self.session.drop_intents(vec![self.inc], vec![self.staged.clone()]).await?;
         self.session.state().use_intent(self.inc);
         Ok(())
     }

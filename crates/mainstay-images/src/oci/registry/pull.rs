@@ -86,12 +86,25 @@ impl Source for Registry {
         descriptor: &'a Descriptor,
         progress: &'a dyn Progress,
     ) -> Result<Box<dyn BlobReader + 'a>> {
+        self.open_at(descriptor, 0, progress).await
+    }
+
+    fn resumes(&self) -> bool {
+        true
+    }
+
+    async fn open_at<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        at: u64,
+        progress: &'a dyn Progress,
+    ) -> Result<Box<dyn BlobReader + 'a>> {
         Ok(Box::new(Download {
             registry: self,
             descriptor,
             progress,
             body: None,
-            at: 0,
+            at,
             skip: 0,
             failures: 0,
             breaks: 0,
@@ -109,7 +122,7 @@ struct Download<'a> {
     descriptor: &'a Descriptor,
     progress: &'a dyn Progress,
     body: Option<Incoming>,
-    /// What was given out.
+    /// What was given out, or was there before.
     at: u64,
     /// What is passed over, because the registry began again from the start.
     skip: u64,
@@ -185,7 +198,7 @@ impl BlobReader for Download<'_> {
         loop {
             let Some(body) = &mut self.body else {
                 // What is complete is not asked for again: there is no range after the end.
-                if self.breaks > 0 && self.at >= self.descriptor.size {
+                if self.at > 0 && self.at >= self.descriptor.size {
                     return Ok(None);
                 }
                 // The request is repeated inside; what fails there has failed.

@@ -8,5 +8,6 @@ mod hostile;
 mod layouts;
 mod proxies;
 mod registry;
+mod resume;
 mod server;
 mod tools;

@@ -18,7 +18,7 @@ use super::tools::{BIG, Sample, blob, skopeo};
 use crate::support::World;
 
 /// Waits that are short, because the test's registry is near.
-fn options() -> RegistryOptions {
+pub fn options() -> RegistryOptions {
     let mut options = RegistryOptions::default();
     options.retry = Retry::default().waiting(Duration::from_millis(1), Duration::from_millis(20));
     options.piece = 256 * 1024;
@@ -32,14 +32,15 @@ fn account(password: &str) -> RegistryOptions {
     options
 }
 
-struct Registered {
-    sample: Sample,
-    registry: DockerRegistry,
+/// A registry with the sample.
+pub struct Registered {
+    pub sample: Sample,
+    pub registry: DockerRegistry,
 }
 
 impl Registered {
     /// A registry into which skopeo brought the sample.
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let (sample, registry) = (Sample::new(), DockerRegistry::start(Asks::Nothing).await);
         for image in ["app", "multi"] {
             let to = format!("docker://{}/team/{image}:1", registry.address);
@@ -61,7 +62,7 @@ impl Progress for Resumes {
     }
 }
 
-async fn pull(
+pub async fn pull(
     oci: &Oci,
     from: &Reference,
     options: &RegistryOptions,
