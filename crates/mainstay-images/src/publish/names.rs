@@ -64,11 +64,11 @@ impl Names {
         if *ended < enough {
             let begun = shard.begun.fetch_add(1, Ordering::SeqCst) + 1;
             // Whoever leaves here takes the only word of a failure along.
-            let untold = Untold(&shard.failures);
+            let mut untold = Untold(Some(&shard.failures));
             let synced = disk.run(move |files| disk::sync_dir(files, &directory)).await;
             *ended = begun;
             synced?;
-            std::mem::forget(untold);
+            untold.0 = None;
         }
         Ok(shard.failures.load(Ordering::SeqCst))
     }
@@ -79,11 +79,13 @@ impl Names {
 }
 
 /// A call whose success is not known yet: if that never comes, it counts as failed.
-struct Untold<'a>(&'a AtomicU64);
+struct Untold<'a>(Option<&'a AtomicU64>);
 
 impl Drop for Untold<'_> {
     fn drop(&mut self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
+        if let Some(failures) = self.0 {
+            failures.fetch_add(1, Ordering::SeqCst);
+        }
     }
 }
 

@@ -89,8 +89,8 @@ impl Images {
         self.shared
             .disk
             .run(move |files| {
-                let dead = numbers.iter().filter(|inc| !alive.contains(inc));
-                dead.map(|inc| unlink(files, &layout::partial(&digest, *inc)).map(drop)).collect()
+                let mut dead = numbers.iter().filter(|inc| !alive.contains(inc));
+                dead.try_for_each(|inc| unlink(files, &layout::partial(&digest, *inc)).map(drop))
             })
             .await
     }
@@ -194,7 +194,7 @@ mod tests {
         let all = partial("a", 1, MAX_PARTIAL_BYTES - 1, second(2));
         assert_eq!(kept(&[all.clone(), partial("b", 2, 1, second(1))], &[]), [1, 2]);
         assert_eq!(kept(&[all.clone(), partial("b", 2, 2, second(1))], &[]), [2], "one octet more");
-        assert_eq!(kept(&[all.clone(), partial("b", 2, 2, second(3))], &[]), [1]);
+        assert_eq!(kept(&[all, partial("b", 2, 2, second(3))], &[]), [1]);
         assert!(kept(&[partial("a", 1, MAX_PARTIAL_BYTES + 1, second(0))], &[]).is_empty());
     }
 

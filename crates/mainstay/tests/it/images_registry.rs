@@ -1,9 +1,11 @@
 //! `mainstay images pull | push` against Debian's `docker-registry`, with and without a password.
 
 use std::fs::File;
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use mainstay_testkit::{TestDatabase, Victim, pause};
@@ -151,6 +153,71 @@ fn e2e_a_registry_that_asks_for_a_password_gets_it_and_no_argument_has_it() {
         2,
         "--user and --password-file",
     );
+}
+
+/// A proxy that finds every host at one address; gives what it is asked, by the heads of its connections.
+fn proxy(target: SocketAddr) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, asked) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(Vec::new())));
+    let heads = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut near, mut far) = (stream.unwrap(), TcpStream::connect(target).unwrap());
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut octet = [0];
+                near.read_exact(&mut octet).unwrap();
+                head.push(octet[0]);
+            }
+            far.write_all(&head).unwrap();
+            heads.lock().unwrap().push(String::from_utf8(head).unwrap());
+            let (mut back, mut answer) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+            std::thread::spawn(move || drop(std::io::copy(&mut answer, &mut back)));
+            std::thread::spawn(move || drop(std::io::copy(&mut near, &mut far)));
+        }
+    });
+    (address, asked)
+}
+
+#[test]
+fn a_registry_is_reached_through_the_proxy_of_the_environment() {
+    let database = TestDatabase::sqlite();
+    let store = Store::new(&database);
+    let registry = Registry::start(false);
+    let layout = sample(store.at());
+    store.json(&["import", layout.to_str().unwrap(), "--tag", "app", "--name", "app"]);
+    store.json(&["push", "app", &format!("{}/team/app:1", registry.address), "--plain-http"]);
+    let (address, asked) = proxy(registry.address);
+    let pull = |variables: &[(&str, &str)]| {
+        mainstay()
+            .envs(variables.iter().copied())
+            .args([
+                "images",
+                "pull",
+                "registry.test:5000/team/app:1",
+                "--plain-http",
+                "--name",
+                "pulled",
+                "--json",
+            ])
+            .args(["--database", store.database, "--images", &store.images])
+            .output()
+            .unwrap()
+    };
+    let url = format!("http://user:proxy-secret@{address}");
+    let pulled = pull(&[("http_proxy", &url)]);
+    assert!(pulled.status.success(), "{pulled:?}");
+    let heads = asked.lock().unwrap().clone();
+    assert!(
+        heads.iter().all(|head| head.starts_with("GET http://registry.test:5000/v2/team/app/")),
+        "{heads:?}"
+    );
+    assert!(!heads.is_empty());
+    // What is no proxy is refused, and its password is told to nobody.
+    let refused = pull(&[("HTTP_PROXY", "socks5://user:proxy-secret@127.0.0.1:1")]);
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(2) && told.contains("HTTP_PROXY"), "{refused:?}");
+    assert!(!told.contains("secret"), "{told}");
 }
 
 #[test]

@@ -68,7 +68,7 @@ pub struct RegistryOptions {
     pub silence: Duration,
     /// The pieces of a large upload, in octets. Registries may ask for larger ones.
     pub piece: usize,
-    /// Through which proxies it is reached; those of the environment if not said.
+    /// Through which proxies it is reached; none if not said.
     pub proxies: Proxies,
 }
 
@@ -81,7 +81,7 @@ impl Default for RegistryOptions {
             retry: Retry::default(),
             silence: Duration::from_secs(60),
             piece: 8 * 1024 * 1024,
-            proxies: Proxies::from_environment(),
+            proxies: Proxies::none(),
         }
     }
 }

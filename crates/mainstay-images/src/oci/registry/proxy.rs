@@ -1,6 +1,5 @@
 //! Proxies between us and a registry: which request goes through which, and the connection through it.
 
-use std::env;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
@@ -59,14 +58,10 @@ impl Proxies {
         Self { http, https, no: no.to_owned(), set_by: ["the proxy for http", "the proxy for https"] }
     }
 
-    /// Those of the environment: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` for what the first two do not name, and `NO_PROXY`, also in
-    /// lower case. None of them where a web server sets variables from requests (`REQUEST_METHOD`).
+    /// Those of an environment, which `variable` reads: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` for what the first two do not name, and
+    /// `NO_PROXY`, also in lower case. None of them where a web server sets variables from requests (`REQUEST_METHOD`).
     #[must_use]
-    pub fn from_environment() -> Self {
-        Self::from_variables(|name| env::var(name).ok())
-    }
-
-    fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Self {
+    pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Self {
         if variable("REQUEST_METHOD").is_some() {
             return Self::default();
         }
@@ -236,7 +231,7 @@ mod tests {
     fn through(variables: &[(&str, &str)], target: &str) -> Option<String> {
         let variable =
             |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        let rules = Proxies::from_variables(variable).rules().unwrap();
+        let rules = Proxies::from_environment(variable).rules().unwrap();
         rules.through(&target.parse().unwrap())
     }
 
@@ -287,7 +282,7 @@ mod tests {
                 assert!(!format!("{error} {error:?} {proxies:?}").contains("hidden"), "{error}");
             }
         }
-        let error = Proxies::from_variables(|name| (name == "ALL_PROXY").then(|| "socks5://p".into()));
+        let error = Proxies::from_environment(|name| (name == "ALL_PROXY").then(|| "socks5://p".into()));
         assert!(error.rules().unwrap_err().to_string().contains("ALL_PROXY"));
     }
 }

@@ -1,7 +1,6 @@
 //! Registries behind a proxy: their names are known to it alone.
 
 use std::net::SocketAddr;
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use mainstay_core::Secret;
@@ -19,8 +18,6 @@ use crate::support::World;
 
 /// `user:proxy-secret`, as a proxy is told.
 const BASIC: &str = "Basic dXNlcjpwcm94eS1zZWNyZXQ=";
-/// Tells the process that has the proxies in its environment which image it pulls.
-const IMAGE: &str = "MAINSTAY_TEST_IMAGE";
 
 /// A proxy that finds every host at one address, and lets through who has its password.
 struct HttpProxy {
@@ -155,41 +152,4 @@ async fn what_goes_by_http_names_its_whole_url_to_the_proxy() {
     let error = pull(&oci, &to, &plain("wrong-secret")).await.unwrap_err();
     assert_eq!(error.kind(), &ErrorKind::Unauthorized, "{error}");
     assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
-}
-
-/// The process whose environment names the proxy.
-#[tokio::test]
-#[ignore = "the test below runs it in a process of its own"]
-async fn a_pull_with_proxies_in_its_environment() {
-    let image = std::env::var(IMAGE).unwrap();
-    let world = World::new(&TestDatabase::sqlite()).await;
-    let mut options = RegistryOptions::default();
-    options.transport = Transport::Http;
-    let pulled = pull(&Oci::new(world.node().await), &image.parse().unwrap(), &options).await.unwrap();
-    println!("pulled {pulled}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn proxies_are_those_of_the_environment_if_not_said() {
-    let sample = Sample::new();
-    let registry = DockerRegistry::start(Asks::Nothing).await;
-    let proxy = HttpProxy::start(registry.address).await;
-    let world = World::new(&TestDatabase::sqlite()).await;
-    let oci = Oci::new(world.node().await);
-    oci.import(&sample.layout, &Import::tagged("app").named("app")).await.unwrap();
-    oci.push(&"app".parse().unwrap(), &registry.reference("team/app:1"), None, &options()).await.unwrap();
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args([
-        "oci::proxies::a_pull_with_proxies_in_its_environment",
-        "--exact",
-        "--ignored",
-        "--nocapture",
-    ]);
-    command.env("http_proxy", proxy.url("proxy-secret").expose()).env(IMAGE, "registry.test:5000/team/app:1");
-    command.env_remove("HTTP_PROXY").env_remove("NO_PROXY").env_remove("no_proxy");
-    let pulling = tokio::task::spawn_blocking(move || command.output());
-    let output = pulling.await.unwrap().unwrap();
-    let told = String::from_utf8_lossy(&output.stdout);
-    assert!(told.contains(&format!("pulled {}", sample.listed("app").digest.0)), "{output:?}");
-    assert!(!proxy.asked().is_empty());
 }

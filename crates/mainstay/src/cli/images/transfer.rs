@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use mainstay_core::Secret;
 use mainstay_images::oci::flatten::Ownership;
-use mainstay_images::oci::registry::{Credentials, RegistryOptions, Transport};
+use mainstay_images::oci::registry::{Credentials, Proxies, RegistryOptions, Transport};
 use mainstay_images::oci::{self, Container, Oci, Reference, Select};
 use mainstay_images::{Commands, Image, ImageRef, Node};
 use mainstay_server::images::document::{ImageLine, named};
@@ -210,6 +210,7 @@ pub(super) fn platform(text: &str) -> Outcome<oci::Platform> {
 
 fn options(registry: &Registry, context: &Context) -> Outcome<RegistryOptions> {
     let mut options = RegistryOptions::default();
+    options.proxies = Proxies::from_environment(|name| context.environment(name));
     if let Some(user) = &registry.user {
         let password = match &registry.password_file {
             Some(file) => password(file)?,
