@@ -106,7 +106,8 @@ impl Commands {
         let id = found.lease.holder.get();
         let mut batch = Guarded::new("images.lease_end");
         let release = store::leases::release(token.get(), found.life());
-        batch.require(Expect::ONE, release, move || ended(token));
+        let released = batch.require(Expect::ONE, release, move || ended(token));
+        batch.push(store::leases::used(released.column("image_id")));
         batch.push(store::holders::reap(id));
         batch.run(self.images.repo()).await.map(|_| ())
     }

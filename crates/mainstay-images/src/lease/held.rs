@@ -2,11 +2,15 @@
 
 use std::future::Future;
 
+use mainstay_repo::Expect;
+use tokio::sync::watch;
+
 use super::{Lease, LeaseGuard, Node};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{ImageId, Token};
 use crate::step::Step;
 use crate::store;
+use crate::store::guarded::Guarded;
 
 /// A lease in the hands of its holder. It lasts as long as the holder renews. Dropping it does not end it: async code has
 /// no time to do so then. [`HeldLease::release`] ends it, and so does the holder's end.
@@ -14,11 +18,13 @@ use crate::store;
 pub struct HeldLease {
     node: Node,
     lease: Lease,
+    /// Whether it was given back, or its key was leased again.
+    ended: watch::Receiver<bool>,
 }
 
 impl HeldLease {
-    pub(super) const fn new(node: Node, lease: Lease) -> Self {
-        Self { node, lease }
+    pub(super) const fn new(node: Node, lease: Lease, ended: watch::Receiver<bool>) -> Self {
+        Self { node, lease, ended }
     }
 
     /// The stored lease.
@@ -45,15 +51,21 @@ impl HeldLease {
         self.node.guard(self.lease.token)
     }
 
-    /// Whether the image may still be used, by the holder's own clock.
+    /// Whether the image may still be used, by the holder's own clock: the holder lives, and neither was this lease given back nor its
+    /// key leased again.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        self.node.is_live()
+        !*self.ended.borrow() && self.node.is_live()
     }
 
     /// Waits until the image may not be used any more.
     pub async fn lost(&self) {
-        self.node.lost().await;
+        let mut ended = self.ended.clone();
+        tokio::select! {
+            () = self.node.lost() => {}
+            // The node keeps the sender until it has ended the lease, and this keeps the node.
+            _ = ended.wait_for(|ended| *ended) => {}
+        }
     }
 
     /// Asks the database whether this very lease is held.
@@ -75,11 +87,17 @@ impl HeldLease {
     pub async fn release(self) -> Result<()> {
         let images = self.node.images();
         images.before(Step::LeaseRelease).await?;
-        let released = store::leases::release(self.lease.token.get(), self.node.life());
-        if images.repo().write(released).await?.rows_affected() == 0 {
-            return Err(self.stale());
+        let mut batch = Guarded::new("images.lease_end");
+        let stale = self.stale();
+        let release = store::leases::release(self.lease.token.get(), self.node.life());
+        let released = batch.require(Expect::ONE, release, move || stale);
+        // It was in use until now, which is what an eviction asks.
+        batch.push(store::leases::used(released.column("image_id")));
+        let outcome = batch.run(images.repo()).await;
+        if outcome.as_ref().map_or_else(Error::is_stale, |_| true) {
+            self.node.end_key(&self.lease.key, self.lease.token);
         }
-        Ok(())
+        outcome.map(drop)
     }
 
     fn stale(&self) -> Error {
@@ -91,11 +109,31 @@ impl HeldLease {
     }
 }
 
-/// Gives a lease back when the work with it is cancelled or panics: a lease that nobody ends would keep its image for as
-/// long as the holder lives.
-struct End(Option<HeldLease>);
+/// A lease that is given back when the work with it is cancelled or panics: one that nobody ends would keep its image for as long as
+/// the holder lives.
+#[derive(Debug)]
+pub(crate) struct Lent(Option<HeldLease>);
 
-impl Drop for End {
+impl Lent {
+    pub(crate) const fn new(held: HeldLease) -> Self {
+        Self(Some(held))
+    }
+
+    /// The lease, for who ends it by itself.
+    pub(super) fn keep(mut self) -> Option<HeldLease> {
+        self.0.take()
+    }
+
+    /// Gives it back.
+    pub(crate) async fn give_back(mut self) -> Result<()> {
+        let Some(held) = self.0.clone() else { return Ok(()) };
+        let released = held.release().await;
+        self.0 = None;
+        released
+    }
+}
+
+impl Drop for Lent {
     fn drop(&mut self) {
         let Some(held) = self.0.take() else { return };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
@@ -125,11 +163,10 @@ impl Node {
         F: Future<Output = T>,
     {
         let held = self.acquire(key, image).await?;
-        let mut end = End(Some(held.clone()));
+        let lent = Lent::new(held.clone());
         let done = work(held.clone()).await;
         let was_live = held.is_live();
-        end.0 = None;
-        let released = held.release().await;
+        let released = lent.give_back().await;
         if was_live { released.map(|()| done) } else { Err(self.stale()) }
     }
 }

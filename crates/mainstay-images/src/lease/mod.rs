@@ -7,6 +7,7 @@ use mainstay_core::Timestamp;
 use serde::Serialize;
 
 pub use held::HeldLease;
+pub(crate) use held::Lent;
 pub use node::{Heartbeat, Holder, Node};
 
 use crate::error::Result;

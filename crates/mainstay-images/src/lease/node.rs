@@ -1,16 +1,17 @@
 //! A holder: a node or a process, whose one heartbeat keeps all that it claims.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mainstay_core::{Caller, Timestamp};
 use mainstay_repo::{Expect, Row};
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
-use super::{HeldLease, LeaseGuard};
+use super::{HeldLease, LeaseGuard, Lent};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{HolderId, ImageId, LifeId, Token};
 use crate::image::check_text;
@@ -85,6 +86,8 @@ struct Shared {
     /// Who is written down beside what it commits.
     caller: Option<Caller>,
     life: watch::Sender<Life>,
+    /// The lease of each key, and whom to tell that it has ended.
+    keys: Mutex<HashMap<String, (Token, watch::Sender<bool>)>>,
     heartbeat: std::sync::OnceLock<AbortHandle>,
 }
 
@@ -138,6 +141,7 @@ impl Images {
             name: name.to_owned(),
             caller,
             life,
+            keys: Mutex::default(),
             heartbeat: std::sync::OnceLock::new(),
         };
         let node = Node { shared: Arc::new(shared) };
@@ -288,8 +292,23 @@ impl Node {
 
     /// Takes a lease if all that it needs is there.
     async fn try_acquire(&self, key: &str, image: ImageId) -> Result<Option<HeldLease>> {
+        let (answer, answered) = oneshot::channel();
+        let (node, key) = (self.clone(), key.to_owned());
+        // A task of its own: of a caller that leaves meanwhile nobody would know the lease, and it would stay as long as the holder.
+        tokio::spawn(async move {
+            let taken = node.take_lease(&key, image).await;
+            // Who does not take it has left, and then it is given back.
+            drop(answer.send(taken.map(|held| held.map(Lent::new))));
+        });
+        let taken =
+            answered.await.map_err(|_| Error::internal("the task that takes a lease was ended"))??;
+        Ok(taken.and_then(Lent::keep))
+    }
+
+    async fn take_lease(&self, key: &str, image: ImageId) -> Result<Option<HeldLease>> {
         let images = self.images();
         let mut batch = Guarded::new("images.lease_acquire");
+        batch.push(store::leases::used_for(self.id().get(), key));
         batch.push(store::leases::drop_key(self.id().get(), key));
         let unmet = || Error::new(ErrorKind::Incomplete, "the lease cannot be had");
         let taken = batch.require(Expect::ONE, store::leases::acquire(self.life(), key, image.get()), unmet);
@@ -300,7 +319,30 @@ impl Node {
         };
         let row = outcome.get(taken).and_then(|written| written.rows().first());
         let row = row.ok_or_else(|| Error::internal("a lease's row was not returned"))?;
-        Ok(Some(HeldLease::new(self.clone(), store::leases::read(row)?)))
+        let lease = store::leases::read(row)?;
+        let (ended, is_ended) = watch::channel(false);
+        let mut keys = self.shared.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        // Of two that lease a key at once the later one has the greater number, whoever comes here first.
+        match keys.get(key) {
+            Some((later, _)) if *later > lease.token => drop(ended.send_replace(true)),
+            _ => {
+                if let Some((_, earlier)) = keys.insert(key.to_owned(), (lease.token, ended)) {
+                    earlier.send_replace(true);
+                }
+            }
+        }
+        drop(keys);
+        Ok(Some(HeldLease::new(self.clone(), lease, is_ended)))
+    }
+
+    /// Tells who uses a lease that it has ended.
+    pub(super) fn end_key(&self, key: &str, token: Token) {
+        let mut keys = self.shared.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if keys.get(key).is_some_and(|(held, _)| *held == token)
+            && let Some((_, ended)) = keys.remove(key)
+        {
+            ended.send_replace(true);
+        }
     }
 
     /// Why a lease could not be had; yes if nothing is in the way any more. Only a holder that has no row lost what it claims: a
@@ -343,6 +385,7 @@ impl Node {
         });
         batch.push(store::queue::put_holder(id, images.options().grace));
         batch.push(store::intents::of_holder(id));
+        batch.push(store::leases::used_by(id));
         batch.push(store::leases::of_holder(id));
         batch.push(store::holders::reap(id));
         match batch.run(images.repo()).await {

@@ -19,7 +19,8 @@ use super::progress::{Event, Progress, Silent};
 use super::reference::Reference;
 use super::registry::{Access, PushTarget, Registry, RegistryOptions};
 use super::store::{StoreSource, StoreTarget};
-use crate::{Digest, HeldLease, Image, ImageRef, Node};
+use crate::lease::Lent;
+use crate::{Digest, Image, ImageRef, Node};
 
 /// Leases of this process for images on their way out, told apart.
 static LEASES: AtomicU64 = AtomicU64::new(0);
@@ -303,8 +304,8 @@ impl Oci {
         Copy { source, target, limits: &self.limits, progress: &*self.progress }.run(plan).await
     }
 
-    /// An image on its way out, and the lease that keeps it meanwhile.
-    pub(super) async fn outgoing(&self, image: &ImageRef) -> Result<(StoreSource, Descriptor, HeldLease)> {
+    /// An image on its way out, and the lease that keeps it meanwhile, also of who leaves before it is given back.
+    pub(super) async fn outgoing(&self, image: &ImageRef) -> Result<(StoreSource, Descriptor, Lent)> {
         let images = self.node.images();
         let found = images.image(image).await.map_err(not_found)?;
         let lease = self.lease(&found).await?;
@@ -315,13 +316,13 @@ impl Oci {
     }
 
     /// Keeps an image while it is read.
-    pub(super) async fn lease(&self, image: &Image) -> Result<HeldLease> {
+    pub(super) async fn lease(&self, image: &Image) -> Result<Lent> {
         let key = format!("oci-{}", LEASES.fetch_add(1, Ordering::Relaxed));
-        self.node.acquire(&key, image.id).await.map_err(Error::store)
+        self.node.acquire(&key, image.id).await.map(Lent::new).map_err(Error::store)
     }
 
-    pub(super) async fn give_back<T>(&self, lease: HeldLease, outcome: Result<T>) -> Result<T> {
-        if let Err(error) = lease.release().await {
+    pub(super) async fn give_back<T>(&self, lease: Lent, outcome: Result<T>) -> Result<T> {
+        if let Err(error) = lease.give_back().await {
             tracing::warn!(%error, "a lease was not given back; it ends with its node");
         }
         outcome

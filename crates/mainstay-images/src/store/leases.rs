@@ -1,6 +1,6 @@
 //! Leases. They hold no time: a holder's row says until when all of its leases last.
 
-use mainstay_repo::{Row, Sql, Statement};
+use mainstay_repo::{Param, Row, Sql, Statement};
 
 use super::sql::sql;
 use crate::error::Result;
@@ -37,6 +37,14 @@ const ACQUIRE: Sql = Sql::per_dialect(
 );
 const USED: Sql = sql![
     "UPDATE images SET last_used_at = " now " WHERE id = $1 AND last_used_at < " now " - 60000000"
+];
+const USED_BY: Sql = sql![
+    "UPDATE images SET last_used_at = " now " WHERE last_used_at < " now " - 60000000 \
+     AND id IN (SELECT image_id FROM images_leases WHERE holder_id = $1)"
+];
+const USED_FOR: Sql = sql![
+    "UPDATE images SET last_used_at = " now " WHERE last_used_at < " now " - 60000000 \
+     AND id IN (SELECT image_id FROM images_leases WHERE holder_id = $1 AND key = $2)"
 ];
 const RELEASE: Sql = Sql::new(
     "DELETE FROM images_leases WHERE token = $1 AND holder_id = $2 \
@@ -89,9 +97,19 @@ pub(crate) fn acquire(life: LifeId, key: &str, image: i64) -> Statement {
         .named("images.lease_acquire")
 }
 
-/// Notes that an image is in use, at most once a minute.
-pub(crate) fn used(image: i64) -> Statement {
+/// Notes that an image is in use, at most once a minute; also of the lease that a [release](release) ended.
+pub(crate) fn used(image: impl Into<Param>) -> Statement {
     Statement::new(USED).bind(image).named("images.image_used")
+}
+
+/// Notes that all images were in use that a holder leases; before its leases end.
+pub(crate) fn used_by(holder: i64) -> Statement {
+    Statement::new(USED_BY).bind(holder).named("images.image_used_by")
+}
+
+/// Notes that the image was in use that a key leases; before another takes its place.
+pub(crate) fn used_for(holder: i64, key: &str) -> Statement {
+    Statement::new(USED_FOR).bind(holder).bind(key).named("images.image_used_for")
 }
 
 /// Gives a lease back.

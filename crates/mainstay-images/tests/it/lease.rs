@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mainstay_images::*;
-use mainstay_testkit::for_each_database;
+use mainstay_testkit::{Polled, at_most_polls, eventually, for_each_database};
 
 use crate::support::{Meddling, World, put};
 
@@ -229,6 +229,59 @@ async fn a_blob_that_is_mended_between_two_looks_does_not_cost_the_node_its_leas
         world.meddle("DELETE FROM images_holders").await;
         assert_eq!(node.acquire("third", image.id).await.unwrap_err().kind(), &ErrorKind::Stale);
         assert!(!node.is_live() && !first.is_live());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lease_whose_key_is_leased_again_or_given_back_elsewhere_says_that_it_is_lost() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let node = world.node().await;
+        let (one, two) = (world.publish(&node, &["one"]).await, world.publish(&node, &["two"]).await);
+        let first = node.acquire("vm", one.id).await.unwrap();
+        let other = node.acquire("other", one.id).await.unwrap();
+        assert!(first.is_live());
+        let second = node.acquire("vm", two.id).await.unwrap();
+        assert!(!first.is_live() && second.is_live() && other.is_live());
+        tokio::time::timeout(Duration::from_secs(30), first.lost()).await.unwrap();
+        // Work with it is told that it was not protected to its end.
+        let replaced = node.with_image("vm", one.id, async |held| {
+            node.acquire("vm", two.id).await.unwrap();
+            held.lost().await;
+        });
+        assert!(replaced.await.unwrap_err().is_stale());
+        // One that could not be had takes nothing away.
+        let third = node.acquire("vm", one.id).await.unwrap();
+        node.acquire("vm", ImageId::new(999)).await.unwrap_err();
+        third.confirm().await.unwrap();
+        assert!(third.is_live());
+        let clone = third.clone();
+        third.release().await.unwrap();
+        assert!(!clone.is_live() && node.is_live());
+        tokio::time::timeout(Duration::from_secs(30), clone.lost()).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lease_that_nobody_waited_for_is_given_back() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let node = world.node().await;
+        let image = world.publish(&node, &["base"]).await;
+        let mut dropped = 0;
+        loop {
+            let polled = at_most_polls(dropped, node.acquire(&format!("vm-{dropped}"), image.id)).await;
+            if let Polled::Ready(held) = polled {
+                held.unwrap().release().await.unwrap();
+                break;
+            }
+            dropped += 1;
+        }
+        assert!(dropped > 1, "{dropped}");
+        eventually("every lease was given back", async || world.count("images_leases").await == 0).await;
+        assert!(node.is_live());
     })
     .await;
 }
