@@ -213,6 +213,7 @@ impl Images {
         }
         if options.full {
             self.collect_unused(options, elected, report).await?;
+            self.check_count().await?;
             report.inconsistent = self.check_chains().await?;
         }
         if !options.skip_sweep {
@@ -408,13 +409,30 @@ impl Images {
         Ok(())
     }
 
-    async fn evict(&self, eviction: &Eviction) -> Result<bool> {
+    /// Counts the octets of all blobs again when what is noted of them is something else.
+    async fn check_count(&self) -> Result<()> {
+        let found = self.shared.slow.read(store::meta::compare()).await?;
+        let row = found.first().ok_or_else(|| Error::internal("the store's row is gone"))?;
+        let (noted, counted): (i64, i64) = (row.get("bytes")?, row.get("counted")?);
+        if noted == counted {
+            return Ok(());
+        }
+        tracing::warn!(noted, counted, "the octets of all blobs were noted wrongly, and are counted again");
+        let mut batch = Guarded::new("images.store_recount");
+        batch.push(store::meta::lock());
+        batch.push(store::meta::recount());
+        batch.run(&self.shared.slow).await.map(drop)
+    }
+
+    async fn evict(&self, eviction: &Eviction, grace: Duration) -> Result<bool> {
         self.before(Step::EvictRemove).await?;
         let seen = Some(eviction.last_used_at.as_unix_micros());
         match self.remove_unclaimed(eviction.image, seen, |_| ()).await {
             Ok(_) => Ok(true),
             // It was claimed or used since the plan was made, or another removed it.
             Err(error) if matches!(error.kind(), ErrorKind::InUse | ErrorKind::NotFound) => Ok(false),
+        // The blobs before the store, as those who publish.
+        batch.push(store::blobs::forget_lock(&ids, &incs));
             Err(error) => Err(error),
         }
     }

@@ -153,6 +153,12 @@ impl Ingest {
     /// session has nothing of what it wrote since it last landed: write it again; of the database.
     pub async fn land(&self) -> Result<()> {
         self.shared.sync_names().await?;
+        let _turn = self.shared.landing.lock().await;
+        self.land_all().await
+    }
+
+    /// As [`Ingest::land`], by whose turn it is.
+    async fn land_all(&self) -> Result<()> {
         loop {
             let mut waiting = self.shared.unlanded();
             let rest = waiting.keys().nth(AT_ONCE).copied();
@@ -176,7 +182,7 @@ impl Ingest {
             batch.require(Expect::ONE, store::intents::land(claim.inc, session.node.life()), move || stale);
             session.push_landing(&mut batch, &mut places, digest, claim);
         }
-        let outcome = session.decide(batch).await?;
+        let outcome = session.decide(batch, waiting).await?;
         let unused = session.settle(&outcome, &places, waiting)?;
         session.discard(unused).await
     }
@@ -195,8 +201,9 @@ impl Ingest {
         let known = session.known(&set).await?;
         let ready = session.ready(&set, &known).await?;
         session.sync_names().await?;
+        let turn = session.landing.lock().await;
         if session.unlanded().len() > AT_ONCE {
-            self.land().await?;
+            self.land_all().await?;
         }
         session.before(Step::PublishCommit).await?;
         let Fence { waiting, incs } = session.fence();
@@ -223,9 +230,10 @@ impl Ingest {
                 &names.join(" "),
             );
         }
-        let outcome = session.decide(batch).await.map_err(refused_chain)?;
+        let outcome = session.decide(batch, &waiting).await.map_err(refused_chain)?;
         places.images.sort_unstable_by_key(|(place, _)| *place);
         let unused = session.settle(&outcome, &places, &waiting)?;
+        drop(turn);
         session.tidy_up(&incs, unused).await;
         let first = |place: &StatementRef| outcome.get(*place).and_then(|written| written.rows().first());
         let no_row = || Error::internal("a stored row was not returned");
@@ -246,13 +254,29 @@ impl Ingest {
 
 impl Session {
     /// Sends a batch that makes rows of own files. Until its outcome is known, none of them is removed.
-    async fn decide(&self, batch: Guarded) -> Result<mainstay_repo::BatchOutcome> {
+    async fn decide(
+        &self,
+        batch: Guarded,
+        waiting: &BTreeMap<Digest, Claim>,
+    ) -> Result<mainstay_repo::BatchOutcome> {
         self.doubts.fetch_add(1, Ordering::SeqCst);
+        self.doubt(waiting, |_| true);
         let outcome = batch.run(self.images().repo()).await;
         if !outcome.as_ref().is_err_and(Error::is_unknown) {
             self.doubts.fetch_sub(1, Ordering::SeqCst);
+            self.doubt(waiting, |before| before.is_in_doubt);
         }
         outcome
+    }
+
+    /// Notes of own files whether their rows may have been made.
+    fn doubt(&self, waiting: &BTreeMap<Digest, Claim>, is_in_doubt: impl Fn(&Claim) -> bool) {
+        let mut state = self.state();
+        for (digest, before) in waiting {
+            if let Some(claim) = state.claims.get_mut(digest).filter(|claim| claim.inc == before.inc) {
+                claim.is_in_doubt = is_in_doubt(before);
+            }
+        }
     }
 
     /// Own files with durable names whose row is not made yet, in the order of their digests: all who lock rows lock them in this
@@ -272,8 +296,14 @@ impl Session {
             inc: claim.inc,
             replaces: claim.replaces,
         };
+        // One whose row may have been made before is counted only if it was not: the intent, which both change, was waited for.
+        let known = claim.is_in_doubt.then(|| batch.push(store::blobs::count_own(digest, claim.inc)));
         let place = batch.push(store::blobs::land(landing));
-        batch.push(store::meta::grow(claim.size, place.column("first_inc"), claim.inc));
+        let first = place.column("first_inc");
+        batch.push(match known {
+            Some(known) => store::meta::grow_anew(claim.size, first, claim.inc, known.column("known")),
+            None => store::meta::grow(claim.size, first, claim.inc),
+        });
         batch.push(store::queue::put(place.column("id"), self.images().options().grace));
         places.landed.push((*digest, place));
     }

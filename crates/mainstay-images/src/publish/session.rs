@@ -52,6 +52,8 @@ pub(super) struct Claim {
     /// Its row is known to be there.
     pub(super) landed: bool,
     /// The file that this one is to replace.
+    /// A transaction that makes its row was sent, and how it ended is not known.
+    pub(super) is_in_doubt: bool,
     pub(super) replaces: Option<i64>,
 }
 
@@ -131,6 +133,8 @@ impl Session {
         self.node.images()
     }
 
+    /// Who makes rows. Two at once would make the same ones, and count them twice.
+    pub(super) landing: tokio::sync::Mutex<()>,
     pub(super) fn disk(&self) -> &Disk {
         &self.images().shared.disk
     }
@@ -503,6 +507,7 @@ impl Ingest {
             naming: tokio::sync::Mutex::default(),
             doubts: AtomicUsize::new(0),
             discards_partials: AtomicBool::new(false),
+            landing: tokio::sync::Mutex::default(),
         };
         Self { shared: Arc::new(session) }
     }
@@ -599,6 +604,7 @@ pub(super) fn adopted(inc: i64, blob: &Blob) -> Claim {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        is_in_doubt: false,
         if self.is_crashed() {
             return;
         }
@@ -622,6 +628,7 @@ impl Drop for Session {
             if let Err(error) = rest.clear().await {
                 tracing::warn!(%error, "an ingest that was dropped is left to a collection");
             }
+            landing: tokio::sync::Mutex::default(),
         });
     }
 }

@@ -379,6 +379,7 @@ impl BlobWriter {
         self.keep(digest, claim);
         Ok(Staged { digest, size_bytes: size, adopted: false })
     }
+            is_in_doubt: false,
 
     /// Tells the intent a digest that was not known before; gives the file up if the store has the blob.
     async fn adopt(&mut self, digest: &Digest, size: u64) -> Result<Option<Staged>> {

@@ -27,6 +27,8 @@ const LAND: Sql = sql![
      kind = CASE WHEN images_blobs.kind = 3 AND excluded.kind = 2 THEN 2 ELSE images_blobs.kind END, state = 0 \
      RETURNING id, digest, kind, media_type, size, state, inc, first_inc, created_at, verified_at"
 ];
+const COUNT_OWN: Sql =
+    Sql::new("SELECT COUNT(*) AS known FROM images_blobs WHERE digest = $1 AND first_inc = $2");
 /// What was only attached so far may become a layer; nothing that is in a chain changes.
 const PROMOTE: Sql = Sql::new("UPDATE images_blobs SET kind = 2 WHERE digest = $1 AND kind = 3");
 const PRESENT: Sql = sql!["SELECT id, kind FROM images_blobs WHERE digest = $1 AND state = 0" for_share];
@@ -44,6 +46,10 @@ const TOMBSTONE: Sql = sql![
 const DELETING: Sql = Sql::new(
     "SELECT id, digest, inc, size FROM images_blobs WHERE state <> 0 AND state = 1 AND id > $1 ORDER BY id LIMIT $2",
 );
+/// Behind it, statements see who took a marked row over before, and nobody takes one over until the commit.
+const FORGET_LOCK: Sql = sql![
+    "SELECT id FROM images_blobs WHERE id IN " any "$1" " AND inc IN " any "$2" " AND state = 1 ORDER BY id" for_update
+];
 const FORGET: Sql = sql![
     "DELETE FROM images_blobs WHERE id IN " any "$1" " AND inc IN " any "$2" " AND state = 1 RETURNING id, size"
 ];
@@ -138,6 +144,11 @@ pub(crate) fn land(landing: Landing<'_>) -> Statement {
         .named("images.blob_land")
 }
 
+/// One row, of how many rows (`known`) a publication made of a blob.
+pub(crate) fn count_own(digest: &Digest, inc: i64) -> Statement {
+    Statement::new(COUNT_OWN).bind(digest.as_bytes().as_slice()).bind(inc).named("images.blob_count_own")
+}
+
 /// One row if the blob is present; it stays so until the commit.
 pub(crate) fn present(digest: &Digest) -> Statement {
     Statement::new(PRESENT).bind(digest.as_bytes().as_slice()).named("images.blob_present")
@@ -161,6 +172,11 @@ pub(crate) fn tombstone(ids: &[i64]) -> Statement {
 /// Blobs that are marked.
 pub(crate) fn deleting(after: i64, limit: u32) -> Statement {
     Statement::new(DELETING).bind(after).bind(limit).named("images.blob_deleting")
+}
+
+/// Keeps marked rows from being taken over until the commit.
+pub(crate) fn forget_lock(ids: &[i64], incs: &[i64]) -> Statement {
+    Statement::new(FORGET_LOCK).bind(ids.to_vec()).bind(incs.to_vec()).named("images.blob_forget_lock")
 }
 
 /// Deletes marked rows, if they are still of these publications.

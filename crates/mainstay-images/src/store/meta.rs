@@ -1,6 +1,6 @@
 //! The store's own row.
 
-use mainstay_repo::{Row, Sql, Statement};
+use mainstay_repo::{BackReference, Row, Sql, Statement};
 
 use super::sql::{octets, sql};
 
@@ -18,6 +18,15 @@ const FITS: Sql = sql![
 ];
 const GROW: Sql = Sql::new(
     "UPDATE images_store SET bytes = bytes + $1 WHERE id = 1 AND CAST($2 AS bigint) = CAST($3 AS bigint)",
+);
+const GROW_ANEW: Sql = Sql::new(
+    "UPDATE images_store SET bytes = bytes + $1 WHERE id = 1 AND CAST($2 AS bigint) = CAST($3 AS bigint) \
+     AND CAST($4 AS bigint) = 0",
+);
+/// In one statement, so that both are of one moment.
+const COMPARE: Sql = Sql::new(
+    "SELECT bytes, CAST((SELECT COALESCE(SUM(size), 0) FROM images_blobs) AS bigint) AS counted \
+     FROM images_store WHERE id = 1",
 );
 const RECOUNT: Sql = Sql::new(
     "UPDATE images_store SET bytes = (SELECT COALESCE(SUM(size), 0) FROM images_blobs) WHERE id = 1 RETURNING bytes",
@@ -57,8 +66,23 @@ pub(crate) fn fits(digest: Option<&[u8]>, size: u64, quota: u64) -> Statement {
 }
 
 /// Counts a blob, if this publication is the one that made its row.
-pub(crate) fn grow(size: u64, first_inc: mainstay_repo::BackReference, inc: i64) -> Statement {
+pub(crate) fn grow(size: u64, first_inc: BackReference, inc: i64) -> Statement {
     Statement::new(GROW).bind(octets(size)).bind(first_inc).bind(inc).named("images.store_grow")
+}
+
+/// As [`grow`], of one whose row may be there already: so many rows it had made before.
+pub(crate) fn grow_anew(size: u64, first_inc: BackReference, inc: i64, known: BackReference) -> Statement {
+    Statement::new(GROW_ANEW)
+        .bind(octets(size))
+        .bind(first_inc)
+        .bind(inc)
+        .bind(known)
+        .named("images.store_grow_anew")
+}
+
+/// The octets of all blobs as they are noted (`bytes`) and as they add up (`counted`).
+pub(crate) fn compare() -> Statement {
+    Statement::new(COMPARE).named("images.store_compare")
 }
 
 /// Takes blobs that are about to be forgotten off the count; behind [`lock`].

@@ -22,4 +22,5 @@ mod plans;
 mod publish;
 mod resolve;
 mod restore;
+mod room;
 mod support;

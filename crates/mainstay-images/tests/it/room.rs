@@ -1,0 +1,288 @@
+//! Octets: that they are counted once, that room is made when it is asked for, and that two never count on the same.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use mainstay_images::*;
+use mainstay_repo::middleware::{Middleware, Next, async_trait};
+use mainstay_repo::{Operation, Outcome, Sql, Statement};
+use mainstay_testkit::{TestDatabase, eventually, for_each_database};
+
+use crate::support::{World, bring, commit, digest, put};
+
+async fn counted(world: &World) -> (i64, i64) {
+    let sum = world.number("SELECT COALESCE(CAST(SUM(size) AS bigint), 0) AS n FROM images_blobs").await;
+    (world.number("SELECT bytes AS n FROM images_store").await, sum)
+}
+
+/// Sends the first operations of a name late, or says nothing of how the first one ended.
+#[derive(Clone)]
+struct Slow {
+    name: &'static str,
+    left: Arc<AtomicU32>,
+    /// It happens, and the answer never comes.
+    is_unanswered: bool,
+}
+
+impl Slow {
+    fn new(name: &'static str, times: u32, is_unanswered: bool) -> Self {
+        Self { name, left: Arc::new(times.into()), is_unanswered }
+    }
+}
+
+#[async_trait]
+impl Middleware for Slow {
+    async fn process(&self, operation: Operation, next: Next<'_>) -> mainstay_repo::Result<Outcome> {
+        let is_late = operation.name() == Some(self.name)
+            && self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        if is_late && !self.is_unanswered {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let outcome = next.run(operation).await;
+        if is_late && self.is_unanswered {
+            std::future::pending::<()>().await;
+        }
+        outcome
+    }
+}
+
+#[tokio::test]
+async fn blobs_that_land_beside_each_other_are_counted_once() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let images = world.meddled(database, Slow::new("images.publish_land", 1, false)).await;
+        let node = images.join_with("node", Heartbeat::Host).await.unwrap();
+        let ingest = node.ingest();
+        let bring = async |text: &'static str, kind| {
+            put(&ingest, kind, text).await;
+            ingest.land().await
+        };
+        let (one, two, three) = tokio::join!(
+            bring("first", BlobKind::Base),
+            bring("second one", BlobKind::Delta),
+            bring("third", BlobKind::Delta)
+        );
+        one.and(two).and(three).unwrap();
+        assert_eq!(counted(&world).await, (20, 20));
+        // A commit beside one that lands: neither takes the other's intent for lost.
+        let late = Slow::new("images.publish_land", 1, false);
+        let images = world.meddled(database, late).await;
+        let node = images.join_with("other", Heartbeat::Host).await.unwrap();
+        let ingest = node.ingest();
+        put(&ingest, BlobKind::Base, "fourth").await;
+        let set = CommitSet { images: vec![NewImage::chain(vec![digest("fourth")])], ..CommitSet::default() };
+        let (landed, committed) = tokio::join!(ingest.land(), ingest.commit(set));
+        landed.unwrap();
+        committed.unwrap();
+        assert_eq!(counted(&world).await, (26, 26));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_blob_whose_landing_was_not_heard_of_is_counted_once() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let images = world.meddled(database, Slow::new("images.publish_land", 2, true)).await;
+        let node = images.join_with("node", Heartbeat::Host).await.unwrap();
+        let ingest = Arc::new(node.ingest());
+        put(&ingest, BlobKind::Base, "base").await;
+        for _ in 0..2 {
+            let landing = tokio::spawn({
+                let ingest = Arc::clone(&ingest);
+                async move { ingest.land().await }
+            });
+            eventually("its row is there", async || world.count("images_blobs").await == 1).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            landing.abort();
+            drop(landing.await);
+            assert_eq!(counted(&world).await, (4, 4));
+        }
+        ingest.land().await.unwrap();
+        assert_eq!(counted(&world).await, (4, 4));
+        let set = CommitSet { images: vec![NewImage::chain(vec![digest("base")])], ..CommitSet::default() };
+        ingest.commit(set).await.unwrap();
+        assert_eq!(counted(&world).await, (4, 4));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_full_collection_mends_a_count_that_is_wrong() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        world.publish(&world.node().await, &["base", "delta"]).await;
+        for wrong in ["bytes + 7", "0"] {
+            world.meddle(&format!("UPDATE images_store SET bytes = {wrong}")).await;
+            world.images.collect("c", &CollectOptions::default()).await.unwrap();
+            assert_ne!(counted(&world).await, (9, 9));
+            world.images.collect("c", &CollectOptions { full: true, ..Default::default() }).await.unwrap();
+            assert_eq!(counted(&world).await, (9, 9));
+        }
+    })
+    .await;
+}
+
+/// Ends the process before a marked row is forgotten.
+#[derive(Debug)]
+struct EndsAtForget;
+
+#[async_trait]
+impl Steps for EndsAtForget {
+    async fn before(&self, step: Step) -> Result<()> {
+        if step == Step::CollectForget {
+            return Err(Error::new(ErrorKind::Internal, "the power is gone"));
+        }
+        Ok(())
+    }
+}
+
+/// SQLite has one writer: nobody comes between the statements of a transaction.
+#[tokio::test]
+async fn a_marked_blob_that_is_taken_over_while_it_is_forgotten_is_not_taken_off_the_count() {
+    let database = TestDatabase::postgres();
+    let world = World::new(&database).await;
+    let image = world.publish(&world.node().await, &["taken over"]).await;
+    world.images.remove(&image.id.into()).await.unwrap();
+    let ends = world.reopened(|options| options.steps = Arc::new(EndsAtForget)).await;
+    ends.collect("ends", &CollectOptions::default()).await.unwrap_err();
+    world.meddle("UPDATE images_collector SET until = 0").await;
+    assert_eq!(world.number("SELECT state AS n FROM images_blobs").await, 1);
+
+    // A publication that has not committed yet.
+    let mut publishing = world.repo.begin().await.unwrap();
+    let take = Statement::new(Sql::new("UPDATE images_blobs SET state = 0, inc = inc + 1000"));
+    publishing.write(take).await.unwrap();
+    let collecting = tokio::spawn({
+        let images = world.images.clone();
+        async move { images.collect("c", &CollectOptions { skip_sweep: true, ..Default::default() }).await }
+    });
+    eventually("the collection waits for it", async || {
+        let waiting = "SELECT COUNT(*) AS n FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
+                       AND datname = current_database()";
+        world.number(waiting).await == 1
+    })
+    .await;
+    publishing.commit().await.unwrap();
+    collecting.await.unwrap().unwrap();
+    assert_eq!(counted(&world).await, (10, 10));
+}
+
+fn make_room(octets: u64) -> CollectOptions {
+    CollectOptions { evict: true, make_room_bytes: octets, ..CollectOptions::default() }
+}
+
+#[tokio::test]
+async fn room_that_is_asked_for_is_made_at_once_and_once() {
+    for_each_database(async |database| {
+        let world = World::with(database, |options| {
+            options.grace = Duration::from_secs(600);
+            options.policy.max_bytes = Some(12);
+        })
+        .await;
+        let node = world.node().await;
+        let [first, second] = [world.publish(&node, &["1234"]).await, world.publish(&node, &["5678"]).await];
+        let third = world.publish(&node, &["9abc"]).await;
+        // What nothing uses any more goes before anything that is used.
+        world.images.remove(&third.id.into()).await.unwrap();
+        assert_eq!(world.images.collect("c", &CollectOptions::default()).await.unwrap().blobs_removed, 0);
+        let plan = world.images.plan(&make_room(4)).await.unwrap();
+        assert_eq!((plan.evict.len(), plan.bytes), (0, 4));
+        let report = world.images.collect("c", &make_room(4)).await.unwrap();
+        assert_eq!((report.images_evicted, report.blobs_removed, counted(&world).await.0), (0, 1, 8));
+        // The least recently used goes, and its room is there at once.
+        world.meddle(&format!("UPDATE images SET last_used_at = 1 WHERE id = {}", first.id)).await;
+        let report = world.images.collect("c", &make_room(8)).await.unwrap();
+        assert_eq!((report.images_evicted, report.blobs_removed, counted(&world).await.0), (1, 1, 4));
+        let report = world.images.collect("c", &make_room(8)).await.unwrap();
+        assert_eq!((report.images_evicted, report.blobs_removed), (0, 0), "it was made before");
+        world.images.image(&second.id.into()).await.unwrap();
+        // What is being published is in no image yet, and makes no room.
+        let ingest = node.ingest();
+        bring(&ingest, &["defg"]).await;
+        ingest.land().await.unwrap();
+        let report = world.images.collect("c", &make_room(8)).await.unwrap();
+        assert_eq!((report.images_evicted, report.blobs_removed), (1, 1));
+        commit(&ingest, NewImage::chain(vec![digest("defg")])).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_in_use_until_now_is_not_let_go_for_its_age() {
+    for_each_database(async |database| {
+        let month = Duration::from_secs(30 * 86_400);
+        let world = World::with(database, |options| options.policy.keep_unclaimed = Some(month)).await;
+        let node = world.node().await;
+        let image = world.publish(&node, &["base"]).await;
+        let other = world.publish(&node, &["other"]).await;
+        let evict = make_room(0);
+        let age = async || {
+            let old = "UPDATE images SET last_used_at = last_used_at - 2678400000000";
+            world.meddle(&format!("{old} WHERE id = {}", image.id)).await;
+        };
+        let stays = async |what: &str| {
+            assert_eq!(world.images.collect("c", &evict).await.unwrap().images_evicted, 0, "{what}");
+        };
+        let held = node.acquire("vm", image.id).await.unwrap();
+        age().await;
+        held.release().await.unwrap();
+        stays("given back").await;
+        node.acquire("vm", image.id).await.unwrap();
+        age().await;
+        node.acquire("vm", other.id).await.unwrap();
+        stays("replaced").await;
+        node.acquire("vm", image.id).await.unwrap();
+        age().await;
+        node.leave().await.unwrap();
+        stays("the holder left").await;
+        let crashed = world.node().await;
+        crashed.acquire("vm", image.id).await.unwrap();
+        age().await;
+        world.expire_all().await;
+        let report = world.images.collect("c", &evict).await.unwrap();
+        assert_eq!((report.leases_reaped, report.images_evicted), (1, 0), "the holder crashed");
+        age().await;
+        assert_eq!(world.images.collect("c", &evict).await.unwrap().images_evicted, 1, "nobody used it");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn two_ingests_do_not_count_on_the_same_room() {
+    const GIB: u64 = 1 << 30;
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        world.publish(&world.node().await, &["present"]).await;
+        let free = world.images.space().await.unwrap().free_bytes;
+        let room = free.min(12 * GIB);
+        let images = world.reopened(|options| options.policy.min_free_bytes = free - room).await;
+        let node = images.join_with("node", Heartbeat::Host).await.unwrap();
+        let more_than_half = room / 8 * 5;
+        let (one, two) = (node.ingest(), node.ingest());
+        one.expect(&[(digest("one"), more_than_half)]).await.unwrap();
+        for (ingest, text) in [(&two, "two"), (&one, "three")] {
+            let error = ingest.expect(&[(digest(text), more_than_half)]).await.unwrap_err();
+            assert_eq!(error.kind(), &ErrorKind::NoSpace, "{error}");
+            let error = node.ingest().has(&digest(text), more_than_half).await.unwrap_err();
+            assert_eq!(error.kind(), &ErrorKind::NoSpace, "{error}");
+        }
+        // What the store has needs no room.
+        assert!(two.has(&digest("present"), 7).await.unwrap());
+        // Of what is given up the room is free again; and of what is written the file system tells.
+        one.abort().await.unwrap();
+        two.expect(&[(digest("four"), more_than_half)]).await.unwrap();
+        two.abort().await.unwrap();
+        let ingest = node.ingest();
+        for n in 0..20 {
+            put(&ingest, BlobKind::Layer, &n.to_string()).await;
+        }
+        commit(&ingest, NewImage::chain(vec![digest("0")])).await;
+        node.ingest().expect(&[(digest("five"), more_than_half)]).await.unwrap();
+        let full = world.reopened(|options| options.policy.min_free_bytes = free * 2).await;
+        let node = full.join_with("full", Heartbeat::Host).await.unwrap();
+        assert!(node.ingest().has(&digest("present"), 7).await.unwrap());
+    })
+    .await;
+}
