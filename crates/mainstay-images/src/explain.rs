@@ -44,6 +44,13 @@ pub enum Claim {
         /// Its name.
         digest: Digest,
     },
+    /// An index lists it, for a platform say.
+    Listed {
+        /// Which.
+        image: ImageId,
+        /// Its name.
+        digest: Digest,
+    },
     /// Nothing claims the image; the policy lets it go then, or keeps it for ever.
     Unclaimed {
         /// When.
@@ -88,6 +95,7 @@ impl fmt::Display for Claim {
                 write!(f, "{holder} leased it for {key:?}, until {expires_at} unless renewed")
             }
             Self::Child { image, digest } => write!(f, "image {image} (sha256:{digest}) was derived from it"),
+            Self::Listed { image, digest } => write!(f, "image {image} (sha256:{digest}) lists it"),
             Self::Unclaimed { until: Some(until) } => {
                 write!(f, "nothing claims it; the policy keeps it until {until}")
             }
@@ -133,6 +141,9 @@ impl Images {
         }
         for child in self.children(image.id).await? {
             claims.push(Claim::Child { image: child.id, digest: child.digest });
+        }
+        for index in self.listing(image.id).await? {
+            claims.push(Claim::Listed { image: index.id, digest: index.digest });
         }
         if claims.is_empty() {
             let keep = self.options().policy.keep_unclaimed;

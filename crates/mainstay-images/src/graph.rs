@@ -1,5 +1,7 @@
 //! Changes of the graph: names, pins, labels, derived images, removal.
 
+use std::time::Duration;
+
 use mainstay_repo::{Expect, Statement};
 
 use crate::digest::Digest;
@@ -89,26 +91,27 @@ impl Images {
     /// Deletes an image that nothing claims. Its blobs wait for a collection.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`]; [`ErrorKind::InUse`] with what claims it: a name, a lease, a pin or a child.
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::InUse`] with what claims it: a name, a lease, a pin a child, or an index that lists it.
     pub async fn remove(&self, image: &ImageRef) -> Result<Image> {
         let found = self.image(image).await?;
         self.before(Step::ImageRemove).await?;
-        self.remove_unclaimed(found.id, None, |_| ()).await
+        self.remove_unclaimed(found.id, None, self.options().grace, |_| ()).await
     }
 
     /// Deletes an image, if nothing claims it in the same transaction, and it was not used since `unused_since`. What `also` adds
-    /// comes before the look at what claims it, and is not done either when the image stays.
+    /// comes before the look at what claims it, and is not done either when the image stays. Its blobs are looked at after `grace`.
     pub(crate) async fn remove_unclaimed(
         &self,
         image: ImageId,
         unused_since: Option<i64>,
+        grace: Duration,
         also: impl FnOnce(&mut Guarded),
     ) -> Result<Image> {
         let id = image.get();
         let mut batch = Guarded::new("images.image_remove");
         let place = batch.require(Expect::ONE, store::images::lock(id), move || no_image(&image.into()));
         also(&mut batch);
-        let guards: [(Statement, &str, &str); 4] = [
+        let guards: [(Statement, &str, &str); 5] = [
             (store::images::is_pinned(id), "it is pinned", "unpin it"),
             (store::images::has_ref(id), "a name points at it", "remove its names"),
             (
@@ -117,6 +120,7 @@ impl Images {
                 "wait until it is released, or its holder runs out",
             ),
             (store::images::has_child(id), "an image was derived from it", "remove that one before"),
+            (store::images::is_listed(id), "an index lists it", "remove the index before"),
         ];
         for (guard, why, help) in guards {
             batch.require(Expect::NONE, guard, move || {
@@ -128,7 +132,7 @@ impl Images {
                 Error::new(ErrorKind::InUse, format!("image {id} is not let go: it was used in the meantime"))
             });
         }
-        batch.push(store::queue::put_image(id, self.options().grace));
+        batch.push(store::queue::put_image(id, grace));
         for statement in store::images::remove(id) {
             batch.push(statement);
         }

@@ -45,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) chains: Chains,
     pub(crate) resolving: Resolving,
     pub(crate) names: Arc<Names>,
+    /// Octets that ingests were promised and have not written yet.
+    pub(crate) promised: Mutex<u64>,
     /// The last look at how much room there is.
     room: Mutex<Option<(Instant, Space)>>,
     id: String,
@@ -103,6 +105,7 @@ impl Images {
             chains: Chains::default(),
             resolving: Resolving::default(),
             names: Names::of(&id),
+            promised: Mutex::default(),
             room: Mutex::default(),
             id,
         };
@@ -193,6 +196,14 @@ impl Images {
     /// Of the database.
     pub async fn children(&self, image: ImageId) -> Result<Vec<Image>> {
         rows(self.repo().read(store::images::children(image.get(), MAX_PAGE)).await?, store::images::read)
+    }
+
+    /// The images that list one among their members, as an index for several platforms does; at most [`MAX_PAGE`].
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn listing(&self, image: ImageId) -> Result<Vec<Image>> {
+        rows(self.repo().read(store::images::listing(image.get(), MAX_PAGE)).await?, store::images::read)
     }
 
     /// The images that one was derived from, the nearest first.

@@ -295,7 +295,7 @@ impl Commands {
         self.images.before(crate::step::Step::ImageRemove).await?;
         let image = self
             .images
-            .remove_unclaimed(found.id, None, |batch| {
+            .remove_unclaimed(found.id, None, self.images.options().grace, |batch| {
                 for name in &names {
                     batch.push(store::refs::untag_from(name, found.id.get()));
                 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use mainstay_core::Timestamp;
 use mainstay_repo::{Capability, Json, Row, Topology as _};
@@ -194,27 +195,25 @@ impl Images {
         report: &mut CollectReport,
     ) -> Result<()> {
         self.reap(report).await?;
-        if options.evict {
-            for eviction in self.plan_evictions(options.make_room_bytes).await? {
-                report.images_evicted += u64::from(self.evict(&eviction).await?);
-            }
-        }
-        let mut began = Instant::now();
         self.resume(options, elected, report).await?;
-        let mut after = (0, 0);
-        loop {
-            let due = self.shared.slow.read(store::queue::due(after, PAGE)).await?;
-            let page = rows(due.clone(), store::blobs::read_slim)?;
-            let Some(last) = due.last() else { break };
-            after = (last.get("review_after")?, last.get("id")?);
-            self.collect_page(&page, after.0, report).await?;
-            elected.extend(self).await?;
-            began = options.tranquility.pause(began).await;
+        self.collect_due(options, elected, report).await?;
+        if options.evict {
+            // Before an image goes for room, all goes that nothing uses, whether its time has come or not.
+            let wants_room = self.wants_room(options.make_room_bytes).await?;
+            if wants_room {
+                self.collect_unused(options, elected, report).await?;
+            }
+            // And what goes then makes the room at once.
+            let grace = if wants_room { Duration::ZERO } else { self.options().grace };
+            for eviction in self.plan_evictions(options.make_room_bytes).await? {
+                report.images_evicted += u64::from(self.evict(&eviction, grace).await?);
+            }
+            self.collect_due(options, elected, report).await?;
         }
         if options.full {
             self.collect_unused(options, elected, report).await?;
-            self.check_count().await?;
             report.inconsistent = self.check_chains().await?;
+            self.check_count().await?;
         }
         if !options.skip_sweep {
             self.sweep(options, elected, report).await?;
@@ -296,6 +295,25 @@ impl Images {
         }
         self.shared.slow.write(store::collector::set_lineage(lineage)).await?;
         Ok(())
+    }
+
+    /// Blobs that lost a use, and whose time has come.
+    async fn collect_due(
+        &self,
+        options: &CollectOptions,
+        elected: &Elected<'_>,
+        report: &mut CollectReport,
+    ) -> Result<()> {
+        let (mut after, mut began) = ((0, 0), Instant::now());
+        loop {
+            let due = self.shared.slow.read(store::queue::due(after, PAGE)).await?;
+            let page = rows(due.clone(), store::blobs::read_slim)?;
+            let Some(last) = due.last() else { return Ok(()) };
+            after = (last.get("review_after")?, last.get("id")?);
+            self.collect_page(&page, after.0, report).await?;
+            elected.extend(self).await?;
+            began = options.tranquility.pause(began).await;
+        }
     }
 
     /// Rows that a collector marked and did not finish.
@@ -398,6 +416,8 @@ impl Images {
         let ids: Vec<i64> = gone.iter().map(|blob| blob.id).collect();
         let incs: Vec<i64> = gone.iter().map(|blob| blob.inc).collect();
         let mut batch = Guarded::new("images.collect_forget");
+        // The blobs before the store, as those who publish.
+        batch.push(store::blobs::forget_lock(&ids, &incs));
         batch.push(store::meta::lock());
         batch.push(store::meta::pay(&ids, &incs));
         let forgotten = batch.push(store::blobs::forget(&ids, &incs));
@@ -427,12 +447,10 @@ impl Images {
     async fn evict(&self, eviction: &Eviction, grace: Duration) -> Result<bool> {
         self.before(Step::EvictRemove).await?;
         let seen = Some(eviction.last_used_at.as_unix_micros());
-        match self.remove_unclaimed(eviction.image, seen, |_| ()).await {
+        match self.remove_unclaimed(eviction.image, seen, grace, |_| ()).await {
             Ok(_) => Ok(true),
             // It was claimed or used since the plan was made, or another removed it.
             Err(error) if matches!(error.kind(), ErrorKind::InUse | ErrorKind::NotFound) => Ok(false),
-        // The blobs before the store, as those who publish.
-        batch.push(store::blobs::forget_lock(&ids, &incs));
             Err(error) => Err(error),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use mainstay_core::Timestamp;
 use serde::Serialize;
 
 use super::CollectOptions;
@@ -33,24 +34,32 @@ pub struct Plan {
 }
 
 impl Images {
-    /// Which images the policy would let go, if so much room is wanted.
-    pub(super) async fn plan_evictions(&self, make_room_bytes: u64) -> Result<Vec<Eviction>> {
-        self.before(Step::EvictPlan).await?;
+    /// How much room there is and is wanted, and the database's time.
+    async fn room(&self, make_room_bytes: u64) -> Result<(Room, Timestamp)> {
         let space = self.space().await?;
         let row = self.repo().read(store::meta::read()).await?;
         let row = row.first().ok_or_else(|| Error::internal("the store's row is gone"))?;
-        let room = Room {
-            used_bytes: store::meta::bytes(row)?,
-            free_bytes: space.free_bytes,
-            wanted_bytes: make_room_bytes,
-        };
+        let (used_bytes, free_bytes) = (store::meta::bytes(row)?, space.free_bytes);
+        Ok((Room { used_bytes, free_bytes, wanted_bytes: make_room_bytes }, row.get("now")?))
+    }
+
+    /// Whether something has to go, if so much room is wanted.
+    pub(super) async fn wants_room(&self, make_room_bytes: u64) -> Result<bool> {
+        let (room, _) = self.room(make_room_bytes).await?;
+        Ok(room.needed(&self.options().policy) > 0)
+    }
+
+    /// Which images the policy would let go, if so much room is wanted.
+    pub(super) async fn plan_evictions(&self, make_room_bytes: u64) -> Result<Vec<Eviction>> {
+        self.before(Step::EvictPlan).await?;
+        let (room, now) = self.room(make_room_bytes).await?;
         let policy = self.options().policy;
         if policy.keep_unclaimed.is_none() && room.needed(&policy) == 0 {
             return Ok(Vec::new());
         }
         let images = self.facts().await?;
         let uses = self.uses(&images).await?;
-        Ok(evict::plan(&images, &uses, &policy, &room, row.get("now")?))
+        Ok(evict::plan(&images, &uses, &policy, &room, now))
     }
 
     pub(super) async fn doomed(&self, options: &CollectOptions) -> Result<Plan> {
@@ -58,7 +67,8 @@ impl Images {
         if options.evict {
             plan.evict = self.plan_evictions(options.make_room_bytes).await?;
         }
-        let due = if options.full { None } else { Some(self.due().await?) };
+        let is_all = options.full || options.evict && self.wants_room(options.make_room_bytes).await?;
+        let due = if is_all { None } else { Some(self.due().await?) };
         let mut after = 0;
         loop {
             let found = rows(

@@ -65,7 +65,7 @@ impl Room {
 }
 
 /// Chooses images that nothing claims: first all that are too old, then the least recently used until there is room. An image
-/// goes only after all that were derived from it.
+/// goes only after all that were derived from it and all that list it. What no image uses makes room before any image goes.
 #[must_use]
 pub fn plan(
     images: &[ImageFacts],
@@ -81,7 +81,7 @@ pub fn plan(
         left.take(&mut plan, Reason::Age, |image, _| image.last_used_at < last);
     }
     let freed: u64 = plan.iter().map(|eviction: &Eviction| eviction.frees_bytes).sum();
-    let needed = room.needed(policy).saturating_sub(freed);
+    let needed = room.needed(policy).saturating_sub(freed).saturating_sub(uses.unused());
     left.take(&mut plan, Reason::Room, |_, freed| freed < needed);
     plan
 }
@@ -91,6 +91,8 @@ struct Left<'a> {
     images: HashMap<ImageId, (&'a ImageFacts, u64)>,
     uses: &'a Uses,
     users: HashMap<i64, u64>,
+    /// How many of those that are left list an image.
+    listed: HashMap<ImageId, u64>,
 }
 
 impl<'a> Left<'a> {
@@ -99,12 +101,18 @@ impl<'a> Left<'a> {
         for blob in uses.edges.values().flatten() {
             *users.entry(*blob).or_insert(0) += 1;
         }
-        Self { images: images.iter().map(|image| (image.id, (image, image.children))).collect(), uses, users }
+        let mut listed = HashMap::new();
+        for image in images.iter().flat_map(|image| uses.lists(image.id)) {
+            *listed.entry(image).or_insert(0) += 1;
+        }
+        let images = images.iter().map(|image| (image.id, (image, image.children))).collect();
+        Self { images, uses, users, listed }
     }
 
     fn free(&self, image: ImageId) -> Option<&'a ImageFacts> {
         let (facts, children) = self.images.get(&image)?;
-        let claimed = facts.pinned || facts.refs > 0 || facts.leases > 0 || *children > 0;
+        let is_listed = self.listed.get(&image).is_some_and(|listing| *listing > 0);
+        let claimed = facts.pinned || facts.refs > 0 || facts.leases > 0 || *children > 0 || is_listed;
         (!claimed).then_some(*facts)
     }
 
@@ -129,8 +137,8 @@ impl<'a> Left<'a> {
                 frees_bytes,
                 last_used_at: facts.last_used_at,
             });
-            let parent = facts.parent.and_then(|parent| self.free(parent));
-            queue.extend(parent.map(key));
+            let below = facts.parent.into_iter().chain(self.uses.lists(image));
+            queue.extend(below.filter_map(|below| self.free(below)).map(key));
         }
     }
 
@@ -138,6 +146,10 @@ impl<'a> Left<'a> {
         self.images.remove(&facts.id);
         if let Some(parent) = facts.parent.and_then(|parent| self.images.get_mut(&parent)) {
             parent.1 = parent.1.saturating_sub(1);
+        }
+        for listed in self.uses.lists(facts.id) {
+            let listing = self.listed.entry(listed).or_insert(0);
+            *listing = listing.saturating_sub(1);
         }
         let mut freed = 0_u64;
         for blob in self.uses.edges.get(&facts.id).into_iter().flatten() {
@@ -253,6 +265,64 @@ mod tests {
                 }
             }
         }
+    }
+
+    fn image(id: i64, blobs: &[i64], used: i64, uses: &mut Uses) -> ImageFacts {
+        uses.edges.insert(ImageId(id), blobs.to_vec());
+        uses.sizes.extend(blobs.iter().map(|blob| (*blob, 10)));
+        ImageFacts {
+            id: ImageId(id),
+            digest: Digest::of(&id.to_be_bytes()),
+            parent: None,
+            label: None,
+            pinned: false,
+            size_bytes: 10,
+            last_used_at: at(used),
+            created_at: at(0),
+            refs: 0,
+            leases: 0,
+            children: 0,
+        }
+    }
+
+    fn chosen(images: &[ImageFacts], uses: &Uses, wanted: u64) -> Vec<i64> {
+        let policy =
+            Policy { max_bytes: Some(100), min_free_bytes: 0, keep_unclaimed: None, ..Policy::DEFAULT };
+        let room = Room { used_bytes: 100, free_bytes: u64::MAX, wanted_bytes: wanted };
+        plan(images, uses, &policy, &room, at(50)).iter().map(|eviction| eviction.image.0).collect()
+    }
+
+    #[test]
+    fn what_nothing_uses_makes_room_before_any_image_goes() {
+        let mut uses = Uses::default();
+        let images = [image(1, &[1], 1, &mut uses), image(2, &[2], 2, &mut uses)];
+        uses.sizes.insert(3, 30);
+        assert!(chosen(&images, &uses, 30).is_empty());
+        assert_eq!(chosen(&images, &uses, 31), [1]);
+        // Unless somebody publishes it.
+        uses.announced.insert(3);
+        assert_eq!(chosen(&images, &uses, 10), [1]);
+    }
+
+    #[test]
+    fn an_image_goes_after_those_that_list_it_and_not_for_nothing() {
+        let mut uses = Uses::default();
+        // An index of two, whose manifests are the blobs 1 and 2; the members were used before it, and another image after it.
+        let mut images = vec![
+            image(1, &[1, 11], 1, &mut uses),
+            image(2, &[2, 12], 2, &mut uses),
+            image(3, &[3, 1, 2], 3, &mut uses),
+            image(4, &[4], 4, &mut uses),
+        ];
+        uses.documents.extend([(1, ImageId(1)), (2, ImageId(2)), (3, ImageId(3)), (4, ImageId(4))]);
+        assert_eq!(chosen(&images, &uses, 10), [3]);
+        assert_eq!(chosen(&images, &uses, 30), [3, 1]);
+        assert_eq!(chosen(&images, &uses, 50), [3, 1, 2]);
+        // A name keeps the index and what it lists.
+        if let Some(index) = images.get_mut(2) {
+            index.refs = 1;
+        }
+        assert_eq!(chosen(&images, &uses, 50), [4]);
     }
 
     #[test]

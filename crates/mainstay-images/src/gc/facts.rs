@@ -1,5 +1,7 @@
 //! What the plans are made from.
 
+use std::collections::{HashMap, HashSet};
+
 use mainstay_core::Timestamp;
 use serde::Serialize;
 
@@ -74,12 +76,21 @@ impl Images {
             }
             after = last.id.get();
         }
+        let of_digest: HashMap<Digest, ImageId> =
+            images.iter().map(|image| (image.digest, image.id)).collect();
+        let announced = self.shared.slow.read(store::intents::all()).await?;
+        let announced = announced.iter().filter_map(|row| store::intents::read_digest(row).transpose());
+        let announced: HashSet<Digest> = announced.collect::<Result<_>>()?;
         let mut after = 0;
         loop {
             let found = self.shared.slow.read(store::uses::blobs(after, PAGE)).await?;
             for row in &found {
-                let (id, _, size) = store::uses::read_blob(row)?;
+                let (id, digest, size) = store::uses::read_blob(row)?;
                 uses.sizes.insert(id, size);
+                uses.documents.extend(of_digest.get(&digest).map(|image| (id, *image)));
+                if announced.contains(&digest) {
+                    uses.announced.insert(id);
+                }
                 after = id;
             }
             if found.len() < PAGE as usize {

@@ -1,6 +1,6 @@
 //! Who uses how much, in numbers that add up.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
 
@@ -13,6 +13,10 @@ use crate::ids::ImageId;
 pub struct Uses {
     pub(crate) edges: BTreeMap<ImageId, Vec<i64>>,
     pub(crate) sizes: HashMap<i64, u64>,
+    /// The images whose documents blobs are: whoever else uses such a blob lists the image.
+    pub(crate) documents: HashMap<i64, ImageId>,
+    /// Blobs that are being published: nothing may use them yet, and they do not go.
+    pub(crate) announced: HashSet<i64>,
 }
 
 /// What one image uses.
@@ -57,6 +61,23 @@ impl Uses {
             *users.entry(*blob).or_insert(0) += 1;
         }
         users
+    }
+
+    /// The images that an image lists: it has their documents among its blobs.
+    pub(crate) fn lists(&self, image: ImageId) -> impl Iterator<Item = ImageId> + '_ {
+        let blobs = self.edges.get(&image).map_or(&[][..], Vec::as_slice);
+        blobs
+            .iter()
+            .filter_map(|blob| self.documents.get(blob))
+            .copied()
+            .filter(move |listed| *listed != image)
+    }
+
+    /// Octets of blobs that no image uses and nobody publishes.
+    pub(crate) fn unused(&self) -> u64 {
+        let users = self.users();
+        let is_unused = |blob: &i64| !users.contains_key(blob) && !self.announced.contains(blob);
+        self.sizes.iter().filter(|(blob, _)| is_unused(blob)).map(|(_, size)| size).sum()
     }
 
     fn size(&self, blob: i64) -> u64 {

@@ -67,6 +67,15 @@ const LABEL: Sql = Sql::new(
 const HAS_REF: Sql = Sql::new("SELECT name FROM images_refs WHERE image_id = $1 LIMIT 1");
 const HAS_LEASE: Sql = Sql::new("SELECT token FROM images_leases WHERE image_id = $1 LIMIT 1");
 const HAS_CHILD: Sql = Sql::new("SELECT id FROM images WHERE parent_id = $1 LIMIT 1");
+/// Indexes name images by their manifests, which they keep among their own blobs.
+const LISTING: Sql = read![
+    "FROM images m JOIN images_blobs b ON b.digest = m.digest JOIN images_attachments a ON a.blob_id = b.id \
+     JOIN images i ON i.id = a.image_id WHERE m.id = $1 AND i.id <> m.id ORDER BY i.id LIMIT $2"
+];
+const IS_LISTED: Sql = Sql::new(
+    "SELECT a.image_id FROM images m JOIN images_blobs b ON b.digest = m.digest \
+     JOIN images_attachments a ON a.blob_id = b.id WHERE m.id = $1 AND a.image_id <> m.id LIMIT 1",
+);
 const IS_PINNED: Sql = Sql::new("SELECT id FROM images WHERE id = $1 AND pinned = 1");
 const UNUSED_SINCE: Sql = Sql::new("SELECT id FROM images WHERE id = $1 AND last_used_at <= $2");
 const DROP_LAYERS: Sql = Sql::new("DELETE FROM images_layers WHERE image_id = $1");
@@ -242,6 +251,16 @@ pub(crate) fn has_lease(id: i64) -> Statement {
 /// A child of the image, if it has one.
 pub(crate) fn has_child(id: i64) -> Statement {
     Statement::new(HAS_CHILD).bind(id).named("images.image_has_child")
+}
+
+/// An index that lists the image, if there is one.
+pub(crate) fn is_listed(id: i64) -> Statement {
+    Statement::new(IS_LISTED).bind(id).named("images.image_is_listed")
+}
+
+/// The images that list one, in order.
+pub(crate) fn listing(id: i64, limit: u32) -> Statement {
+    Statement::new(LISTING).bind(id).bind(limit).named("images.image_listing")
 }
 
 /// The image, if it is pinned.

@@ -1,9 +1,10 @@
 //! Intents: what is being published or pulled.
 
-use mainstay_repo::{Sql, Statement};
+use mainstay_repo::{Row, Sql, Statement};
 
 use super::sql::{octets, sql};
 use crate::digest::Digest;
+use crate::error::Result;
 use crate::ids::LifeId;
 
 /// A blob that is there already needs no room.
@@ -74,6 +75,11 @@ pub(crate) fn of_holder(holder: i64) -> Statement {
 /// All intents.
 pub(crate) fn all() -> Statement {
     Statement::new(ALL).named("images.intent_all")
+}
+
+/// The digest in a row of [`all`], if it is known yet.
+pub(crate) fn read_digest(row: &Row) -> Result<Option<Digest>> {
+    super::digest_optional(row, "digest")
 }
 
 /// Who publishes a digest.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use mainstay_images::oci::progress::{Event, Progress};
 use mainstay_images::oci::{Container, ErrorKind, Import, Oci, Platform, Select};
-use mainstay_images::{CollectOptions, Heartbeat, ImageKind, ImageRef};
+use mainstay_images::{Claim, CollectOptions, ErrorKind as StoreErrorKind, Heartbeat, ImageKind, ImageRef};
 use mainstay_testkit::{Polled, TestDatabase, at_most_polls, eventually, for_each_database};
 
 use super::tools::{Sample, assert_same, blob, read_json, run, skopeo};
@@ -250,4 +250,64 @@ async fn an_import_that_is_dropped_leaves_nothing() {
         .await;
     }
     assert!(dropped > 3, "{dropped}");
+}
+
+#[tokio::test]
+async fn an_export_that_is_dropped_gives_its_lease_back() {
+    let sample = Sample::new();
+    let world = World::new(&TestDatabase::sqlite()).await;
+    let node = world.images.join_with("node", Heartbeat::Host).await.unwrap();
+    let oci = Oci::new(node.clone());
+    oci.import(&sample.layout, &Import::tagged("base").named("base")).await.unwrap();
+    let (image, out) = ("base".parse().unwrap(), tempfile::tempdir().unwrap());
+    let mut dropped = 0;
+    loop {
+        let to = out.path().join(dropped.to_string());
+        if let Polled::Ready(done) =
+            at_most_polls(2 * dropped, oci.export(&image, to, Container::Directory)).await
+        {
+            done.unwrap();
+            break;
+        }
+        dropped += 1;
+    }
+    assert!(dropped > 3, "{dropped}");
+    eventually("every lease was given back", async || world.count("images_leases").await == 0).await;
+    assert!(node.is_live());
+}
+
+#[tokio::test]
+async fn what_an_index_lists_is_kept_as_long_as_the_index() {
+    let sample = Sample::new();
+    for_each_database(async |database| {
+        let world = World::with(database, |options| {
+            options.policy.keep_unclaimed = Some(std::time::Duration::from_secs(1));
+        })
+        .await;
+        let oci = Oci::new(world.node().await);
+        let images = oci.import(&sample.layout, &Import::tagged("multi").named("multi")).await.unwrap();
+        let (index, platforms) = images.split_first().unwrap();
+        assert_eq!(platforms.len(), 2);
+        let room = CollectOptions { evict: true, make_room_bytes: u64::MAX, ..CollectOptions::default() };
+        let age = async || world.meddle("UPDATE images SET last_used_at = 1").await;
+        age().await;
+        assert_eq!(world.images.plan(&room).await.unwrap().evict, []);
+        assert_eq!(world.images.collect("c", &room).await.unwrap().images_evicted, 0);
+        for platform in platforms {
+            let why = world.images.explain(&platform.id.into()).await.unwrap();
+            let listed = |claim: &Claim| matches!(claim, Claim::Listed { image, .. } if *image == index.id);
+            assert!(why.iter().any(listed), "{why:?}");
+            let error = world.images.remove(&platform.id.into()).await.unwrap_err();
+            assert_eq!(error.kind(), &StoreErrorKind::InUse);
+        }
+        let select = Select::Platform(Platform::new("linux", "arm64"));
+        oci.choose(&"multi".parse().unwrap(), &select).await.unwrap();
+        // Without its name all of it goes, the index first.
+        world.images.untag("multi").await.unwrap();
+        let evicted = world.images.plan(&room).await.unwrap().evict;
+        assert_eq!((evicted.len(), evicted[0].image), (3, index.id));
+        assert_eq!(world.images.collect("c", &room).await.unwrap().images_evicted, 3);
+        assert_eq!((world.count("images").await, world.files().len()), (0, 0));
+    })
+    .await;
 }
