@@ -115,7 +115,8 @@ impl Target for StoreTarget {
         };
         let writer = writer.map_err(Error::store)?;
         let verifier = content::Verifier::new(descriptor);
-        let land = descriptor.size >= LAND_FROM;
+        // Of what lies beside the store nothing is spared, and a refusal must leave nothing behind.
+        let land = self.keeps_beginning_of(descriptor);
         Ok(Box::new(StoreWriter { ingest: &self.ingest, writer, held: BytesMut::new(), verifier, land }))
     }
 

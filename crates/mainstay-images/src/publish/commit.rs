@@ -370,6 +370,7 @@ impl Session {
             let mut state = self.state();
             state.claims.retain(|_, claim| !used.contains(&claim.inc));
             state.pending.retain(|_, pending| !used.contains(&pending.inc));
+            state.promises.retain(|inc, _| !used.contains(inc));
             let spare = state.unused();
             let staged: Vec<String> = spare.iter().map(|inc| state.staged(*inc)).collect();
             (spare, staged)
@@ -379,7 +380,7 @@ impl Session {
         }
         match self.drop_intents(spare.clone(), staged).await {
             // They are known until now: a caller may have left meanwhile.
-            Ok(()) => self.state().spare.retain(|inc| !spare.contains(inc)),
+            Ok(()) => spare.iter().for_each(|inc| self.state().use_intent(*inc)),
             Err(error) => {
                 tracing::warn!(%error, "intents that a commit did not need stay until its session ends")
             }

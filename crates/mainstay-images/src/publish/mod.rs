@@ -11,6 +11,7 @@
 mod commit;
 mod names;
 mod partial;
+mod room;
 mod session;
 mod writer;
 

@@ -15,6 +15,7 @@ use crate::files::layout;
 use crate::images::Images;
 use crate::lease::Node;
 use crate::publish::names;
+use crate::publish::room::Promise;
 use crate::step::Step;
 use crate::store;
 use crate::store::guarded::Guarded;
@@ -51,9 +52,9 @@ pub(super) struct Claim {
     pub(super) failures: u64,
     /// Its row is known to be there.
     pub(super) landed: bool,
-    /// The file that this one is to replace.
     /// A transaction that makes its row was sent, and how it ended is not known.
     pub(super) is_in_doubt: bool,
+    /// The file that this one is to replace.
     pub(super) replaces: Option<i64>,
 }
 
@@ -72,6 +73,8 @@ pub(super) struct State {
     pub(super) spare: Vec<i64>,
     /// Spare ones that somebody is about to put to use: a writer, or who asks for a blob.
     in_use: BTreeSet<i64>,
+    /// Room for what is not written yet, by its number.
+    pub(super) promises: BTreeMap<i64, Promise>,
     /// Those whose unfinished files may serve another that brings the blob.
     pub(super) partials: BTreeMap<i64, Digest>,
 }
@@ -81,6 +84,14 @@ impl State {
     pub(super) fn use_intent(&mut self, inc: i64) {
         self.spare.retain(|spare| *spare != inc);
         self.partials.remove(&inc);
+        self.promises.remove(&inc);
+    }
+
+    /// Octets of a publication are written.
+    pub(super) fn spend(&mut self, inc: i64, octets: u64) {
+        if let Some(promise) = self.promises.get_mut(&inc) {
+            promise.spend(octets);
+        }
     }
 
     /// Where the file of a publication lies that is not finished.
@@ -122,6 +133,8 @@ pub(super) struct Session {
     crashed: AtomicBool,
     /// Who makes names durable. A failure is told once, so nobody may ask beside who is told.
     naming: tokio::sync::Mutex<()>,
+    /// Who makes rows. Two at once would make the same ones, and count them twice.
+    pub(super) landing: tokio::sync::Mutex<()>,
     /// Transactions whose outcome is not known: cancelled, or cut off.
     pub(super) doubts: AtomicUsize,
     /// What arrived of blobs that did not arrive whole is of no use to others.
@@ -133,8 +146,6 @@ impl Session {
         self.node.images()
     }
 
-    /// Who makes rows. Two at once would make the same ones, and count them twice.
-    pub(super) landing: tokio::sync::Mutex<()>,
     pub(super) fn disk(&self) -> &Disk {
         &self.images().shared.disk
     }
@@ -166,13 +177,31 @@ impl Session {
         digest: Option<&Digest>,
         size: u64,
     ) -> Result<(InUse, Option<Blob>)> {
-        self.check_space(size).await?;
+        let promise = match self.images().promise(size).await {
+            // What is there needs no room.
+            Err(error) if matches!(error.kind(), ErrorKind::NoSpace) => match digest {
+                Some(digest) if self.is_present(digest).await? => None,
+                _ => return Err(error),
+            },
+            promised => Some(promised?),
+        };
         self.before(Step::PublishIntent).await?;
         let (session, digest) = (Arc::clone(self), digest.copied());
         // A task of its own: a caller that leaves meanwhile must not take the number with it, or the intent would stay, and
         // keep its digest from collection, for as long as the holder lives.
         let written = tokio::spawn(async move { session.write_intent(digest.as_ref(), size).await });
-        written.await.map_err(|_| Error::internal("the task that writes an intent was ended"))?
+        let written = written.await;
+        let (intent, found) =
+            written.map_err(|_| Error::internal("the task that writes an intent was ended"))??;
+        self.state().promises.extend(promise.map(|promise| (intent.inc, promise)));
+        Ok((intent, found))
+    }
+
+    /// Whether the store has a blob, without a word on its file.
+    async fn is_present(&self, digest: &Digest) -> Result<bool> {
+        let found = self.images().repo().read(store::blobs::find(digest)).await?;
+        let found = found.first().map(store::blobs::read).transpose()?;
+        Ok(found.is_some_and(|blob| blob.state == BlobState::Present))
     }
 
     /// Intents for blobs whose digests are known, in one transaction; the numbers in the order of the blobs.
@@ -327,34 +356,6 @@ impl Session {
         });
     }
 
-    /// Whether so much can be written and the floor is kept.
-    pub(super) async fn check_space(&self, size: u64) -> Result<()> {
-        let policy = self.images().options().policy;
-        let space = self.images().recent_space(size).await?;
-        let floor = policy.min_free_bytes;
-        if space.free_bytes < floor.saturating_add(size) {
-            return Err(Error::new(
-                ErrorKind::NoSpace,
-                format!(
-                    "{size} octets would leave less than the floor of {floor}: {} are free",
-                    space.free_bytes
-                ),
-            )
-            .with_help("run a collection, or lower the floor"));
-        }
-        if space.free_inodes <= policy.min_free_inodes {
-            return Err(Error::new(
-                ErrorKind::NoSpace,
-                format!(
-                    "only {} files more can be made, and {} stay free",
-                    space.free_inodes, policy.min_free_inodes
-                ),
-            )
-            .with_help("run a collection, or lower the floor"));
-        }
-        Ok(())
-    }
-
     /// Whether a present blob's file is there and as long as it should be. What cannot be told is an error.
     pub(super) async fn check_file(&self, blob: &Blob) -> Result<bool> {
         self.before(Step::PublishCheck).await?;
@@ -408,7 +409,9 @@ impl Session {
                 Ok(true)
             }
             (Judged::Write { replaces }, _) => {
+                let promise = state.promises.remove(&inc);
                 state.use_intent(inc);
+                state.promises.extend(promise.map(|promise| (inc, promise)));
                 let earlier = state.pending.insert(*digest, Pending { inc, replaces });
                 state.spare.extend(earlier.map(|pending| pending.inc));
                 Ok(false)
@@ -421,9 +424,7 @@ impl Session {
     /// adoption from now on, as one that were written now would.
     async fn look_again(self: &Arc<Self>, digest: &Digest, size: u64, inc: i64) -> Result<bool> {
         // Without a lock: for most there is nothing new to see, and this is asked once for each blob.
-        let found = self.images().repo().read(store::blobs::find(digest)).await?;
-        let is_present = |blob: &Blob| blob.state == BlobState::Present;
-        if !found.first().map(store::blobs::read).transpose()?.as_ref().is_some_and(is_present) {
+        if !self.is_present(digest).await? {
             return Ok(false);
         }
         self.before(Step::PublishIntent).await?;
@@ -436,7 +437,7 @@ impl Session {
         let outcome = batch.run(self.images().repo()).await?;
         let found = outcome.get(look).and_then(|written| written.rows().first());
         let found = found.map(store::blobs::read).transpose()?;
-        let Some(blob) = found.filter(is_present) else { return Ok(false) };
+        let Some(blob) = found.filter(|blob| blob.state == BlobState::Present) else { return Ok(false) };
         let judged = self.judge(Some(&blob), Some(size)).await?;
         let mut state = self.state();
         // A writer of the same session may have put the number to use meanwhile.
@@ -448,6 +449,7 @@ impl Session {
             return Ok(false);
         }
         state.pending.remove(digest);
+        state.promises.remove(&inc);
         state.claims.insert(*digest, adopted(inc, &blob));
         Ok(true)
     }
@@ -505,9 +507,9 @@ impl Ingest {
             state: Mutex::default(),
             crashed: AtomicBool::new(false),
             naming: tokio::sync::Mutex::default(),
+            landing: tokio::sync::Mutex::default(),
             doubts: AtomicUsize::new(0),
             discards_partials: AtomicBool::new(false),
-            landing: tokio::sync::Mutex::default(),
         };
         Self { shared: Arc::new(session) }
     }
@@ -558,14 +560,19 @@ impl Ingest {
         let wanted: Vec<(Digest, u64)> = wanted.into_iter().collect();
         for some in wanted.chunks(INTENTS_AT_ONCE) {
             let intents = session.intend_all(some.to_vec()).await?;
-            let mut missing = 0_u64;
+            let mut missing = Vec::new();
             for ((digest, size), (intent, found)) in some.iter().zip(intents) {
                 if !session.note(digest, *size, intent.inc, found).await? {
-                    missing = missing.saturating_add(*size);
+                    missing.push((intent.inc, *size));
                 }
             }
             // Nothing is written yet, and what the store has needs no room.
-            session.check_space(missing).await?;
+            let all = missing.iter().fold(0_u64, |sum, (_, size)| sum.saturating_add(*size));
+            let mut promise = session.images().promise(all).await?;
+            let mut state = session.state();
+            for (inc, size) in missing {
+                state.promises.insert(inc, promise.split(size));
+            }
         }
         Ok(())
     }
@@ -597,6 +604,7 @@ pub(super) fn adopted(inc: i64, blob: &Blob) -> Claim {
         own: false,
         is_named_durably: true,
         landed: true,
+        is_in_doubt: false,
         failures: 0,
         replaces: None,
     }
@@ -604,7 +612,6 @@ pub(super) fn adopted(inc: i64, blob: &Blob) -> Claim {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        is_in_doubt: false,
         if self.is_crashed() {
             return;
         }
@@ -621,6 +628,7 @@ impl Drop for Session {
             // A runtime that shuts down drops the task unrun: that must end here.
             crashed: AtomicBool::new(true),
             naming: tokio::sync::Mutex::default(),
+            landing: tokio::sync::Mutex::default(),
             doubts: AtomicUsize::new(self.doubts.load(Ordering::SeqCst)),
             discards_partials: AtomicBool::new(self.discards_partials.load(Ordering::SeqCst)),
         };
@@ -628,7 +636,6 @@ impl Drop for Session {
             if let Err(error) = rest.clear().await {
                 tracing::warn!(%error, "an ingest that was dropped is left to a collection");
             }
-            landing: tokio::sync::Mutex::default(),
         });
     }
 }

@@ -15,7 +15,7 @@ use crate::step::Step;
 
 /// Octets that are read from a reader at once.
 const CHUNK: usize = 1024 * 1024;
-/// A blob whose size was not said is held against the free-space floor after so many octets.
+/// A blob is held against the free-space floor after so many octets, since others write there too.
 const SPACE_EVERY: u64 = 64 * 1024 * 1024;
 /// The largest blob: what both databases can count.
 const MAX_BLOB_BYTES: u64 = i64::MAX.unsigned_abs();
@@ -145,9 +145,11 @@ impl Open {
         files: &dyn Files,
         mut reader: impl Read,
         most: Option<u64>,
-        floor: u64,
         path: &str,
+        steps: &InPlace,
+        inc: i64,
     ) -> Result<()> {
+        let floor = steps.session.images().options().policy.min_free_bytes;
         // A small blob needs no large buffer; one octet more shows that there is none.
         let chunk =
             most.map_or(CHUNK, |most| usize::try_from(most).unwrap_or(CHUNK).saturating_add(1).min(CHUNK));
@@ -161,7 +163,8 @@ impl Open {
                 Err(error) => return Err(Error::medium("cannot read the source of", path, error)),
             };
             self.take(chunk.get(..read).unwrap_or_default(), most, path)?;
-            if most.is_none() && self.size - measured > SPACE_EVERY {
+            steps.session.state().spend(inc, read as u64);
+            if self.size - measured > SPACE_EVERY {
                 measured = self.size;
                 keep_floor(files, floor)?;
             }
@@ -288,11 +291,10 @@ impl Ingest {
         let writer = self.begin(spec).await?;
         let (steps, inc, spec) = (writer.steps(), writer.inc, writer.spec.clone());
         let staged = writer.staged.clone();
-        let floor = self.shared.images().options().policy.min_free_bytes;
         // One visit to a thread that may block, for all that is done to the file.
         let done = self.shared.disk().run(move |files| {
             let Some(mut open) = Open::create(files, &steps, &staged)? else { return Ok(Done::Taken) };
-            open.fill(files, reader, spec.size_bytes, floor, &staged)?;
+            open.fill(files, reader, spec.size_bytes, &staged, &steps, inc)?;
             open.seal(files, &steps, &spec, inc, &staged)
         });
         writer.settle(done.await?).await
@@ -307,13 +309,16 @@ impl BlobWriter {
     pub async fn write(&mut self, octets: impl AsRef<[u8]> + Send + 'static) -> Result<()> {
         let mut open = self.take_open()?;
         let (most, path) = (self.spec.size_bytes, self.staged.clone());
+        let before = open.size;
         let open =
             self.session.disk().run(move |_| open.take(octets.as_ref(), most, &path).map(|()| open)).await?;
         let size = open.size;
         self.open = Some(open);
-        if self.spec.size_bytes.is_none() && size - self.measured > SPACE_EVERY {
+        self.session.state().spend(self.inc, size - before);
+        if size - self.measured > SPACE_EVERY {
             self.measured = size;
-            self.session.check_space(0).await?;
+            let floor = self.session.images().options().policy.min_free_bytes;
+            self.session.disk().run(move |files| keep_floor(files, floor)).await?;
         }
         Ok(())
     }
@@ -374,12 +379,12 @@ impl BlobWriter {
             is_named_durably: false,
             failures,
             landed: false,
+            is_in_doubt: false,
             replaces: self.replaces,
         };
         self.keep(digest, claim);
         Ok(Staged { digest, size_bytes: size, adopted: false })
     }
-            is_in_doubt: false,
 
     /// Tells the intent a digest that was not known before; gives the file up if the store has the blob.
     async fn adopt(&mut self, digest: &Digest, size: u64) -> Result<Option<Staged>> {

@@ -84,6 +84,17 @@ async fn layers_with_hostile_entries_are_refused() {
 }
 
 #[tokio::test]
+async fn a_large_layer_that_is_good_goes_with_the_one_that_is_refused() {
+    let shop = Shop::new().await;
+    let mut random = mainstay_testkit::Random::seeded(3);
+    let large: Vec<u8> = (0..256 * 1024).flat_map(|_| random.next_u64().to_le_bytes()).collect();
+    let mut made = Handmade::new();
+    made.image(&[layer(|tar| file(tar, "large", &large)), layer(|tar| file(tar, "../escape", b"x"))]);
+    let expected = Refusal::Entry { path: "../escape".to_owned(), why: EntryRefusal::Traversal };
+    shop.refuses(&made.layout(), &expected).await;
+}
+
+#[tokio::test]
 async fn layers_that_are_not_what_they_promise_are_refused() {
     let shop = Shop::new().await;
     let honest = layer(|tar| file(tar, "a", b"content"));
