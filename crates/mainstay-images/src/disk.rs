@@ -33,6 +33,16 @@ impl Disk {
         })?
     }
 
+    /// A file's length in octets; none when it is not there, which means nothing without a [proof](Disk::prove).
+    pub(crate) async fn size(&self, path: String) -> Result<Option<u64>> {
+        self.run(move |files| match files.size(&path) {
+            Ok(size) => Ok(Some(size)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::medium("cannot look at", &path, error)),
+        })
+        .await
+    }
+
     /// Proves that the directory is there and is this store's. Without this proof no absence means anything.
     pub(crate) async fn prove(&self) -> Result<()> {
         let store = Arc::clone(&self.store);

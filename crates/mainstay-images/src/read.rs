@@ -122,13 +122,11 @@ impl Images {
     /// [`ErrorKind::Medium`] when that cannot be told.
     pub async fn open_blob(&self, digest: &Digest, verify: Verify) -> Result<BlobReader> {
         // A repair may give the blob another file between the look at the row and at the disk.
-        let mut last = None;
         for _ in 0..3 {
             let blob = self.blob(digest).await?;
-            if blob.state != BlobState::Present || last == Some(blob.incarnation) {
+            if blob.state != BlobState::Present {
                 return Err(incomplete(digest));
             }
-            last = Some(blob.incarnation);
             let path = layout::blob(digest, blob.incarnation.get());
             let (size, wanted) = (blob.size_bytes, *digest);
             let opened = self.shared.disk.run(move |files| open(files, &path, &wanted, size, verify)).await?;
@@ -170,6 +168,10 @@ impl Images {
     ) -> Result<bool> {
         self.shared.disk.prove().await?;
         let (blob, inc) = (id.get(), incarnation.get());
+        // Again: a medium may have come back between the look and the proof.
+        if found == Found::Missing && self.shared.disk.size(layout::blob(digest, inc)).await?.is_some() {
+            return Ok(false);
+        }
         let mut batch = Guarded::new("images.blob_damage");
         batch.require(Expect::ONE, store::blobs::damage(blob, inc), || {
             Error::new(ErrorKind::Conflict, "another file is the blob's by now, or it is known to be damaged")

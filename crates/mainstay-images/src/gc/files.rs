@@ -236,14 +236,6 @@ impl Images {
 
     /// Whether a file is truly not there; an error of the medium is none.
     pub(super) async fn is_absent(&self, row: &Row) -> Result<bool> {
-        let path = layout::blob(&row.digest, row.inc);
-        self.shared
-            .disk
-            .run(move |files| match files.size(&path) {
-                Ok(_) => Ok(false),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
-                Err(error) => Err(Error::medium("cannot look at", &path, error)),
-            })
-            .await
+        Ok(self.shared.disk.size(layout::blob(&row.digest, row.inc)).await?.is_none())
     }
 }

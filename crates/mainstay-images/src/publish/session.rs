@@ -361,19 +361,15 @@ impl Session {
         self.before(Step::PublishCheck).await?;
         let path = layout::blob(&blob.digest, blob.incarnation.get());
         let wanted = blob.size_bytes;
-        let asked = path.clone();
-        let found = self
-            .disk()
-            .run(move |files| match files.size(&asked) {
-                Ok(size) => Ok(Some(size)),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-                Err(error) => Err(Error::medium("cannot look at", &asked, error)),
-            })
-            .await?;
-        if found == Some(wanted) {
+        if self.disk().size(path.clone()).await? == Some(wanted) {
             return Ok(true);
         }
         self.disk().prove().await?;
+        // Again: a medium may have come back between the look and the proof.
+        let found = self.disk().size(path.clone()).await?;
+        if found == Some(wanted) {
+            return Ok(true);
+        }
         tracing::warn!(%path, wanted, ?found, "a blob's file is missing or of another size; it is published anew");
         Ok(false)
     }

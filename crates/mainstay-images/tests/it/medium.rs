@@ -14,6 +14,9 @@ use crate::support::{World, bring, commit, digest, migrated, options, spec};
 enum Asked {
     SyncDir,
     Unlink,
+    /// Of these it says that nothing is there.
+    Size,
+    Open,
 }
 
 /// A directory that fails to do one thing, so many times.
@@ -45,10 +48,12 @@ impl Files for Failing {
     }
 
     fn open(&self, path: &str) -> IoResult<Box<dyn ReadFile>> {
+        self.ask(Asked::Open).map_err(|_| IoError::from(IoErrorKind::NotFound))?;
         self.inner.open(path)
     }
 
     fn size(&self, path: &str) -> IoResult<u64> {
+        self.ask(Asked::Size).map_err(|_| IoError::from(IoErrorKind::NotFound))?;
         self.inner.size(path)
     }
 
@@ -215,6 +220,25 @@ async fn a_failure_that_another_session_was_told_of_counts_for_all_names_in_the_
             ingest.commit(set(text)).await.unwrap();
         }
         assert_eq!(world.count("images_blobs").await, 3);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_medium_that_comes_back_between_two_looks_lost_no_file() {
+    for_each_database(async |database| {
+        let (world, files) = world(database).await;
+        let node = world.node().await;
+        let image = world.publish(&node, &["base"]).await;
+        files.fail(Asked::Size, 1);
+        assert!(node.ingest().has(&digest("base"), 4).await.unwrap());
+        files.fail(Asked::Open, 1);
+        world.images.open_blob(&digest("base"), Verify::Size).await.unwrap();
+        assert_eq!(world.images.damaged_blobs().await.unwrap(), []);
+        files.fail(Asked::Open, 1);
+        world.images.scrub(&ScrubOptions::default()).await.unwrap();
+        assert_eq!(world.images.damaged_blobs().await.unwrap(), []);
+        node.acquire("vm", image.id).await.unwrap();
     })
     .await;
 }
