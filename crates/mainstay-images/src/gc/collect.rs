@@ -26,6 +26,9 @@ use crate::store::guarded::Guarded;
 /// Blobs that one transaction marks or forgets.
 const PAGE: u32 = 500;
 
+/// Numbers of blobs that one statement looks at: a store of any size without garbage answers long before the cap.
+const SPAN: i64 = 50_000;
+
 /// What a collection does.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CollectOptions {
@@ -126,6 +129,30 @@ impl Elected<'_> {
     }
 }
 
+/// A walk over the blobs that nothing uses, in pages none of which is empty.
+pub(super) struct Unused {
+    after: i64,
+    last: i64,
+    page: u32,
+}
+
+impl Unused {
+    /// The next page; none at the end.
+    pub(super) async fn next(&mut self, images: &Images) -> Result<Option<Vec<Slim>>> {
+        while self.after < self.last {
+            let up_to = self.after.saturating_add(SPAN);
+            let found = images.shared.slow.read(store::blobs::unused(self.after, up_to, self.page)).await?;
+            let page = rows(found, store::blobs::read_slim)?;
+            let is_full = page.len() >= self.page as usize;
+            self.after = page.last().map_or(up_to, |last| if is_full { last.id } else { up_to });
+            if !page.is_empty() {
+                return Ok(Some(page));
+            }
+        }
+        Ok(None)
+    }
+}
+
 /// Whether the process whose turn it is was seen to have ended. The election saves work and guards nothing, so that a wrong yes
 /// would be two collectors at once, which is safe. A process that was written down for another turn says nothing of this one: a
 /// program of before took the turn and left it standing.
@@ -175,10 +202,15 @@ impl Images {
         {
             self.after_restore().await?;
         }
+        // While it is this one's turn: two at once would take each other's away. What was done is done, with it or without.
+        if done.is_ok()
+            && let Err(error) = self.take_reserve().await
+        {
+            tracing::warn!(%error, "the reserve was not made; the next collection tries again");
+        }
         let resigned = self.shared.slow.write(store::collector::resign(collector, elected.token)).await;
         done?;
         resigned?;
-        self.take_reserve().await?;
         let mut batch = Guarded::new("images.collect_record");
         for statement in store::collector::record(collector, started_at, &Json::encode(&report)?) {
             batch.push(statement);
@@ -194,7 +226,7 @@ impl Images {
         elected: &Elected<'_>,
         report: &mut CollectReport,
     ) -> Result<()> {
-        self.reap(report).await?;
+        self.reap(elected, report).await?;
         self.resume(options, elected, report).await?;
         self.collect_due(options, elected, report).await?;
         if options.evict {
@@ -345,19 +377,21 @@ impl Images {
         elected: &Elected<'_>,
         report: &mut CollectReport,
     ) -> Result<()> {
-        let (mut after, mut began) = (0, Instant::now());
-        loop {
-            let page = rows(
-                self.shared.slow.read(store::blobs::unused(after, PAGE)).await?,
-                store::blobs::read_slim,
-            )?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = last.id;
+        let (mut unused, mut began) = (self.unused(PAGE).await?, Instant::now());
+        while let Some(page) = unused.next(self).await? {
             // No entry of the queue is settled by this look.
             self.collect_page(&page, 0, report).await?;
             elected.extend(self).await?;
             began = options.tranquility.pause(began).await;
         }
+        Ok(())
+    }
+
+    /// All blobs that nothing uses, page by page.
+    pub(super) async fn unused(&self, page: u32) -> Result<Unused> {
+        let last = self.shared.slow.read(store::blobs::last()).await?;
+        let last = last.first().map_or(Ok(0), |row| row.get("id"))?;
+        Ok(Unused { after: 0, last, page })
     }
 
     /// Marks, removes and forgets those of a page that nothing uses.

@@ -10,7 +10,7 @@ use super::evict::{self, Eviction, Room};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::files::layout;
-use crate::images::{Images, rows};
+use crate::images::Images;
 use crate::step::Step;
 use crate::store;
 
@@ -69,14 +69,8 @@ impl Images {
         }
         let is_all = options.full || options.evict && self.wants_room(options.make_room_bytes).await?;
         let due = if is_all { None } else { Some(self.due().await?) };
-        let mut after = 0;
-        loop {
-            let found = rows(
-                self.shared.slow.read(store::blobs::unused(after, PAGE)).await?,
-                store::blobs::read_slim,
-            )?;
-            let Some(last) = found.last() else { break };
-            after = last.id;
+        let mut unused = self.unused(PAGE).await?;
+        while let Some(found) = unused.next(self).await? {
             let counted = found.iter().filter(|blob| due.as_ref().is_none_or(|due| due.contains(&blob.id)));
             plan.blobs.extend(counted.map(|blob| (blob.digest, blob.size)));
         }

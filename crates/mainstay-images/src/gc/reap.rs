@@ -3,6 +3,7 @@
 use mainstay_repo::Expect;
 
 use super::CollectReport;
+use super::collect::Elected;
 use crate::error::{Error, ErrorKind, Result};
 use crate::images::Images;
 use crate::step::Step;
@@ -14,13 +15,14 @@ const PAGE: u32 = 200;
 
 impl Images {
     /// Forgets the claims of holders that ended, by the database's clock and with the margin.
-    pub(super) async fn reap(&self, report: &mut CollectReport) -> Result<()> {
+    pub(super) async fn reap(&self, elected: &Elected<'_>, report: &mut CollectReport) -> Result<()> {
         let margin = self.options().margin;
         loop {
             let ended = self.shared.slow.read(store::holders::expired(margin, PAGE)).await?;
             for row in &ended {
                 self.reap_one(row.get("id")?, report).await?;
             }
+            elected.extend(self).await?;
             if ended.len() < PAGE as usize {
                 return Ok(());
             }

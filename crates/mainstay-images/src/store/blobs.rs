@@ -59,6 +59,7 @@ const VERIFIED: Sql =
 const PAGE: Sql = Sql::new(
     "SELECT id, digest, inc, state, size FROM images_blobs WHERE digest > $1 AND digest <= $2 ORDER BY digest LIMIT $3",
 );
+const LAST: Sql = Sql::new("SELECT COALESCE(MAX(id), 0) AS id FROM images_blobs");
 const MARKED: Sql = Sql::new("SELECT COUNT(*) AS marked FROM images_blobs WHERE state <> 0 AND state = 1");
 const DAMAGED: Sql = Sql::new(
     "SELECT id, digest, kind, media_type, size, state, inc, created_at, verified_at FROM images_blobs \
@@ -66,6 +67,7 @@ const DAMAGED: Sql = Sql::new(
 );
 const DAMAGED_COUNT: Sql =
     Sql::new("SELECT COUNT(*) AS damaged FROM images_blobs WHERE state <> 0 AND state = 2");
+/// Of so many numbers at once: over a large store without garbage it would look at every row before it answers.
 const UNUSED: Sql = Sql::new(
     "SELECT b.id, b.digest, b.inc, b.size FROM images_blobs b WHERE b.id > $1 AND b.state <> 1 \
      AND NOT EXISTS (SELECT 1 FROM images_layers l WHERE l.blob_id = b.id) \
@@ -214,7 +216,12 @@ pub(crate) fn damaged_count() -> Statement {
     Statement::new(DAMAGED_COUNT).named("images.blob_damaged_count")
 }
 
-/// Blobs that nothing uses, whether they were queued or not.
-pub(crate) fn unused(after: i64, limit: u32) -> Statement {
-    Statement::new(UNUSED).bind(after).bind(limit).named("images.blob_unused")
+/// Blobs behind one number up to another that nothing uses, whether they were queued or not.
+pub(crate) fn unused(after: i64, up_to: i64, limit: u32) -> Statement {
+    Statement::new(UNUSED).bind(after).bind(limit).bind(up_to).named("images.blob_unused")
+}
+
+/// The highest number of a blob's row; zero for none.
+pub(crate) fn last() -> Statement {
+    Statement::new(LAST).named("images.blob_last")
 }

@@ -481,3 +481,47 @@ async fn a_collection_yields_to_others_and_its_statements_are_capped() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_nothing_uses_is_found_however_far_its_numbers_lie_apart() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let node = world.node().await;
+        let skip = match world.repo.dialect() {
+            mainstay_repo::Dialect::Sqlite => {
+                "UPDATE sqlite_sequence SET seq = seq + 49998 WHERE name = 'images_blobs'"
+            }
+            _ => "SELECT setval('images_blobs_id_seq', (SELECT last_value FROM images_blobs_id_seq) + 49998)",
+        };
+        let mut images = Vec::new();
+        for text in ["one", "two", "three", "four"] {
+            images.push(world.publish(&node, &[text]).await);
+            world.meddle(skip).await;
+        }
+        for image in [&images[0], &images[1], &images[3]] {
+            world.images.remove(&image.id.into()).await.unwrap();
+        }
+        // Nothing is queued: only a look at all finds them.
+        world.meddle("DELETE FROM images_gc_queue").await;
+        let full = CollectOptions { full: true, ..CollectOptions::default() };
+        assert_eq!(world.images.plan(&full).await.unwrap().bytes, 10);
+        assert_eq!(world.images.collect("c", &full).await.unwrap().blobs_removed, 3);
+        assert_eq!((world.files().len(), world.count("images_blobs").await), (1, 1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_reserve_that_cannot_be_made_hides_no_collection() {
+    for_each_database(async |database| {
+        let world = World::with(database, |options| options.reserve_bytes = 4096).await;
+        // Something is in its place that is no file.
+        std::fs::create_dir(world.directory.path().join("reserve")).unwrap();
+        world.images.collect("c", &CollectOptions::default()).await.unwrap();
+        assert_eq!(world.images.collections(10).await.unwrap().len(), 1);
+        std::fs::remove_dir(world.directory.path().join("reserve")).unwrap();
+        world.images.collect("c", &CollectOptions::default()).await.unwrap();
+        assert_eq!(std::fs::metadata(world.directory.path().join("reserve")).unwrap().len(), 4096);
+    })
+    .await;
+}
