@@ -142,6 +142,16 @@ struct Places {
     landed: Vec<(Digest, StatementRef)>,
     images: Vec<(usize, StatementRef)>,
     refs: Vec<StatementRef>,
+    grown: Vec<Grown>,
+}
+
+/// A blob that is to be counted, if its row is made.
+struct Grown {
+    size: u64,
+    inc: i64,
+    landed: StatementRef,
+    /// How many rows it had made before, of one in doubt.
+    known: Option<StatementRef>,
 }
 
 impl Ingest {
@@ -182,6 +192,7 @@ impl Ingest {
             batch.require(Expect::ONE, store::intents::land(claim.inc, session.node.life()), move || stale);
             session.push_landing(&mut batch, &mut places, digest, claim);
         }
+        session.push_growth(&mut batch, &places);
         let outcome = session.decide(batch, waiting).await?;
         let unused = session.settle(&outcome, &places, waiting)?;
         session.discard(unused).await
@@ -230,6 +241,7 @@ impl Ingest {
                 &names.join(" "),
             );
         }
+        session.push_growth(&mut batch, &places);
         let outcome = session.decide(batch, &waiting).await.map_err(refused_chain)?;
         places.images.sort_unstable_by_key(|(place, _)| *place);
         let unused = session.settle(&outcome, &places, &waiting)?;
@@ -253,7 +265,8 @@ impl Ingest {
 }
 
 impl Session {
-    /// Sends a batch that makes rows of own files. Until its outcome is known, none of them is removed.
+    /// Sends a batch that makes rows of own files. Until its outcome is known, and [read](Session::settle) if it succeeded, none of
+    /// them is removed.
     async fn decide(
         &self,
         batch: Guarded,
@@ -262,7 +275,7 @@ impl Session {
         self.doubts.fetch_add(1, Ordering::SeqCst);
         self.doubt(waiting, |_| true);
         let outcome = batch.run(self.images().repo()).await;
-        if !outcome.as_ref().is_err_and(Error::is_unknown) {
+        if outcome.as_ref().is_err_and(|error| !error.is_unknown()) {
             self.doubts.fetch_sub(1, Ordering::SeqCst);
             self.doubt(waiting, |before| before.is_in_doubt);
         }
@@ -298,14 +311,35 @@ impl Session {
         };
         // One whose row may have been made before is counted only if it was not: the intent, which both change, was waited for.
         let known = claim.is_in_doubt.then(|| batch.push(store::blobs::count_own(digest, claim.inc)));
-        let place = batch.push(store::blobs::land(landing));
-        let first = place.column("first_inc");
-        batch.push(match known {
-            Some(known) => store::meta::grow_anew(claim.size, first, claim.inc, known.column("known")),
-            None => store::meta::grow(claim.size, first, claim.inc),
-        });
-        batch.push(store::queue::put(place.column("id"), self.images().options().grace));
-        places.landed.push((*digest, place));
+        let landed = batch.push(store::blobs::land(landing));
+        places.landed.push((*digest, landed));
+        places.grown.push(Grown { size: claim.size, inc: claim.inc, landed, known });
+    }
+
+    /// Has the blobs whose rows a batch makes looked at later, and counts them: at its end, since both wait for those rows, and whoever
+    /// counts keeps all others from counting until the commit.
+    fn push_growth(&self, batch: &mut Guarded, places: &Places) {
+        let grace = self.images().options().grace;
+        for (_, landed) in &places.landed {
+            batch.push(store::queue::put(landed.column("id"), grace));
+        }
+        let first = |grown: &Grown| grown.landed.column("first_inc");
+        let mut sure = Vec::with_capacity(places.grown.len());
+        for grown in &places.grown {
+            match grown.known {
+                None => sure.push((grown.size, first(grown), grown.inc)),
+                Some(known) => {
+                    let known = known.column("known");
+                    batch.push(store::meta::grow_anew(grown.size, first(grown), grown.inc, known));
+                }
+            }
+        }
+        for some in sure.chunks(store::meta::TOGETHER) {
+            batch.push(match some {
+                [(size, first, inc)] => store::meta::grow(*size, first.clone(), *inc),
+                some => store::meta::grow_together(some),
+            });
+        }
     }
 
     /// What a commit takes: all that is ready, and what was announced. A blob that another writer of the session finished since
@@ -352,6 +386,7 @@ impl Session {
             let mut state = self.state();
             if let Some(claim) = state.claims.get_mut(digest) {
                 claim.landed = true;
+                claim.is_in_doubt = false;
                 claim.kind = blob.kind;
             }
             drop(state);
@@ -359,6 +394,7 @@ impl Session {
                 unused.push(layout::blob(digest, claim.inc));
             }
         }
+        self.doubts.fetch_sub(1, Ordering::SeqCst);
         Ok(unused)
     }
 

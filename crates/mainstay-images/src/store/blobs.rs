@@ -69,7 +69,7 @@ const DAMAGED_COUNT: Sql =
     Sql::new("SELECT COUNT(*) AS damaged FROM images_blobs WHERE state <> 0 AND state = 2");
 /// Of so many numbers at once: over a large store without garbage it would look at every row before it answers.
 const UNUSED: Sql = Sql::new(
-    "SELECT b.id, b.digest, b.inc, b.size FROM images_blobs b WHERE b.id > $1 AND b.state <> 1 \
+    "SELECT b.id, b.digest, b.inc, b.size FROM images_blobs b WHERE b.id > $1 AND b.id <= $3 AND b.state <> 1 \
      AND NOT EXISTS (SELECT 1 FROM images_layers l WHERE l.blob_id = b.id) \
      AND NOT EXISTS (SELECT 1 FROM images_attachments a WHERE a.blob_id = b.id) \
      AND NOT EXISTS (SELECT 1 FROM images_intents i WHERE i.digest = b.digest) ORDER BY b.id LIMIT $2",

@@ -19,6 +19,32 @@ const FITS: Sql = sql![
 const GROW: Sql = Sql::new(
     "UPDATE images_store SET bytes = bytes + $1 WHERE id = 1 AND CAST($2 AS bigint) = CAST($3 AS bigint)",
 );
+/// One term of a sum: the size of a blob, if a publication is the one that made its row.
+macro_rules! made {
+    ($size:literal, $first:literal, $inc:literal) => {
+        concat!(
+            " + CASE WHEN CAST(",
+            $first,
+            " AS bigint) = CAST(",
+            $inc,
+            " AS bigint) THEN CAST(",
+            $size,
+            " AS bigint) ELSE 0 END"
+        )
+    };
+}
+const GROW_TOGETHER: Sql = Sql::new(concat!(
+    "UPDATE images_store SET bytes = bytes",
+    made!("$1", "$2", "$3"),
+    made!("$4", "$5", "$6"),
+    made!("$7", "$8", "$9"),
+    made!("$10", "$11", "$12"),
+    made!("$13", "$14", "$15"),
+    made!("$16", "$17", "$18"),
+    made!("$19", "$20", "$21"),
+    made!("$22", "$23", "$24"),
+    " WHERE id = 1"
+));
 const GROW_ANEW: Sql = Sql::new(
     "UPDATE images_store SET bytes = bytes + $1 WHERE id = 1 AND CAST($2 AS bigint) = CAST($3 AS bigint) \
      AND CAST($4 AS bigint) = 0",
@@ -68,6 +94,23 @@ pub(crate) fn fits(digest: Option<&[u8]>, size: u64, quota: u64) -> Statement {
 /// Counts a blob, if this publication is the one that made its row.
 pub(crate) fn grow(size: u64, first_inc: BackReference, inc: i64) -> Statement {
     Statement::new(GROW).bind(octets(size)).bind(first_inc).bind(inc).named("images.store_grow")
+}
+
+/// Blobs that one statement counts.
+pub(crate) const TOGETHER: usize = 8;
+
+/// As [`grow`], of at most [`TOGETHER`] blobs at once, each with its size, its row's `first_inc` and its publication. Whoever changes
+/// the row keeps all others from it until the commit, so this comes last.
+pub(crate) fn grow_together(blobs: &[(u64, BackReference, i64)]) -> Statement {
+    let mut statement = Statement::new(GROW_TOGETHER);
+    for (size, first_inc, inc) in blobs.iter().take(TOGETHER) {
+        statement = statement.bind(octets(*size)).bind(first_inc.clone()).bind(*inc);
+    }
+    for _ in blobs.len()..TOGETHER {
+        // No publication has the number zero.
+        statement = statement.bind(0_i64).bind(0_i64).bind(1_i64);
+    }
+    statement.named("images.store_grow_together")
 }
 
 /// As [`grow`], of one whose row may be there already: so many rows it had made before.
