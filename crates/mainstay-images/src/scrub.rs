@@ -1,7 +1,5 @@
 //! Reading everything again and comparing it with its digest, at rest and from where it was left.
 
-use std::collections::BTreeMap;
-
 use mainstay_core::Timestamp;
 use mainstay_repo::{Expect, Row};
 use serde::Serialize;

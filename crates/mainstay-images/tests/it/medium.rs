@@ -48,7 +48,10 @@ impl Files for Failing {
     }
 
     fn open(&self, path: &str) -> IoResult<Box<dyn ReadFile>> {
-        self.ask(Asked::Open).map_err(|_| IoError::from(IoErrorKind::NotFound))?;
+        // The marker is found: that the directory is mounted is proved between the two looks.
+        if path.starts_with("blobs/") {
+            self.ask(Asked::Open).map_err(|_| IoError::from(IoErrorKind::NotFound))?;
+        }
         self.inner.open(path)
     }
 

@@ -28,9 +28,10 @@ impl Middleware for Watch {
 }
 
 /// Reports and single rows may read a table; nothing that is done for each image, blob or lease may.
-const MAY_SCAN: [&str; 8] = [
+const MAY_SCAN: [&str; 9] = [
     "images.intent_all",
     "images.store_fits",
+    "images.store_compare",
     "images.store_recount",
     "images.holder_expired",
     "images.holder_supersede_all",
