@@ -95,7 +95,8 @@ impl StepContext {
         self.0.attempt.number
     }
 
-    /// The same text for every attempt at this step of this run: by it an outer system tells repetitions.
+    /// The same text for every attempt at this step of this run: by it an outer system tells repetitions. A run that is done again
+    /// ([`Engine::retry`](crate::Engine::retry), [`Engine::fork`](crate::Engine::fork)) is another run with keys of its own.
     #[must_use]
     pub fn idempotency_key(&self) -> String {
         format!("{}/{}", self.0.run, self.0.attempt.idempotency_key())

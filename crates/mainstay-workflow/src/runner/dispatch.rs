@@ -141,10 +141,18 @@ impl Core {
         match flow.index().node(&attempt.step).and_then(|at| flow.node(at)) {
             Some(Node { kind: Kind::Child { workflow, version, .. }, .. }) if attempt.part == Part::Body => {
                 let input = cell.results.seen().input.as_ref().clone();
-                // The caller's metadata, and with it a trace, go on into the child.
+                // The caller's metadata, and with it a trace, go on into the child. So does its place in queues: a run never waits for
+                // a child that stands behind others of less urgency.
                 let telemetry = cell.telemetry().clone();
-                let request =
-                    StartRequest { version: *version, telemetry, ..StartRequest::new(workflow, input) };
+                let lane = &cell.head.meta.lane;
+                let (priority, fairness) = (lane.priority, lane.fairness.as_deref().map(str::to_owned));
+                let request = StartRequest {
+                    version: *version,
+                    telemetry,
+                    priority,
+                    fairness,
+                    ..StartRequest::new(workflow, input)
+                };
                 Need::Child(request, self.registry.child_input(&cell.registered, attempt))
             }
             _ => Need::Nothing(StepError::fatal(format!("{attempt} has no code"))),

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use mainstay_core::PageSize;
+use mainstay_repo::Statement;
+use mainstay_workflow::store::{Filter, Order};
 use mainstay_workflow::{
     Definition, Done, Engine, ErrorKind, Handlers, Need, Node, Outcome, StartRequest, StepError,
 };
@@ -73,7 +76,7 @@ async fn o01_o03_many_runs_end_each_exactly_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn maps_and_children() {
-    on_each(async |builder, _| {
+    on_each(async |builder, repo| {
         let parent = Definition::new("parent", 1)
             .node(Node::map("split", "items", "half").limit(3).need(Need::AtLeast(5)).on("mapped", ["sub"]))
             .node(Node::child("sub", "child").on("completed", ["end"]))
@@ -102,9 +105,18 @@ async fn maps_and_children() {
             Ok(Done::event("ok").with(json!(cx.input().as_u64().unwrap_or(0).pow(2))))
         });
         let engine = builder.workflow(parent, handlers).workflow(child, square).start().await.unwrap();
-        let run = engine.start(StartRequest::new("parent", Value::Null)).await.unwrap();
+        let request = StartRequest::new("parent", Value::Null).priority(-5).fairness("tenant");
+        let run = engine.start(request).await.unwrap();
         let ended = soon(engine.wait(run)).await.unwrap();
         assert_eq!((ended.outcome, ended.result), (Outcome::Completed, json!(100)));
+        // It stands where its parent stands in queues.
+        let children = Filter::new().parent(run);
+        let children =
+            engine.control().list(&children, Order::Newest, PageSize::DEFAULT, None).await.unwrap().items;
+        assert_eq!(children.iter().map(|child| child.priority).collect::<Vec<_>>(), [-5]);
+        let child = Statement::new("SELECT fairness FROM wf_runs WHERE id = $1").bind(children[0].run.get());
+        let child: mainstay_repo::Row = repo.read_one(child).await.unwrap();
+        assert_eq!(child.get::<Option<String>>("fairness").unwrap().as_deref(), Some("tenant"));
         soon(engine.stop()).await;
     })
     .await;
