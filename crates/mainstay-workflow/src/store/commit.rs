@@ -73,6 +73,8 @@ pub struct Commit {
     pub(super) taken: Vec<u64>,
     /// The run's attributes afterwards, when they changed.
     pub(super) attributes: Option<Arc<Map<String, Value>>>,
+    /// Its attributes before.
+    pub(super) attributes_before: Option<Arc<Map<String, Value>>>,
     pub(super) finish: Option<Finish>,
     pub(super) lease: Option<NodeId>,
     pub(super) now: Timestamp,
@@ -93,7 +95,8 @@ impl Commit {
     pub fn new(head: &Head, now: Timestamp) -> Self {
         let status = Some(head.state.status());
         let commit = Self::on(Arc::clone(&head.meta), head.state.seq, head.snapshot, status, now);
-        Self { baton: head.baton.clone(), ..commit }
+        let attributes_before = Some(Arc::clone(head.state.attributes()));
+        Self { baton: head.baton.clone(), attributes_before, ..commit }
     }
 
     /// The first commit of a run.
@@ -120,6 +123,7 @@ impl Commit {
             read: Vec::new(),
             taken: Vec::new(),
             attributes: None,
+            attributes_before: None,
             finish: None,
             lease: None,
             now,

@@ -12,7 +12,7 @@ use super::limits::{
     check_name, cut, encode,
 };
 use super::query::{COLUMNS, RunSummary, summary};
-use super::terms::terms;
+use super::terms::{UNINDEXED, terms};
 use super::types::Lane;
 use super::{NewAct, Store};
 use crate::action::Action;
@@ -216,7 +216,8 @@ impl Store {
         Ok(outcome.get(removed).map_or(0, mainstay_repo::Written::rows_affected))
     }
 
-    /// SQLite's index of the contexts has no order by run: what a run has there is computed again from its context.
+    /// SQLite's index of the contexts has no order by run: what a run has there is computed again from its context, whole as at its start
+    /// and in the parts that are written later.
     async fn forget_terms(&self, batch: &mut Batch, runs: &[i64]) -> Result<()> {
         const CONTEXTS: &str =
             "SELECT run_id, context FROM wf_contexts WHERE run_id IN (SELECT value FROM json_each($1))";
@@ -229,7 +230,12 @@ impl Store {
         for row in rows {
             let context: Value = decode("context", &row.get::<String>("context")?)?;
             let statement = Statement::new(FORGET).named("workflow.forget_terms").bind(self.namespace);
-            batch.push(statement.bind(row.get::<i64>("run_id")?).bind(terms(&context)));
+            let mut found = terms(&context);
+            for (part, value) in context.as_object().into_iter().flatten() {
+                found.extend(terms(&serde_json::json!({ part: value })));
+            }
+            found.push(UNINDEXED);
+            batch.push(statement.bind(row.get::<i64>("run_id")?).bind(found));
         }
         Ok(())
     }

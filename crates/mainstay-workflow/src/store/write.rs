@@ -13,7 +13,7 @@ use super::limits::{MAX_REASON_BYTES, cut};
 use super::locks;
 use super::rows::{Bulk, Rows};
 use super::start::TERM;
-use super::terms::terms;
+use super::terms::{UNINDEXED, terms};
 use super::types::{Message, TaskKey};
 use crate::error::{Error, Result};
 use crate::plan::Attempt;
@@ -123,6 +123,14 @@ const TASK_FAIR: Sql = Sql::new(
         ready_at = excluded.ready_at, queue = excluded.queue, priority = excluded.priority, rank = excluded.rank, \
         node_id = NULL, revoked = excluded.revoked, begun = excluded.begun",
 );
+
+/// That the run may be a candidate in every search stays: its input may be the reason.
+const TERM_REPLACED: Bulk = Bulk {
+    name: "workflow.term_replaced",
+    sqlite: "DELETE FROM wf_terms WHERE run_id = $1 AND term = $2 AND namespace_id = $3",
+    // PostgreSQL's own index does this.
+    postgres: "DELETE FROM wf_terms WHERE run_id = $1 AND term = $2 AND namespace_id = $3",
+};
 
 /// The attributes stand in the document that runs are searched by.
 const ATTRIBUTES: Bulk = Bulk {
@@ -347,21 +355,28 @@ fn waiting(commit: &Commit, task: &NewTask) -> i64 {
 
 /// What steps added to attributes. What a run began with is written with its context.
 fn attributes(batch: &mut Batch, dialect: Dialect, namespace: i64, commits: &[&Commit]) -> Result<()> {
-    let (mut rows, mut index) = (Rows::new(), Rows::new());
+    let (mut rows, mut index, mut replaced) = (Rows::new(), Rows::new(), Rows::new());
     for commit in commits.iter().filter(|commit| commit.base > 0) {
         let Some(attributes) = &commit.attributes else { continue };
         let run = commit.meta.run.get();
         let document = serde_json::Value::Object(serde_json::Map::clone(attributes));
         if dialect == Dialect::Sqlite {
-            // Terms of values that were replaced stay: they only name candidates.
-            let found = terms(&serde_json::json!({ "attributes": &document }));
+            let found = attribute_terms(attributes);
+            let before = commit.attributes_before.as_deref().map(attribute_terms).unwrap_or_default();
+            let gone = before.into_iter().filter(|term| *term != UNINDEXED && !found.contains(term));
+            replaced.extend(gone.map(|term| [run.into(), term.into()]));
             found.into_iter().for_each(|term| index.push([run.into(), term.into()]));
         }
         rows.push([run.into(), mainstay_repo::Json::encode(&document)?.into()]);
     }
     rows.write(batch, dialect, &ATTRIBUTES, &[], false);
+    replaced.write(batch, dialect, &TERM_REPLACED, &[namespace.into()], false);
     index.write(batch, dialect, &TERM, &[namespace.into()], false);
     Ok(())
+}
+
+fn attribute_terms(attributes: &serde_json::Map<String, serde_json::Value>) -> Vec<i64> {
+    terms(&serde_json::json!({ "attributes": attributes }))
 }
 
 fn timers(batch: &mut Batch, dialect: Dialect, namespace: i64, commits: &[&Commit]) {

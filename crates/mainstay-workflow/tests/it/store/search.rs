@@ -1,7 +1,8 @@
 //! Search: what is found, in which order, a page at a time.
 
 use mainstay_core::{Cursor, PageSize};
-use mainstay_testkit::for_each_database;
+use mainstay_repo::{Row, Statement};
+use mainstay_testkit::{TestDatabase, for_each_database};
 use mainstay_workflow::store::*;
 use mainstay_workflow::*;
 use serde_json::{Value, json};
@@ -276,4 +277,34 @@ async fn what_ended_long_ago_goes_portion_by_portion_and_leaves_nothing() {
         assert_eq!(world.load(live.meta.run).await.state, live.state);
     })
     .await;
+}
+
+#[tokio::test]
+async fn attributes_that_change_often_leave_nothing_in_the_index() {
+    let world = World::new(&TestDatabase::sqlite()).await;
+    let scalars =
+        |count: u32| (0..count).map(|n| (format!("k{n}"), json!(n))).collect::<serde_json::Map<_, _>>();
+    // With its first attributes the second is a document of too many scalars to be indexed, without them it is not.
+    let mut many = world.start_with(Value::Object(scalars(900)));
+    many.attributes = Value::Object(scalars(200));
+    let mut runs = Vec::new();
+    for start in [world.start_with(json!({"order": 123})), many] {
+        let mut head = world.begin_with(start).await;
+        for progress in 0..20 {
+            let noted = json!({"progress": progress, "seen": true}).as_object().unwrap().clone();
+            head =
+                world.commit(world.commit_of(&head, Input::Noted { attributes: noted, result: None })).await;
+        }
+        runs.push(world.go(&head, "check", "bad").await.meta.run);
+    }
+    let last = Filter::new().context("attributes.progress", json!(19)).unwrap();
+    assert_eq!(world.find(last).await, runs);
+    let before = Filter::new().context("attributes.progress", json!(18)).unwrap();
+    assert!(world.find(before).await.is_empty());
+    let of_first = Statement::new("SELECT count(*) FROM wf_terms WHERE run_id = $1").bind(runs[0].get());
+    let of_first: Row = world.repo.read_one(of_first).await.unwrap();
+    assert_eq!(of_first.get_at::<i64>(0).unwrap(), 3, "one of its input, two of its attributes");
+    world.clock.advance(SECOND);
+    assert_eq!(world.store.prune(world.now(), 9).await.unwrap(), 2);
+    assert_eq!(world.count("SELECT count(*) FROM wf_terms").await, 0);
 }
