@@ -71,6 +71,9 @@ impl StartRequest {
     }
 
     /// Among whom a queue's turns are shared out evenly, such as a tenant.
+    ///
+    /// Runs without a key come after those of the same priority that have one, for as long as there are such: where one run of a queue has a
+    /// key, give each of them one.
     #[must_use]
     pub fn fairness(self, key: &str) -> Self {
         Self { fairness: Some(key.to_owned()), ..self }

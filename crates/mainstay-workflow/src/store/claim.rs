@@ -5,7 +5,7 @@ use mainstay_repo::{Batch, Row, Sql, Statement, StatementRef};
 use super::codec::attempt;
 use super::rows::{Bulk, Rows};
 use super::types::{Claim, Claimed, Fate, TaskKey};
-use super::write::{FRONT, LEASED, MAIL_FORGET, MAIL_KEEP, TASK_DONE, place};
+use super::write::{FRONT, LEASED, MAIL_FORGET, MAIL_KEEP, TASK_DONE};
 use super::{Store, codec::part_number, locks};
 use crate::error::Result;
 use crate::id::{DefinitionId, NodeId, RunId};
@@ -277,7 +277,7 @@ impl Store {
             locks::tasks(
                 &mut batch,
                 self.dialect(),
-                group.iter().map(|key| place(key.run.get(), &key.attempt)),
+                group.iter().map(|key| locks::place(key.run, &key.attempt)),
             );
             let held = batch.steps().len();
             rows.write(&mut batch, self.dialect(), &BEGIN, &[node.0.into()], false);
@@ -301,7 +301,7 @@ impl Store {
             locks::tasks(
                 &mut batch,
                 self.dialect(),
-                group.iter().map(|key| place(key.run.get(), &key.attempt)),
+                group.iter().map(|key| locks::place(key.run, &key.attempt)),
             );
             let common = [ready_at.into(), node.0.into()];
             rows.write(&mut batch, self.dialect(), &RELEASE, &common, false);
@@ -343,7 +343,7 @@ impl Store {
             }
         }
         let mut batch = Batch::new("workflow.settle");
-        locks::tasks(&mut batch, self.dialect(), tasks.iter().map(|key| place(key.run.get(), &key.attempt)));
+        locks::tasks(&mut batch, self.dialect(), tasks.iter().map(|key| locks::place(key.run, &key.attempt)));
         done.write(&mut batch, self.dialect(), &TASK_DONE, &[], false);
         forget.write(&mut batch, self.dialect(), &MAIL_FORGET, &[self.namespace.into()], false);
         keep.write(&mut batch, self.dialect(), &MAIL_KEEP, &[self.namespace.into()], false);

@@ -6,7 +6,10 @@
 
 use mainstay_repo::{Batch, Dialect, Sql, Statement, Value};
 
+use super::codec::part_number;
 use super::rows::{Bulk, Rows};
+use crate::id::RunId;
+use crate::plan::Attempt;
 
 /// The key is looked up row by row (see [`super::write`]).
 const TASK_LOCK: Bulk = Bulk {
@@ -22,13 +25,24 @@ const QUEUE_LOCK: Sql = Sql::per_dialect(
     "SELECT name FROM wf_queues WHERE namespace_id = $1 AND name = ANY ($2::text[]) ORDER BY name FOR UPDATE",
 );
 
-/// Holds the tasks of these keys (run, step, part) until the batch is over.
-pub(super) fn tasks(batch: &mut Batch, dialect: Dialect, keys: impl IntoIterator<Item = [Value; 3]>) {
+/// Where a task stands: its run, its step, its part.
+pub(super) type Place<'a> = (i64, &'a str, i64);
+
+/// Where the task of an attempt stands.
+pub(super) fn place(run: RunId, attempt: &Attempt) -> Place<'_> {
+    (run.get(), attempt.step.as_str(), part_number(attempt.part))
+}
+
+/// Holds the tasks of these keys until the batch is over, always in the same order: two batches do not wait for each other's tasks.
+pub(super) fn tasks<'a>(batch: &mut Batch, dialect: Dialect, keys: impl IntoIterator<Item = Place<'a>>) {
     if dialect == Dialect::Sqlite {
         return;
     }
+    let mut keys: Vec<Place<'_>> = keys.into_iter().collect();
+    keys.sort_unstable();
+    keys.dedup();
     let mut rows = Rows::new();
-    rows.extend(keys);
+    rows.extend(keys.into_iter().map(|(run, step, part)| [run.into(), step.into(), part.into()]));
     rows.write(batch, dialect, &TASK_LOCK, &[], false);
 }
 

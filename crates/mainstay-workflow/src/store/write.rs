@@ -16,7 +16,7 @@ use super::start::TERM;
 use super::terms::{UNINDEXED, terms};
 use super::types::{Message, TaskKey};
 use crate::error::{Error, Result};
-use crate::plan::Attempt;
+use crate::plan::{Attempt, Part};
 
 const HISTORY: Bulk = Bulk {
     name: "workflow.history",
@@ -79,23 +79,17 @@ const TASK_REVOKE: Bulk = Bulk {
         AND t.number <= u.number OFFSET 0) AS l))",
 };
 
-/// A task without a key of fairness stands where it became ready. In a queue that has keys it stands in the next turn, so that neither waits
-/// for all of the other.
 const TASK_NEW: Bulk = Bulk {
     name: "workflow.task_new",
     sqlite: "INSERT INTO wf_tasks (run_id, step, part, number, definition_id, state, ready_at, queue, priority, rank, \
-        node_id, revoked, namespace_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, CASE WHEN $6 = 2 OR $10 < 0 THEN $10 ELSE COALESCE( \
-        (SELECT last + 1 FROM wf_fairness WHERE namespace_id = $13 AND queue = $8 AND fairness = ''), $10) END, $11, $12, $13) \
+        node_id, revoked, namespace_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
         ON CONFLICT (run_id, step, part) DO UPDATE SET number = excluded.number, state = excluded.state, \
         ready_at = excluded.ready_at, queue = excluded.queue, priority = excluded.priority, rank = excluded.rank, \
         node_id = excluded.node_id, revoked = excluded.revoked, begun = excluded.begun",
     postgres: "INSERT INTO wf_tasks (run_id, step, part, number, definition_id, state, ready_at, queue, priority, rank, \
-        node_id, revoked, namespace_id) SELECT u.run_id, u.step, u.part, u.number, u.definition_id, u.state, u.ready_at, u.queue, \
-        u.priority, CASE WHEN u.state = 2 OR u.rank < 0 THEN u.rank ELSE COALESCE((SELECT f.last + 1 FROM wf_fairness f \
-        WHERE f.namespace_id = $13 AND f.queue = u.queue AND f.fairness = ''), u.rank) END, u.node_id, u.revoked, $13 \
-        FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::smallint[], $7::timestamptz[], \
-        $8::text[], $9::smallint[], $10::bigint[], $11::bigint[], $12::boolean[]) AS u (run_id, step, part, number, definition_id, \
-        state, ready_at, queue, priority, rank, node_id, revoked) \
+        node_id, revoked, namespace_id) SELECT u.*, $13 FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], \
+        $5::bigint[], $6::smallint[], $7::timestamptz[], $8::text[], $9::smallint[], $10::bigint[], $11::bigint[], \
+        $12::boolean[]) AS u \
         ON CONFLICT (run_id, step, part) DO UPDATE SET number = excluded.number, state = excluded.state, \
         ready_at = excluded.ready_at, queue = excluded.queue, priority = excluded.priority, rank = excluded.rank, \
         node_id = excluded.node_id, revoked = excluded.revoked, begun = excluded.begun",
@@ -108,13 +102,10 @@ const FAIR_TURN: Sql = Sql::new(
      ON CONFLICT (namespace_id, queue, fairness) DO UPDATE SET last = 1 + CASE WHEN wf_fairness.last > excluded.last - 1 \
         THEN wf_fairness.last ELSE excluded.last - 1 END",
 );
-/// The turn that is served now. The first one is a time, so that what stood in the queue before the first key came is served before it.
+/// The turn that is served now.
 const FAIR_NOW: Sql = Sql::new(
-    "INSERT INTO wf_fairness (namespace_id, queue, fairness, last) VALUES ($1, $2, '', $3) \
-     ON CONFLICT (namespace_id, queue, fairness) DO UPDATE SET last = excluded.last WHERE wf_fairness.last < $4",
+    "INSERT INTO wf_fairness (namespace_id, queue, fairness, last) VALUES ($1, $2, '', 0) ON CONFLICT DO NOTHING",
 );
-/// A turn below this is not a time: it was given by a version that counted turns from 0.
-const FIRST_TURN: i64 = 1_000_000_000_000;
 const TASK_FAIR: Sql = Sql::new(
     "INSERT INTO wf_tasks (run_id, step, part, number, definition_id, state, ready_at, queue, priority, revoked, \
         namespace_id, fairness, rank) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, \
@@ -268,22 +259,15 @@ pub(super) fn write(batch: &mut Batch, dialect: Dialect, namespace: i64, commits
 }
 
 /// The tasks that commits change and do not make.
-fn touched<'a>(commits: &'a [&Commit]) -> impl Iterator<Item = [Value; 3]> + 'a {
+fn touched<'a>(commits: &'a [&Commit]) -> impl Iterator<Item = locks::Place<'a>> + 'a {
     commits.iter().flat_map(|commit| {
         let run = commit.meta.run;
         let handover = commit.handover();
         let moves = handover.left().is_some() || matches!(handover, Handover::Drop { .. });
-        let baton = moves.then(|| TaskKey::baton(run).attempt);
+        let baton = moves.then(|| (run.get(), "", part_number(Part::Body)));
         let own = commit.done.iter().filter(move |attempt| handover.answered() != Some(attempt));
-        let rows = own.chain(&commit.revoked).map(move |attempt| place(run.get(), attempt));
-        rows.chain(baton.map(|attempt| place(run.get(), &attempt)))
+        own.chain(&commit.revoked).map(move |attempt| locks::place(run, attempt)).chain(baton)
     })
-}
-
-/// The columns that tell where a task stands.
-pub(super) fn place(run: i64, attempt: &Attempt) -> [Value; 3] {
-    let [run, step, part, _] = key(run, attempt);
-    [run, step, part]
 }
 
 /// The columns that tell a task.
@@ -333,8 +317,7 @@ fn tasks(batch: &mut Batch, dialect: Dialect, namespace: i64, commits: &[&Commit
     for (commit, task) in fair {
         let key = commit.meta.lane.fairness.as_deref().unwrap_or_default();
         let queue = task.queue.as_ref();
-        let turn = Statement::new(FAIR_NOW).named("workflow.fair_now").bind(namespace).bind(queue);
-        batch.push(turn.bind(commit.now.as_unix_micros()).bind(FIRST_TURN));
+        batch.push(Statement::new(FAIR_NOW).named("workflow.fair_now").bind(namespace).bind(queue));
         batch.push(
             Statement::new(FAIR_TURN).named("workflow.fair_turn").bind(namespace).bind(queue).bind(key),
         );
