@@ -73,6 +73,8 @@ pub enum StartError {
     Repo(mainstay_repo::Error),
     /// Sign-in cannot be set up.
     Sso(mainstay_sso::Error),
+    /// The tables of workflows cannot be brought up to date.
+    Workflow(mainstay_workflow::Error),
     /// The image store cannot be opened.
     Images(mainstay_images::Error),
     /// The development provider's key cannot be used.
@@ -121,6 +123,7 @@ impl fmt::Display for StartError {
             }
             Self::Repo(error) => fmt::Display::fmt(error, f),
             Self::Sso(error) => fmt::Display::fmt(error, f),
+            Self::Workflow(error) => fmt::Display::fmt(error, f),
             Self::Images(error) => write!(f, "the image store cannot be opened: {error}"),
             Self::Key(error) => fmt::Display::fmt(error, f),
             Self::Tls(error) => fmt::Display::fmt(error, f),
@@ -176,6 +179,12 @@ impl std::error::Error for StartError {}
 impl From<mainstay_repo::Error> for StartError {
     fn from(error: mainstay_repo::Error) -> Self {
         Self::Repo(error)
+    }
+}
+
+impl From<mainstay_workflow::Error> for StartError {
+    fn from(error: mainstay_workflow::Error) -> Self {
+        Self::Workflow(error)
     }
 }
 
@@ -362,6 +371,9 @@ impl Server {
         idp: Option<IdentityProvider>,
         certificate: Option<Arc<ServedCertificate>>,
     ) -> Result<(App, Started), StartError> {
+        // Applications work beside this server on the same tables, perhaps of an earlier version.
+        let steps = repo.migrator().plan(&mainstay_workflow::COMPONENT, Target::Latest).await?;
+        mainstay_workflow::store::refuse_beside_nodes(repo, &steps).await?;
         for component in COMPONENTS {
             repo.migrator().migrate(component, Target::Latest).await?;
         }

@@ -64,6 +64,11 @@ pub enum ErrorKind {
     Stale,
     /// The graph of the run is not the one that is registered under its version.
     OtherGraph,
+    /// Nodes work on the tables that would not know what a migration makes of them; nothing was changed.
+    NodesAtWork {
+        /// Their names.
+        nodes: Vec<String>,
+    },
     /// The engine was shut down.
     Closed,
     /// The database: its own error is the source.

@@ -29,4 +29,4 @@ pub use plan::{
     Attempt, Corrupt, Effect, Fact, Fault, Input, Outcome, Part, Record, Refusal, State, Status, StepState,
     Transition, awaited, fork, outstanding, replay, start, transition,
 };
-pub use store::COMPONENT;
+pub use store::{COMPONENT, migrate};

@@ -5,8 +5,8 @@ pub mod store;
 
 use std::time::Duration;
 
-use mainstay_repo::{Error, Repo, Target};
-use mainstay_workflow::{Engine, EngineBuilder};
+use mainstay_repo::{Repo, Target};
+use mainstay_workflow::{Engine, EngineBuilder, Error};
 
 use flow::OrderFlow;
 
@@ -16,7 +16,7 @@ use flow::OrderFlow;
 /// What is wrong with the URL, the database or its tables, and how to mend it.
 pub async fn open(url: &str) -> Result<Repo, Error> {
     let repo = Repo::connect(url).await?;
-    repo.migrator().migrate(&mainstay_workflow::COMPONENT, Target::Latest).await?;
+    mainstay_workflow::migrate(&repo, Target::Latest).await?;
     store::migrate(&repo).await?;
     Ok(repo)
 }

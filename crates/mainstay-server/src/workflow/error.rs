@@ -23,7 +23,8 @@ impl From<Error> for Problem {
             | ErrorKind::Active
             | ErrorKind::Managed
             | ErrorKind::Stale
-            | ErrorKind::OtherGraph => ProblemKind::Conflict,
+            | ErrorKind::OtherGraph
+            | ErrorKind::NodesAtWork { .. } => ProblemKind::Conflict,
             ErrorKind::Database(kind) => return RepoError::new(kind.clone(), error.to_string()).into(),
             ErrorKind::Closed => ProblemKind::Unavailable,
             ErrorKind::Corrupt => ProblemKind::Corrupt,

@@ -38,6 +38,7 @@ mod standing;
 mod start;
 mod terms;
 mod types;
+mod upgrade;
 mod wake;
 mod write;
 
@@ -71,6 +72,7 @@ pub use self::types::{
     Baton, Beat, Claim, Claimed, Committed, Ended, Fate, Head, Lane, Letter, Loaded, Mail, Message, Meta,
     Parent, Sent, Start, Started, Takeover, TaskKey,
 };
+pub use self::upgrade::{migrate, refuse_beside_nodes};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{RunId, RunIds};

@@ -122,6 +122,7 @@ impl From<StartError> for Failure {
         match error {
             StartError::Repo(error) => error.into(),
             StartError::Sso(error) => error.into(),
+            StartError::Workflow(error) => error.into(),
             StartError::Images(error) => error.into(),
             StartError::Tls(error) => Self::new(Exit::Usage, error),
             StartError::Listen(..) | StartError::Served(_) | StartError::Undoing(_) => {

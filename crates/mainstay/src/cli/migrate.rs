@@ -1,8 +1,8 @@
 //! `mainstay migrate status|plan|up|down`.
 
-use mainstay_repo::{Component, PlannedStep, Repo, Target};
+use mainstay_repo::{Component, Direction, PlannedStep, Repo, Target};
 use mainstay_server::{COMPONENTS, StartError, claim, only_here};
-use mainstay_workflow::store::{LIVE_WITHIN, live_nodes};
+use mainstay_workflow::store::refuse_beside_nodes;
 use serde::Serialize;
 
 use super::args::{Down, MigrateCommand, Plan, Settings, Up};
@@ -94,6 +94,12 @@ struct Step {
     sql: &'static str,
 }
 
+impl Steps {
+    fn new(repo: &Repo, steps: Vec<PlannedStep>) -> Self {
+        Self { database: repo.describe().to_owned(), steps: steps.into_iter().map(Step::from).collect() }
+    }
+}
+
 impl From<PlannedStep> for Step {
     fn from(step: PlannedStep) -> Self {
         let direction = step.direction.as_str();
@@ -104,10 +110,8 @@ impl From<PlannedStep> for Step {
 async fn plan(args: &Plan, context: &Context) -> Outcome {
     let config = context.config(&args.settings, None)?;
     let repo = context.existing(&config).await?;
-    let body = Steps {
-        database: repo.describe().to_owned(),
-        steps: planned(&repo, &chosen(args.component.as_deref())?, target(args.to)).await?,
-    };
+    let steps = planned(&repo, &chosen(args.component.as_deref())?, target(args.to)).await?;
+    let body = Steps::new(&repo, steps);
     context.output.result("mainstay.migrate.plan/1", &body, || steps_text("Would take", &body, args.sql));
     Ok(())
 }
@@ -118,17 +122,18 @@ async fn up(args: &Up, context: &Context) -> Outcome {
     only_here(&config, &repo).await?;
     let components = chosen(args.component.as_deref())?;
     let steps = planned(&repo, &components, target(args.to)).await?;
-    if let Some(step) = steps.iter().find(|step| step.direction == "down") {
+    if let Some(step) = steps.iter().find(|step| step.direction == Direction::Down) {
         return Err(Failure::new(
             Exit::Refused,
             format!("that would undo version {} of {}", step.version, step.component),
         )
         .with_help("mainstay migrate down undoes steps, after a confirmation"));
     }
+    refuse_beside_nodes(&repo, &steps).await?;
     for component in components {
         repo.migrator().migrate(component, target(args.to)).await?;
     }
-    let body = Steps { database: repo.describe().to_owned(), steps };
+    let body = Steps::new(&repo, steps);
     context.output.result("mainstay.migrate.up/1", &body, || steps_text("Took", &body, false));
     Ok(())
 }
@@ -138,7 +143,7 @@ async fn down(args: &Down, context: &Context) -> Outcome {
     let repo = context.existing(&config).await?;
     let components = chosen(Some(&args.component))?;
     let steps = planned(&repo, &components, Target::DownTo(args.to)).await?;
-    let body = Steps { database: repo.describe().to_owned(), steps };
+    let body = Steps::new(&repo, steps.clone());
     if !body.steps.is_empty() && args.confirm.as_deref() != Some(&args.component) {
         let what = steps_text("This would take", &body, false);
         return Err(Failure::new(
@@ -147,9 +152,7 @@ async fn down(args: &Down, context: &Context) -> Outcome {
         )
         .with_help(format!("say --confirm {} to do it", args.component)));
     }
-    if body.steps.iter().any(|step| step.component == mainstay_workflow::COMPONENT.name) {
-        no_live_workers(&repo).await?;
-    }
+    refuse_beside_nodes(&repo, &steps).await?;
     only_here(&config, &repo).await?;
     let claim = claim(&config, &repo).await.map_err(|error| match error {
         StartError::Served(file) => {
@@ -163,25 +166,6 @@ async fn down(args: &Down, context: &Context) -> Outcome {
     undone?;
     context.output.result("mainstay.migrate.down/1", &body, || steps_text("Took", &body, false));
     Ok(())
-}
-
-/// Refuses while processes work on workflows. They are no servers of ours, and would go on without their tables.
-async fn no_live_workers(repo: &Repo) -> Outcome {
-    let live = live_nodes(repo).await?;
-    let [_, ..] = live.as_slice() else { return Ok(()) };
-    let shown: Vec<String> = live
-        .iter()
-        .map(|node| {
-            let seconds = node.silent_for.as_secs();
-            format!("  {} in the namespace {}, heard of {seconds} s ago", node.name, node.namespace)
-        })
-        .collect();
-    let text = format!("applications work on workflows in this database:\n{}", shown.join("\n"));
-    let help = format!(
-        "end them first: they would go on without their tables; one that was killed counts for {} s more",
-        LIVE_WITHIN.as_secs()
-    );
-    Err(Failure::new(Exit::Refused, text).with_help(help))
 }
 
 async fn undo(repo: &Repo, components: &[&Component], to: u32) -> Outcome {
@@ -209,10 +193,10 @@ fn chosen(name: Option<&str>) -> Outcome<Vec<&'static Component>> {
     Ok(found)
 }
 
-async fn planned(repo: &Repo, components: &[&Component], target: Target) -> Outcome<Vec<Step>> {
+async fn planned(repo: &Repo, components: &[&Component], target: Target) -> Outcome<Vec<PlannedStep>> {
     let mut steps = Vec::new();
     for component in components {
-        steps.extend(repo.migrator().plan(component, target).await?.into_iter().map(Step::from));
+        steps.extend(repo.migrator().plan(component, target).await?);
     }
     Ok(steps)
 }

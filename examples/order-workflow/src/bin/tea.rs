@@ -73,7 +73,7 @@ workflow! {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::args().nth(1).unwrap_or_else(|| "sqlite://tea.db".to_owned());
     let repo = Repo::connect(&url).await?;
-    repo.migrator().migrate(&mainstay_workflow::COMPONENT, Target::Latest).await?;
+    mainstay_workflow::migrate(&repo, Target::Latest).await?;
     let table = "CREATE TABLE IF NOT EXISTS cups (guest text NOT NULL, tea text NOT NULL)";
     repo.write(Statement::new(table)).await?;
 

@@ -18,4 +18,5 @@ mod search;
 mod starts;
 mod support;
 mod tags;
+mod upgrade;
 mod work;
