@@ -254,16 +254,6 @@ fn o03_the_next_task_is_born_with_the_result() {
 }
 
 #[test]
-fn o07_the_failure_of_one_run_is_nothing_to_the_next() {
-    let flow = diamond();
-    let mut first = Run::new(&flow);
-    first.fault("pick", Fault::Error { message: "no".to_owned(), retry: false });
-    assert_eq!(first.status(), Status::Failed);
-    let second = Run::new(&flow);
-    assert_eq!(second.status(), Status::Running);
-}
-
-#[test]
 fn o08_a_signal_that_comes_before_the_wait_is_kept() {
     let flow = waits();
     let mut run = Run::new(&flow);

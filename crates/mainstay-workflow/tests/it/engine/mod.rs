@@ -10,6 +10,7 @@ mod losses;
 mod nodes;
 mod races;
 mod runs;
+mod siblings;
 mod transactions;
 mod upkeep;
 mod waits;
