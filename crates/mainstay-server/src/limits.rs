@@ -36,6 +36,8 @@ pub const READY_TIMEOUT: Duration = Duration::from_secs(2);
 pub const LOGIN_COOKIE: Duration = Duration::from_secs(600);
 /// How many portions of ended runs one request removes; the next request goes on.
 pub const PRUNE_PORTIONS: u32 = 10;
+/// The largest context that a run's page shows: browsers lay out what is larger for seconds.
+pub const CONTEXT_SHOWN_BYTES: u64 = 1024 * 1024;
 /// How many acts a page of the console lists.
 pub const ACTS_LISTED: u32 = 50;
 /// How many tasks in a node's hands are named.

@@ -18,7 +18,7 @@ pub use mainstay_workflow_graph::{definition, graph};
 pub use mainstay_workflow_macros::{Events, step, versions, workflow};
 
 pub use action::Action;
-pub use control::{Control, Picture, RunView, WorkflowSummary};
+pub use control::{Control, MAX_SHOWN_BYTES, Picture, RunView, WorkflowSummary};
 pub use definition::{Definition, Problem, Problems, Workflow};
 pub use engine::{CatchUp, CronSchedule, Engine, EngineBuilder, StartRequest, Version, WorkflowSource};
 pub use error::{Error, ErrorKind, Result};

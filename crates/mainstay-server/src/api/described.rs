@@ -332,6 +332,10 @@ fn reference(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
 
+/// What a run's context is.
+const CONTEXT: &str = "Its input, its attributes and the results of its steps; null when it is larger than 16 MiB: the history has all of it, \
+                       page by page.";
+
 fn answers() -> Map<String, Value> {
     let items = json!({ "oneOf": [
         fields([("all", count()), ("succeeded", count()), ("failed", count())]), { "type": "null" }
@@ -359,10 +363,8 @@ fn answers() -> Map<String, Value> {
         ("unread".to_owned(), count()),
         ("scheduled".to_owned(), list(&fields([("at", instant()), ("signal", text())]))),
         ("children".to_owned(), list(&reference("RunLine"))),
-        (
-            "context".to_owned(),
-            json!({ "description": "Its input, its attributes and the results of its steps." }),
-        ),
+        ("context".to_owned(), json!({ "description": CONTEXT })),
+        ("context_bytes".to_owned(), count()),
         ("tags".to_owned(), list(&text())),
         ("telemetry".to_owned(), json!({})),
     ]);

@@ -124,7 +124,7 @@ pub(crate) async fn graph(
     Path(run): Path,
     Reads { control, query }: Reads<Drawn>,
 ) -> Result<Response, Problem> {
-    let view = control.show(run_id(&run)?).await?;
+    let view = control.outline(run_id(&run)?).await?;
     let Some(flow) = &view.workflow else {
         return Err(Problem::new(ProblemKind::NotFound, "The run was imported without its graph."));
     };

@@ -72,8 +72,10 @@ pub struct RunDocument {
     pub scheduled: Vec<ScheduledDocument>,
     /// The runs that it started.
     pub children: Vec<RunLine>,
-    /// What it was given, and the results of its steps.
+    /// What it was given, and the results of its steps; null when it is larger than 16 MiB.
     pub context: Value,
+    /// How many bytes the context has.
+    pub context_bytes: u64,
     /// The workflow's tags.
     pub tags: Vec<String>,
     /// What each event of telemetry about it carries.
@@ -249,6 +251,7 @@ impl RunDocument {
                 .collect(),
             children: view.children.iter().map(RunLine::new).collect(),
             context: view.context.clone(),
+            context_bytes: view.context_bytes,
             tags: view.tags.iter().cloned().collect(),
             telemetry: view.telemetry.clone(),
         }

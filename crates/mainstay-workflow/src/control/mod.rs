@@ -7,7 +7,7 @@ mod view;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use self::view::{Picture, RunView, WorkflowSummary};
+pub use self::view::{MAX_SHOWN_BYTES, Picture, RunView, WorkflowSummary};
 use mainstay_core::{Caller, Clock, Cursor, Page, PageSize, SystemClock};
 use mainstay_repo::{Bell, Repo};
 
@@ -166,16 +166,29 @@ impl Control {
         self.store.get(run).await
     }
 
-    /// A run with all that is to be seen of it.
+    /// A run with all that is to be seen of it. A context larger than [`MAX_SHOWN_BYTES`] is left out; [`RunView::context_bytes`] says how
+    /// large it is, [`Control::get`] has it whole and [`Control::history`] page by page.
     ///
     /// # Errors
     /// As [`Store::get`].
     pub async fn show(&self, run: RunId) -> Result<RunView> {
-        let stored = self.store.get(run).await?;
+        let mut view = self.outline(run).await?;
+        if view.context_bytes <= MAX_SHOWN_BYTES {
+            view.context = self.store.get(run).await?.context;
+        }
+        Ok(view)
+    }
+
+    /// The same without the context, which can be large: for whoever asks often.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub async fn outline(&self, run: RunId) -> Result<RunView> {
+        let (summary, context_bytes) = self.store.summary(run).await?;
         let children = Filter::new().parent(run);
         let children =
             self.store.list(&children, Order::Oldest, PageSize::clamped(PageSize::MAX), None).await?.items;
-        let mut view = RunView::kept(stored, children);
+        let mut view = RunView::kept(summary, context_bytes, children);
         if let Some(loaded) = self.store.load(&[run]).await?.pop() {
             let definition = self.store.definition(loaded.meta.definition).await?;
             let definition = definition.ok_or_else(|| missing(run))?;
@@ -203,6 +216,14 @@ impl Control {
         self.store.position(run).await
     }
 
+    /// The beginning of a run's history without its input and results: what a line of time shows.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::Database`].
+    pub async fn beginning(&self, run: RunId, size: PageSize) -> Result<Page<Record>> {
+        self.store.beginning(run, size).await
+    }
+
     /// A page of a run's history, from its beginning.
     ///
     /// # Errors
@@ -219,7 +240,7 @@ impl Control {
     /// # Errors
     /// As [`Control::show`]; [`ErrorKind::NotFound`] also for a run that is only kept: nobody knows its graph.
     pub async fn picture(&self, run: RunId, picture: Picture) -> Result<String> {
-        let view = self.show(run).await?;
+        let view = self.outline(run).await?;
         let flow = view.workflow.ok_or_else(|| {
             Error::new(ErrorKind::NotFound, format!("{run} came from elsewhere; its graph is not known"))
         })?;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::definition::Workflow;
 use crate::graph::{SignalName, StepKey};
 use crate::plan::{Awaited, Effect, State, Status, awaited, outstanding};
-use crate::store::{RunSummary, StoredRun};
+use crate::store::RunSummary;
 
 /// A workflow in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,9 @@ pub struct WorkflowSummary {
     /// How many runs it has, by status; [`MAX_COUNTED`](crate::store::MAX_COUNTED) + 1 stands for more than that.
     pub runs: BTreeMap<Status, u64>,
 }
+
+/// The largest context that is shown with its run: 16 MiB.
+pub const MAX_SHOWN_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A run with all that is to be seen of it.
 #[derive(Debug, Clone)]
@@ -38,8 +41,11 @@ pub struct RunView {
     pub awaited: Vec<Awaited>,
     /// Steps whose compensation failed: somebody has to look at these.
     pub not_undone: Vec<StepKey>,
-    /// Input, attributes, results; as in [`StoredRun::context`].
+    /// Input, attributes, results; as in [`StoredRun::context`](crate::store::StoredRun::context). Null where it was not asked for or is
+    /// larger than [`MAX_SHOWN_BYTES`].
     pub context: Value,
+    /// How many bytes the context has, as JSON texts.
+    pub context_bytes: u64,
     /// What the host wants on each telemetry event.
     pub telemetry: Value,
     /// Words to find the workflow by.
@@ -56,15 +62,16 @@ pub struct RunView {
 
 impl RunView {
     /// A run that is kept, as far as every run is.
-    pub(super) fn kept(stored: StoredRun, children: Vec<RunSummary>) -> Self {
+    pub(super) fn kept(summary: RunSummary, context_bytes: u64, children: Vec<RunSummary>) -> Self {
         Self {
-            summary: stored.summary,
+            summary,
             workflow: None,
             state: None,
             outstanding: Vec::new(),
             awaited: Vec::new(),
             not_undone: Vec::new(),
-            context: stored.context,
+            context: Value::Null,
+            context_bytes,
             telemetry: Value::Null,
             tags: BTreeSet::new(),
             metadata: BTreeMap::new(),

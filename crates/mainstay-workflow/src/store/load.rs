@@ -232,6 +232,25 @@ impl Store {
         Ok(Page::from_surplus(records, size, |record| Cursor::new(record.seq.to_string())))
     }
 
+    /// The beginning of a run's history without its input and results: what a line of time shows.
+    ///
+    /// # Errors
+    /// As [`Store::load`].
+    pub async fn beginning(&self, run: RunId, size: PageSize) -> Result<Page<Record>> {
+        let surplus = i64::from(size.get()) + 2;
+        let page =
+            Statement::new(PAGE).named("workflow.history_page").bind(run.get()).bind(-1_i64).bind(surplus);
+        let ours = Statement::new(OURS).named("workflow.ours").bind(self.namespace).bind(vec![run.get()]);
+        let results = self.repo.read_many(vec![ours, page]).await?;
+        let rows = |at: usize| results.get(at).map(Vec::as_slice).unwrap_or_default();
+        if rows(0).is_empty() {
+            return Err(Error::unknown_run(run));
+        }
+        let mut records = records_by_run(rows(1))?.remove(&run.get()).unwrap_or_default();
+        records.truncate(usize::try_from(size.get()).unwrap_or(usize::MAX).saturating_add(1));
+        Ok(Page::from_surplus(records, size, |record| Cursor::new(record.seq.to_string())))
+    }
+
     /// A run's status, and a number that grows with each commit: cheap to ask for again and again.
     ///
     /// # Errors

@@ -38,6 +38,13 @@ const CONTEXT: Sql = Sql::per_dialect(
     "SELECT context FROM wf_contexts WHERE run_id = $1",
     "SELECT context::text AS context FROM wf_contexts WHERE run_id = $1",
 );
+/// Neither database reads a large value to say how long it is.
+const CONTEXT_BYTES: Sql = Sql::per_dialect(
+    "SELECT COALESCE((SELECT octet_length(context) FROM wf_contexts WHERE run_id = $1), 0) \
+        + COALESCE((SELECT sum(octet_length(value)) FROM wf_outputs WHERE run_id = $1 AND kind <> 1), 0) AS bytes",
+    "SELECT COALESCE((SELECT octet_length(context::text) FROM wf_contexts WHERE run_id = $1), 0) \
+        + COALESCE((SELECT sum(octet_length(value)) FROM wf_outputs WHERE run_id = $1 AND kind <> 1), 0) AS bytes",
+);
 const PUT: Sql = Sql::new(
     "INSERT INTO wf_runs (namespace_id, id, workflow, version, business_key, status, queue, priority, reason, created_at, \
         updated_at, ended_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
@@ -80,6 +87,26 @@ impl Store {
             None => Value::Object(Map::new()),
         };
         Ok(StoredRun { summary: summary(row)?, context: with_outputs(context, &outputs)? })
+    }
+
+    /// What a run is and how far it came, and how many bytes its context has.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub async fn summary(&self, run: RunId) -> Result<(RunSummary, u64)> {
+        let text = format!("SELECT {COLUMNS} FROM wf_runs r WHERE r.namespace_id = $1 AND r.id = $2");
+        let find = Statement::new(Sql::dynamic(text.clone(), text)).named("workflow.summary");
+        let results = self
+            .repo
+            .read_many(vec![
+                find.bind(self.namespace).bind(run.get()),
+                Statement::new(CONTEXT_BYTES).named("workflow.context_bytes").bind(run.get()),
+            ])
+            .await?;
+        let first = |rows: Option<&Vec<Row>>| rows.and_then(|rows| rows.first().cloned());
+        let row = first(results.first()).ok_or_else(|| Error::unknown_run(run))?;
+        let bytes = first(results.get(1)).map(|row| row.get::<u64>("bytes")).transpose()?;
+        Ok((summary(&row)?, bytes.unwrap_or_default()))
     }
 
     /// Keeps a run that came from elsewhere, in place of what was kept under its identifier, and gives back what is stored. Such a run is

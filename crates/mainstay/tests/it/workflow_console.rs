@@ -301,3 +301,28 @@ fn no_route_serves_somebody_who_may_not() {
     let acts = read(&alice.get(&world.server.path("/api/v1/acts")));
     assert_eq!(acts["acts"], json!([]), "nothing was done");
 }
+
+#[test]
+fn who_looks_on_costs_nothing_while_nothing_happens() {
+    let world = World::new();
+    let mut browser = administrator(&world.server);
+    let run = world.host.order(17, json!({ "order_id": 17 }));
+    world.host.wait_for(run, Status::Waiting);
+    let url = world.server.path(&format!("/runs/{run}/live"));
+    let first = browser.get(&url);
+    let tag = first.header("etag").unwrap().to_owned();
+    let mut again = |tag: &str| browser.send("GET", &url, &[("If-None-Match", tag)], "");
+    assert_eq!((again(&tag).status, again(&tag).body.as_str()), (304, ""));
+    // What was asked of it is seen before a node has read it.
+    let later = ["workflow", "signal", &run.to_string(), "approved", "--at", "2999-01-01T00:00:00Z"];
+    command_json(&[&later[..], &["--database", world.database.url()]].concat());
+    let asked = again(&tag);
+    assert_eq!(asked.status, 200);
+    assert!(asked.body.contains("2999-01-01"), "{asked:?}");
+    let tag = asked.header("etag").unwrap().to_owned();
+    assert_eq!(again(&tag).status, 304);
+    let signal = ["workflow", "signal", &run.to_string(), "approved"];
+    command_json(&[&signal[..], &["--database", world.database.url()]].concat());
+    world.host.wait_for(run, Status::Completed);
+    assert!(again(&tag).body.contains("completed"));
+}

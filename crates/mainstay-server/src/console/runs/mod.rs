@@ -18,7 +18,8 @@ use axum::response::{Html, IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use mainstay_core::{Cursor, PageSize, Role};
-use mainstay_workflow::Control;
+use mainstay_workflow::store::{Filter, Order};
+use mainstay_workflow::{Control, RunId, RunView};
 use serde::Deserialize;
 
 use self::form::Fields;
@@ -129,8 +130,9 @@ impl FromRequestParts<App> for LiveView {
 }
 
 /// `GET /runs/{run}`.
-pub(crate) async fn run(view: View, Path(run): Path) -> Result<Response, Problem> {
-    let mut response = look(view, &run).await?.respond();
+pub(crate) async fn run(View { control, frame, .. }: View, Path(run): Path) -> Result<Response, Problem> {
+    let view = control.show(run_id(&run)?).await?;
+    let mut response = look(&control, view, frame).await?.respond();
     // The page's script asks for its live parts.
     let policy = format!("{CONTENT_SECURITY_POLICY}; connect-src 'self'");
     if let Ok(policy) = HeaderValue::from_str(&policy) {
@@ -145,21 +147,35 @@ pub(crate) async fn live(
     Path(run): Path,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let text = look(view, &run).await?.parts().into_string();
-    let digest = digest(&SHA256, text.as_bytes());
-    let tag: String = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    let tag = format!("\"{tag}\"");
+    let View { control, frame, .. } = view;
+    let run = run_id(&run)?;
+    let tag = tag(&control, run, &frame).await?;
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     if known == Some(tag.as_str()) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
+    let text = look(&control, control.outline(run).await?, frame).await?.parts().into_string();
     Ok(([(header::ETAG, tag)], Html(text)).into_response())
 }
 
-async fn look(View { control, frame, .. }: View, run: &str) -> Result<RunPage, Problem> {
-    let run = run_id(run)?;
-    let view = control.show(run).await?;
-    let history = control.history(run, PageSize::clamped(PageSize::MAX), None).await?;
+/// Names what the parts of a run's page show, without reading the run: each page that is open asks once a second. What was sent to a run
+/// and not read by it yet is told with the act of whoever sent it.
+async fn tag(control: &Control, run: RunId, frame: &Frame) -> Result<String, Problem> {
+    let (status, seq) = control.position(run).await?;
+    let act = control.acts(Some(run), PageSize::clamped(1), None).await?;
+    let children = Filter::new().parent(run);
+    let children = control.list(&children, Order::Oldest, PageSize::clamped(PageSize::MAX), None).await?;
+    let mut text = format!("{status:?} {seq} {} {}", frame.writes, frame.admin);
+    text.extend(act.items.first().map(|act| format!(" {}", act.number)));
+    text.extend(children.items.iter().map(|child| format!(" {} {:?}", child.run, child.status)));
+    let digest = digest(&SHA256, text.as_bytes());
+    let digits: String = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("\"{digits}\""))
+}
+
+async fn look(control: &Control, view: RunView, frame: Frame) -> Result<RunPage, Problem> {
+    let run = view.summary.run;
+    let history = control.beginning(run, PageSize::clamped(PageSize::MAX)).await?;
     let acts = control.acts(Some(run), PageSize::clamped(limits::ACTS_LISTED), None).await?;
     Ok(RunPage { view, history, acts: acts.items, frame })
 }

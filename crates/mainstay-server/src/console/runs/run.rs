@@ -12,6 +12,7 @@ use super::words::{tag, time, took};
 use super::{actions, acts};
 use crate::console::assets;
 use crate::console::layout::{Page, Width, corner};
+use crate::limits;
 use crate::workflow::document::HistoryLine;
 use crate::workflow::timeline::{self, Bar, End};
 use crate::workflow::{encoded, namespace_query};
@@ -194,13 +195,20 @@ impl RunPage {
     }
 
     fn context(&self) -> Markup {
-        let text = serde_json::to_string_pretty(&self.view.context).unwrap_or_default();
+        let bytes = self.view.context_bytes;
+        let shown = bytes <= limits::CONTEXT_SHOWN_BYTES;
+        let text = if shown {
+            serde_json::to_string_pretty(&self.view.context).unwrap_or_default()
+        } else {
+            String::new()
+        };
         html! {
             section class="panel section" {
                 div class="head" { h2 { "Context" } }
                 div class="body stack" {
                     p { "What the run was given, and the results of its steps when the page was loaded." }
-                    pre tabindex="0" { (text) }
+                    @if shown { pre tabindex="0" { (text) } }
+                    @else { p { "It has " (bytes) " bytes, too many to show here. The history has all of it, page by page." } }
                 }
             }
         }

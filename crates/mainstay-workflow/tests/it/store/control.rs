@@ -155,3 +155,62 @@ async fn a_namespace_that_is_not_there_is_empty_and_is_not_made() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_context_is_shown_up_to_its_limit() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let control = world.control();
+        let mut run = world.store.get(world.begin().await.meta.run).await.unwrap();
+        run.summary.run = world.store.next_run_id(world.now());
+        run.summary.managed = false;
+        let id = run.summary.run;
+        let full: Vec<String> = (0..16).map(|_| "x".repeat(MAX_OUTPUT_BYTES - 1_024)).collect();
+        let put = async |rest: usize| {
+            let mut run = run.clone();
+            let mut steps: serde_json::Map<_, _> =
+                full.iter().enumerate().map(|(at, text)| (format!("s{at}"), json!(text))).collect();
+            steps.insert("rest".into(), json!("x".repeat(rest)));
+            run.context = json!({ "initial": null, "steps": steps });
+            world.store.put(&run).await.unwrap();
+            let view = control.show(id).await.unwrap();
+            assert_eq!(control.outline(id).await.unwrap().context, json!(null));
+            (view.context_bytes, view.context.is_null())
+        };
+        let (bytes, hidden) = put(0).await;
+        assert!(!hidden);
+        let left = usize::try_from(MAX_SHOWN_BYTES - bytes).unwrap();
+        assert_eq!(put(left).await, (MAX_SHOWN_BYTES, false));
+        assert_eq!(put(left + 1).await, (MAX_SHOWN_BYTES + 1, true));
+        let whole = control.get(id).await.unwrap();
+        assert_eq!(whole.context["steps"]["rest"].as_str().unwrap().len(), left + 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_line_of_time_needs_no_results() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let control = world.control();
+        let run = world.waiting().await.meta.run;
+        let whole = control.history(run, PageSize::DEFAULT, None).await.unwrap();
+        let line = control.beginning(run, PageSize::DEFAULT).await.unwrap();
+        let places = |page: &mainstay_core::Page<Record>| -> Vec<(u64, String)> {
+            page.items
+                .iter()
+                .map(|record| (record.seq, format!("{:?}", std::mem::discriminant(&record.fact))))
+                .collect()
+        };
+        assert_eq!(places(&line), places(&whole));
+        assert_ne!(line.items, whole.items, "the input and the results are left out");
+        let first = control.beginning(run, PageSize::clamped(2)).await.unwrap();
+        assert_eq!((first.items.len(), first.next.is_some()), (2, true));
+        let nowhere: RunId = "run_0000000000001".parse().unwrap();
+        assert_eq!(
+            *control.beginning(nowhere, PageSize::DEFAULT).await.unwrap_err().kind(),
+            ErrorKind::NotFound
+        );
+    })
+    .await;
+}

@@ -1,6 +1,7 @@
 //! `mainstay workflow show`: a run as a whole.
 
 use mainstay_server::document::{RunDocument, StepDocument};
+use mainstay_workflow::MAX_SHOWN_BYTES;
 use serde::Serialize;
 
 use super::args::One;
@@ -58,7 +59,14 @@ fn text(run: &RunDocument) -> String {
         text.push_str(&table_of(&run.children));
     }
     text.push_str("\ncontext\n");
-    text.push_str(&serde_json::to_string_pretty(&run.context).unwrap_or_default());
+    if run.context_bytes > MAX_SHOWN_BYTES {
+        let (run, bytes) = (&line.run, run.context_bytes);
+        text.push_str(&format!(
+            "{bytes} bytes, too many to show: mainstay workflow history {run} has them page by page"
+        ));
+    } else {
+        text.push_str(&serde_json::to_string_pretty(&run.context).unwrap_or_default());
+    }
     text
 }
 
