@@ -21,7 +21,7 @@ use crate::store::{Standing, TaskKey};
 pub(super) struct Holds {
     /// None from the beginning of a later life to its first poll.
     standing: Option<Standing>,
-    /// Leased attempts of paused workflows that are to be given back.
+    /// Leased attempts of what is paused that are to be given back.
     aside: Vec<Ready>,
 }
 
@@ -63,34 +63,35 @@ impl Holds {
 }
 
 impl Core {
-    /// Keeps an attempt from its beginning when its workflow is paused.
+    /// Keeps an attempt from its beginning when its run is paused, or its workflow.
     pub(super) fn keep_aside(&mut self, ready: Ready) -> Option<Ready> {
-        let is_held = self.cells.get(&ready.run).is_some_and(|cell| self.holds.holds(&cell.registered.flow));
-        if is_held {
+        let cell = self.cells.get(&ready.run);
+        if cell.is_some_and(|cell| cell.head.state.paused || self.holds.holds(&cell.registered.flow)) {
             self.holds.aside.push(ready);
             return None;
         }
         Some(ready)
     }
 
-    /// Gives back what must not begin here: of a paused workflow, which claims set aside until it is resumed, or for others to begin.
+    /// Gives back what must not begin here: of what is paused, to be set aside until it is resumed, or for others to begin.
     pub(super) fn launch_aside(&mut self) {
         if self.under_way.settles > 0 {
             return;
         }
         let now = self.now();
         let mut aside = std::mem::take(&mut self.holds.aside);
-        self.give_back(&mut aside, now);
+        self.give_back(&mut aside, None);
         self.holds.aside = aside;
         if self.under_way.settles == 0 {
             let mut surplus = std::mem::take(&mut self.losses.surplus);
-            self.give_back(&mut surplus, now.saturating_add(self.away()));
+            self.give_back(&mut surplus, Some(now.saturating_add(self.away())));
             self.losses.surplus = surplus;
         }
     }
 
-    /// Gives back attempts that have not begun, to be claimed from an instant on. Those of runs that are being written stay in the list.
-    fn give_back(&mut self, aside: &mut Vec<Ready>, from: Timestamp) {
+    /// Gives back attempts that have not begun, to be claimed from an instant on, or to be set aside. Those of runs that are being written
+    /// stay in the list.
+    fn give_back(&mut self, aside: &mut Vec<Ready>, from: Option<Timestamp>) {
         let mut keys = Vec::new();
         for ready in std::mem::take(aside) {
             let Some(cell) = self.cells.get_mut(&ready.run) else { continue };
@@ -117,7 +118,10 @@ impl Core {
         self.under_way.settles += 1;
         self.flights.push(
             async move {
-                let result = store.release(node, &keys, from).await;
+                let result = match from {
+                    Some(from) => store.release(node, &keys, from).await,
+                    None => store.set_aside(node, &keys).await,
+                };
                 Landed::GivenBack { runs: keys.into_iter().map(|key| key.run).collect(), result }
             }
             .boxed(),

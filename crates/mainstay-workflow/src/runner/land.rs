@@ -13,7 +13,7 @@ use crate::engine::output::leads_to_end;
 use crate::error::{Error, ErrorKind, Result};
 use crate::handler::{Results, StepError};
 use crate::id::RunId;
-use crate::plan::{Fault, Input, Outcome, Stage};
+use crate::plan::{Fact, Fault, Input, Outcome, Stage};
 use crate::store::{Committed, Ended, Head, Started, TaskKey};
 
 impl Core {
@@ -137,6 +137,10 @@ impl Core {
                 }
                 timings.extend(item.timing.map(|timing| (attempt, timing)));
             }
+        }
+        if records.iter().any(|record| matches!(record.fact, Fact::Resumed)) {
+            // What of it was set aside comes back.
+            self.upkeep.look_back();
         }
         super::telemetry::moved(cell, run, &records, &Move { before, took: began.elapsed(), timings });
         let is_ended = cell.head.state.is_ended();

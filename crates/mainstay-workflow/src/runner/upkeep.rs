@@ -50,6 +50,13 @@ impl Upkeep {
     }
 }
 
+impl Upkeep {
+    /// Something that was set aside need not be any more.
+    pub(super) fn look_back(&mut self) {
+        self.back_at = Instant::now();
+    }
+}
+
 impl Core {
     /// When to look up at the latest for this.
     pub(super) fn next_upkeep(&self) -> Option<Instant> {

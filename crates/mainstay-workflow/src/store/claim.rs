@@ -352,7 +352,7 @@ impl Store {
     }
 }
 
-fn task_row(key: &TaskKey) -> [mainstay_repo::Value; 4] {
+pub(super) fn task_row(key: &TaskKey) -> [mainstay_repo::Value; 4] {
     let attempt = &key.attempt;
     [
         key.run.get().into(),

@@ -1,14 +1,19 @@
-//! Flags that hold back whole workflows, or everything. What is out goes on; nothing new is claimed.
+//! Flags that hold back whole workflows, or everything. What is out goes on; nothing new is claimed. What was claimed and must not begin is
+//! set aside, also for a run that is paused alone.
 
 use mainstay_core::Timestamp;
 use mainstay_repo::{Batch, Sql, Statement};
 
 use serde_json::json;
 
+use super::claim::task_row;
 use super::limits::{MAX_NAME_BYTES, check_name};
+use super::rows::{Bulk, Rows};
+use super::types::TaskKey;
 use super::{NewAct, Store};
 use crate::action::Action;
 use crate::error::Result;
+use crate::id::NodeId;
 
 /// What is held back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,16 +31,30 @@ const PORTION: i64 = 1_000;
 const COME_BACK: Sql = Sql::per_dialect(
     "UPDATE wf_tasks SET state = 1 WHERE (run_id, step, part) IN (SELECT run_id, step, part FROM wf_tasks \
         WHERE namespace_id = $1 AND state = 3 AND definition_id NOT IN (SELECT d.id FROM wf_definitions d JOIN wf_pauses p \
-        ON p.namespace_id = d.namespace_id AND p.workflow IN ('', d.name) WHERE d.namespace_id = $1) LIMIT $2)",
+        ON p.namespace_id = d.namespace_id AND p.workflow IN ('', d.name) WHERE d.namespace_id = $1) \
+        AND NOT EXISTS (SELECT 1 FROM wf_runs r WHERE r.namespace_id = $1 AND r.id = wf_tasks.run_id AND r.status = 'paused') LIMIT $2)",
     "UPDATE wf_tasks SET state = 1 WHERE ctid = ANY (ARRAY (SELECT ctid FROM wf_tasks WHERE namespace_id = $1 AND state = 3 \
         AND definition_id NOT IN (SELECT d.id FROM wf_definitions d JOIN wf_pauses p ON p.namespace_id = d.namespace_id \
-        AND p.workflow IN ('', d.name) WHERE d.namespace_id = $1) LIMIT $2 FOR UPDATE SKIP LOCKED))",
+        AND p.workflow IN ('', d.name) WHERE d.namespace_id = $1) \
+        AND NOT EXISTS (SELECT 1 FROM wf_runs r WHERE r.namespace_id = $1 AND r.id = wf_tasks.run_id AND r.status = 'paused') LIMIT $2 FOR UPDATE SKIP LOCKED))",
 );
 
 /// Whether there are such tasks. A look costs no commit.
 const ASIDE: &str = "SELECT 1 AS one FROM wf_tasks WHERE namespace_id = $1 AND state = 3 \
     AND definition_id NOT IN (SELECT d.id FROM wf_definitions d JOIN wf_pauses p ON p.namespace_id = d.namespace_id \
-    AND p.workflow IN ('', d.name) WHERE d.namespace_id = $1) LIMIT 1";
+    AND p.workflow IN ('', d.name) WHERE d.namespace_id = $1) \
+    AND NOT EXISTS (SELECT 1 FROM wf_runs r WHERE r.namespace_id = $1 AND r.id = wf_tasks.run_id AND r.status = 'paused') LIMIT 1";
+
+/// The row is looked at again when somebody else was just changing it: what was taken back meanwhile is not set aside.
+const SET_ASIDE: Bulk = Bulk {
+    name: "workflow.put_aside",
+    sqlite: "UPDATE wf_tasks SET state = 3, node_id = NULL, begun = 0 WHERE run_id = $1 AND step = $2 AND part = $3 AND number = $4 \
+        AND state = 2 AND node_id = $5 AND NOT revoked",
+    postgres: "UPDATE wf_tasks t SET state = 3, node_id = NULL, begun = false \
+        FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) AS u (run_id, step, part, number) \
+        WHERE t.run_id = u.run_id AND t.step = u.step AND t.part = u.part AND t.number = u.number \
+        AND t.state = 2 AND t.node_id = $5 AND NOT t.revoked",
+};
 
 impl Store {
     /// Holds back a workflow, or everything. Holding back twice is holding back.
@@ -68,6 +87,21 @@ impl Store {
         // Also when it was not: who resumed it may have died on the way.
         self.come_back().await?;
         Ok(was_held)
+    }
+
+    /// Sets tasks of a node aside that were not begun: their workflow is held back, or their run is paused. They stay the same attempts.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn set_aside(&self, node: NodeId, keys: &[TaskKey]) -> Result<()> {
+        for group in keys.chunks(super::MAX_GROUP) {
+            let mut rows = Rows::new();
+            group.iter().for_each(|key| rows.push(task_row(key)));
+            let mut batch = Batch::new("workflow.put_aside");
+            rows.write(&mut batch, self.dialect(), &SET_ASIDE, &[node.0.into()], false);
+            self.repo.batch(batch).await?;
+        }
+        Ok(())
     }
 
     /// Lets tasks come back that were set aside for a flag that is no longer there; says how many. Most come back with

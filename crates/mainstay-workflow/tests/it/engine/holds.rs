@@ -4,9 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use mainstay_workflow::graph::Backoff;
 use mainstay_workflow::store::QueueLimits;
-use mainstay_workflow::{Engine, Handlers, Node, Outcome, StartRequest};
+use mainstay_workflow::{
+    Control, Engine, Handlers, Node, Outcome, Retry, RunId, StartRequest, Status, StepError,
+};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use super::{chain, noop, on_each, soon};
 
@@ -164,6 +168,83 @@ async fn tasks_in_a_queue_that_no_host_names_any_more_are_found() {
         assert!(next.control().queue_remove("payments").await.unwrap());
         assert_eq!(soon(next.wait(run)).await.unwrap().outcome, Outcome::Completed);
         soon(next.stop()).await;
+    })
+    .await;
+}
+
+async fn pauses(control: &Control, run: RunId) {
+    control.pause(run).await.unwrap();
+    soon(async {
+        while control.get(run).await.unwrap().summary.status != Status::Paused {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+/// What a paused run had given out before, and what has not begun, does not begin: neither what waits in a node's hands nor a retry.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_is_paused_alone_begins_nothing_that_was_given_out_before() {
+    on_each(async |builder, _| {
+        let (begun, door) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+        let (count, opens) = (Arc::clone(&begun), Arc::clone(&door));
+        let handlers = Handlers::new().handler("s0", move |_cx| {
+            let (count, opens) = (Arc::clone(&count), Arc::clone(&opens));
+            async move {
+                count.fetch_add(1, Ordering::SeqCst);
+                opens.acquire().await.unwrap().forget();
+                Ok("ok".into())
+            }
+        });
+        let tried = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&tried);
+        let again = Handlers::new().handler("s0", move |_cx| {
+            let first = count.fetch_add(1, Ordering::SeqCst) == 0;
+            async move { if first { Err(StepError::retry("not now")) } else { Ok("ok".into()) } }
+        });
+        let pause = Duration::from_secs(2);
+        let retry = Retry::attempts(3).with_backoff(Backoff::Constant, pause, pause);
+        let flow = chain("again", 1, |step| task(step).retry(retry.clone()));
+        let builder = builder.concurrency(1).workflow(chain("queued", 1, task), handlers);
+        let engine = builder.workflow(flow, again).start().await.unwrap();
+        let control = engine.control();
+        let retried = engine.start(StartRequest::new("again", Value::Null)).await.unwrap();
+        soon(async {
+            while tried.load(Ordering::SeqCst) == 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+        pauses(&control, retried).await;
+        let first = engine.start(StartRequest::new("queued", Value::Null)).await.unwrap();
+        soon(async {
+            while begun.load(Ordering::SeqCst) == 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+        let second = engine.start(StartRequest::new("queued", Value::Null)).await.unwrap();
+        pauses(&control, second).await;
+        door.add_permits(2);
+        assert_eq!(soon(engine.wait(first)).await.unwrap().outcome, Outcome::Completed);
+        tokio::time::sleep(pause + LEARNED).await;
+        assert_eq!(
+            (begun.load(Ordering::SeqCst), tried.load(Ordering::SeqCst)),
+            (1, 1),
+            "nothing of them begins"
+        );
+        let leased: u64 = control.queues().await.unwrap().iter().map(|queue| queue.leased).sum();
+        assert_eq!(leased, 0, "and nobody has it in hand");
+        for run in [second, retried] {
+            engine.resume(run).await.unwrap();
+            assert_eq!(soon(engine.wait(run)).await.unwrap().outcome, Outcome::Completed);
+        }
+        assert_eq!(
+            (begun.load(Ordering::SeqCst), tried.load(Ordering::SeqCst)),
+            (2, 2),
+            "each began once more"
+        );
+        soon(engine.stop()).await;
     })
     .await;
 }

@@ -48,6 +48,7 @@ async fn everything(database: &TestDatabase) -> (World, BTreeMap<String, Stateme
         .unwrap();
     let task = world.claim(world.node, "default", 1).await.remove(0);
     world.store.release(world.node, std::slice::from_ref(&task.key), world.now()).await.unwrap();
+    world.store.set_aside(world.node, std::slice::from_ref(&task.key)).await.unwrap();
     world.store.beat(world.node).await.unwrap();
     world.store.leased(world.node).await.unwrap();
     world.store.release_all(world.node).await.unwrap();
