@@ -1,11 +1,13 @@
 //! Starts trips and runs them until it is killed; prints the id of each start that was acknowledged and of each run that ended, and which
 //! moves of runs were refused because somebody else had moved them.
 //!
-//! Arguments: the database's URL, how many runs to keep going (0: only end what is there), the handlers' pause in milliseconds.
+//! Arguments: the database's URL, how many runs to keep going (0: only end what is there), the handlers' pause in milliseconds; and a path, if
+//! it is to start nothing more from when there is a file: what it had begun ends, and it says that it rests.
 
 #![allow(clippy::print_stdout, reason = "its output is what the test that kills it reads")]
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -18,7 +20,11 @@ use serde_json::Value;
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [url, runs, pause] = arguments.as_slice() else { return complain("crash-worker URL RUNS PAUSE_MS") };
+    let (url, runs, pause, rest) = match arguments.as_slice() {
+        [url, runs, pause] => (url, runs, pause, None),
+        [url, runs, pause, rest] => (url, runs, pause, Some(PathBuf::from(rest))),
+        _ => return complain("crash-worker URL RUNS PAUSE_MS [REST]"),
+    };
     let (Ok(runs), Ok(pause)) = (runs.parse::<u32>(), pause.parse::<u64>()) else {
         return complain("RUNS and PAUSE_MS are numbers");
     };
@@ -41,11 +47,14 @@ async fn main() -> ExitCode {
         Err(error) => return complain(&error.to_string()),
     };
     say("ready");
-    let tasks: Vec<_> = (0..runs).map(|_| tokio::spawn(travel(engine.clone()))).collect();
+    let tasks: Vec<_> = (0..runs).map(|_| tokio::spawn(travel(engine.clone(), rest.clone()))).collect();
     for task in tasks {
         if let Err(error) = task.await {
             return complain(&error.to_string());
         }
+    }
+    if rest.is_some() {
+        say("resting");
     }
     // Others' runs are ended until the kill comes.
     std::future::pending::<()>().await;
@@ -89,9 +98,9 @@ fn moves(operation: &Operation) -> Vec<(RunId, i64)> {
     moves
 }
 
-/// One trip after the other.
-async fn travel(engine: Engine) {
-    loop {
+/// One trip after the other, until it is time to rest.
+async fn travel(engine: Engine, rest: Option<PathBuf>) {
+    while rest.as_ref().is_none_or(|rest| !rest.exists()) {
         if let Err(error) = one(&engine).await {
             say(&format!("err {:?}", error.kind()));
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -4,6 +4,7 @@
 //! `MAINSTAY_SOAK=1` kills for long; `MAINSTAY_SEED` repeats the choices of a run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -49,7 +50,7 @@ impl Told {
                 ["started", run] => drop(self.started.insert((*run).to_owned())),
                 ["signalled", run] => drop(self.signalled.insert((*run).to_owned())),
                 ["ended", run] => drop(self.ended.insert((*run).to_owned())),
-                ["err" | "refused", ..] => {}
+                ["err" | "refused" | "resting", ..] => {}
                 other => assert_eq!(other, ["ready"]),
             }
         }
@@ -276,7 +277,9 @@ async fn crash_of_postgres_under_workflow_workers() {
     let url = database.url();
     let mut random = Random::from_environment("crash_of_postgres_under_workflow_workers");
     prepare(url).await;
-    let node = worker(url, 10, 2);
+    let rests = tempfile::tempdir().unwrap();
+    let rest = rests.path().join("rest");
+    let node = resting_worker(url, &rest);
     let kills = kills(3, 200);
     for _ in 0..kills {
         let before = ended_of(&node);
@@ -287,9 +290,52 @@ async fn crash_of_postgres_under_workflow_workers() {
     }
     let before = ended_of(&node);
     node.wait_until("ended runs after the last restart", |lines| ended(lines) >= before + 20);
+    // The node that lived through it ends what it has: no other one comes and takes over what it may not know of.
+    std::fs::write(&rest, "").unwrap();
+    node.wait_until("its rest", |lines| lines.iter().any(|line| line == "resting"));
     let mut told = Told::default();
+    told.hear(&lines_of(&node));
+    survived(url, &told).await;
     told.hear(&node.kill());
     settle(url, &told, kills).await;
+}
+
+fn resting_worker(url: &str, rest: &Path) -> Victim {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crash-worker"));
+    command.args([url, "10", "2"]).arg(rest);
+    let victim = Victim::spawn(command);
+    victim.wait_until("a running engine", |lines| !lines.is_empty());
+    victim
+}
+
+fn lines_of(node: &Victim) -> Vec<String> {
+    let mut said = Vec::new();
+    node.wait_until("what it has said", |lines| {
+        said = lines.to_vec();
+        true
+    });
+    said
+}
+
+/// Waits until the nodes that live have ended every run, and hold nothing any more.
+async fn survived(url: &str, told: &Told) {
+    let repo = soon(Repo::connect(url)).await.unwrap();
+    let mut signalled = told.signalled.clone();
+    for round in 0.. {
+        let left = Statement::new("SELECT id, status, workflow FROM wf_runs WHERE ended_at IS NULL");
+        let left = soon(repo.read(left)).await.unwrap();
+        let held = soon(repo.read(Statement::new("SELECT run_id, step FROM wf_tasks"))).await.unwrap();
+        if left.is_empty() && held.is_empty() {
+            break;
+        }
+        if round >= 100 {
+            assert!(left.is_empty(), "{} runs are stuck: {}", left.len(), picture(&repo, &left).await);
+            panic!("held, and of no open run: {held:?}");
+        }
+        signal(&repo, &left, &mut signalled).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    soon(repo.close()).await;
 }
 
 /// A node that stands still for longer than its lease: another one takes over, and what the first one answers late is refused.
