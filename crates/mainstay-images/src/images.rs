@@ -74,14 +74,11 @@ impl Images {
     pub async fn open(repo: Repo, files: Arc<dyn Files>, options: ImagesOptions) -> Result<Self> {
         options.check()?;
         let repo = repo.for_component("images");
-        let mut batch = Guarded::new("images.open");
         let nonce = StoreId::generate(&SystemClock).to_string();
-        let row = batch.push(store::meta::create(&nonce));
-        batch.push(store::collector::create());
-        batch.push(store::scrub::create());
-        let outcome = batch.run(&repo).await?;
-        let row = outcome.get(row).and_then(|written| written.rows().first());
-        let row = row.ok_or_else(|| Error::internal("the store's row was neither made nor found"))?;
+        let row = match made_before(&repo).await? {
+            Some(row) => row,
+            None => make(&repo, &nonce).await?,
+        };
         let id: String = row.get("uuid")?;
         let disk = Disk::new(files, &id);
         if !row.get::<bool>("prepared")? {
@@ -319,6 +316,27 @@ impl Images {
         tracing::trace!(%step, "images");
         self.shared.options.steps.before(step).await
     }
+}
+
+/// The row of a store that was opened before: whoever only looks writes nothing.
+async fn made_before(repo: &Repo) -> Result<Option<Row>> {
+    let wanted = vec![store::meta::read(), store::collector::read(), store::scrub::read()];
+    let found = repo.read_many(wanted).await?;
+    if found.iter().any(Vec::is_empty) {
+        return Ok(None);
+    }
+    Ok(found.into_iter().next().and_then(|rows| rows.into_iter().next()))
+}
+
+/// Makes the rows that every store has, or returns the store's if another was faster.
+async fn make(repo: &Repo, nonce: &str) -> Result<Row> {
+    let mut batch = Guarded::new("images.open");
+    let row = batch.push(store::meta::create(nonce));
+    batch.push(store::collector::create());
+    batch.push(store::scrub::create());
+    let outcome = batch.run(repo).await?;
+    let row = outcome.get(row).and_then(|written| written.rows().first()).cloned();
+    row.ok_or_else(|| Error::internal("the store's row was neither made nor found"))
 }
 
 /// Rows as this crate's types.

@@ -339,3 +339,36 @@ async fn a_collection_that_ends_this_moment_is_no_collector_without_a_name() {
     assert!(refused.message().contains("ended this moment"), "{refused}");
     images.collect("c", &CollectOptions::default()).await.unwrap();
 }
+
+/// Notes which operations write.
+#[derive(Clone, Default)]
+struct Writes(Arc<std::sync::Mutex<Vec<String>>>);
+
+#[mainstay_repo::middleware::async_trait]
+impl mainstay_repo::middleware::Middleware for Writes {
+    async fn process(
+        &self,
+        operation: mainstay_repo::Operation,
+        next: mainstay_repo::middleware::Next<'_>,
+    ) -> mainstay_repo::Result<mainstay_repo::Outcome> {
+        if operation.action().writes() {
+            self.0.lock().unwrap().push(operation.name().unwrap_or_default().to_owned());
+        }
+        next.run(operation).await
+    }
+}
+
+#[tokio::test]
+async fn who_opens_a_store_that_is_there_and_only_looks_writes_nothing() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        world.publish(&world.node().await, &["base"]).await;
+        let writes = Writes::default();
+        let images = world.meddled(database, writes.clone()).await;
+        assert_eq!(images.images(None, 10).await.unwrap().len(), 1);
+        assert_eq!(*writes.0.lock().unwrap(), [""; 0]);
+        images.join_with("other", Heartbeat::Host).await.unwrap();
+        assert_eq!(writes.0.lock().unwrap().len(), 1, "what writes is seen");
+    })
+    .await;
+}
