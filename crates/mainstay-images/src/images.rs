@@ -320,12 +320,7 @@ impl Images {
 
 /// The row of a store that was opened before: whoever only looks writes nothing.
 async fn made_before(repo: &Repo) -> Result<Option<Row>> {
-    let wanted = vec![store::meta::read(), store::collector::read(), store::scrub::read()];
-    let found = repo.read_many(wanted).await?;
-    if found.iter().any(Vec::is_empty) {
-        return Ok(None);
-    }
-    Ok(found.into_iter().next().and_then(|rows| rows.into_iter().next()))
+    Ok(repo.read(store::meta::made()).await?.into_iter().next())
 }
 
 /// Makes the rows that every store has, or returns the store's if another was faster.

@@ -148,8 +148,8 @@ struct Places {
 /// A blob that is to be counted, if its row is made.
 struct Grown {
     size: u64,
+    digest: Digest,
     inc: i64,
-    landed: StatementRef,
     /// How many rows it had made before, of one in doubt.
     known: Option<StatementRef>,
 }
@@ -245,8 +245,10 @@ impl Ingest {
         let outcome = session.decide(batch, &waiting).await.map_err(refused_chain)?;
         places.images.sort_unstable_by_key(|(place, _)| *place);
         let unused = session.settle(&outcome, &places, &waiting)?;
+        // Before another commit of this session asks what there is to commit.
+        let (spare, staged) = session.forget(&incs);
         drop(turn);
-        session.tidy_up(&incs, unused).await;
+        session.tidy_up(spare, staged, unused).await;
         let first = |place: &StatementRef| outcome.get(*place).and_then(|written| written.rows().first());
         let no_row = || Error::internal("a stored row was not returned");
         Ok(Committed {
@@ -313,30 +315,27 @@ impl Session {
         let known = claim.is_in_doubt.then(|| batch.push(store::blobs::count_own(digest, claim.inc)));
         let landed = batch.push(store::blobs::land(landing));
         places.landed.push((*digest, landed));
-        places.grown.push(Grown { size: claim.size, inc: claim.inc, landed, known });
+        places.grown.push(Grown { size: claim.size, digest: *digest, inc: claim.inc, known });
     }
 
-    /// Has the blobs whose rows a batch makes looked at later, and counts them: at its end, since both wait for those rows, and whoever
-    /// counts keeps all others from counting until the commit.
+    /// Has the blobs whose rows a batch makes looked at later, and counts them: at its end, since whoever counts keeps all others from
+    /// counting until the commit. Rows are found by their digests, not by what was returned for them: what refers back to an answer has
+    /// to wait for it, and with it all that comes after, in a transaction that others wait for.
     fn push_growth(&self, batch: &mut Guarded, places: &Places) {
         let grace = self.images().options().grace;
-        for (_, landed) in &places.landed {
-            batch.push(store::queue::put(landed.column("id"), grace));
-        }
-        let first = |grown: &Grown| grown.landed.column("first_inc");
         let mut sure = Vec::with_capacity(places.grown.len());
-        for grown in &places.grown {
-            match grown.known {
-                None => sure.push((grown.size, first(grown), grown.inc)),
+        for Grown { size, digest, inc, known } in &places.grown {
+            batch.push(store::queue::put(digest, grace));
+            match known {
+                None => sure.push((*size, *digest, *inc)),
                 Some(known) => {
-                    let known = known.column("known");
-                    batch.push(store::meta::grow_anew(grown.size, first(grown), grown.inc, known));
+                    batch.push(store::meta::grow_anew(*size, digest, *inc, known.column("known")));
                 }
             }
         }
         for some in sure.chunks(store::meta::TOGETHER) {
             batch.push(match some {
-                [(size, first, inc)] => store::meta::grow(*size, first.clone(), *inc),
+                [(size, digest, inc)] => store::meta::grow(*size, digest, *inc),
                 some => store::meta::grow_together(some),
             });
         }
@@ -384,7 +383,8 @@ impl Session {
             let row = row.ok_or_else(|| Error::internal("a blob's row was not returned"))?;
             let blob = store::blobs::read(row)?;
             let mut state = self.state();
-            if let Some(claim) = state.claims.get_mut(digest) {
+            let landed = waiting.get(digest).map(|claim| claim.inc);
+            if let Some(claim) = state.claims.get_mut(digest).filter(|claim| Some(claim.inc) == landed) {
                 claim.landed = true;
                 claim.is_in_doubt = false;
                 claim.kind = blob.kind;
@@ -398,19 +398,21 @@ impl Session {
         Ok(unused)
     }
 
-    /// Forgets what the commit used up, and gives back what was of no use. The commit is durable, so it succeeded whatever becomes
+    /// Forgets what a commit used up; the numbers that nothing of the session uses, and where their files would lie.
+    fn forget(&self, used: &[i64]) -> (Vec<i64>, Vec<String>) {
+        let used: BTreeSet<i64> = used.iter().copied().collect();
+        let mut state = self.state();
+        state.claims.retain(|_, claim| !used.contains(&claim.inc));
+        state.pending.retain(|_, pending| !used.contains(&pending.inc));
+        state.promises.retain(|inc, _| !used.contains(inc));
+        let spare = state.unused();
+        let staged = spare.iter().map(|inc| state.staged(*inc)).collect();
+        (spare, staged)
+    }
+
+    /// Gives back what was of no use. The commit is durable, so it succeeded whatever becomes
     /// of this: numbers that could not be given back are spare until the session ends, and files are left to a collection.
-    async fn tidy_up(&self, used: &[i64], unused: Vec<String>) {
-        let (spare, staged) = {
-            let used: BTreeSet<i64> = used.iter().copied().collect();
-            let mut state = self.state();
-            state.claims.retain(|_, claim| !used.contains(&claim.inc));
-            state.pending.retain(|_, pending| !used.contains(&pending.inc));
-            state.promises.retain(|inc, _| !used.contains(inc));
-            let spare = state.unused();
-            let staged: Vec<String> = spare.iter().map(|inc| state.staged(*inc)).collect();
-            (spare, staged)
-        };
+    async fn tidy_up(&self, spare: Vec<i64>, staged: Vec<String>, unused: Vec<String>) {
         if let Err(error) = self.discard(unused).await {
             tracing::warn!(%error, "a file that a commit did not need is left to a collection");
         }
@@ -603,12 +605,12 @@ fn push_image(batch: &mut Guarded, places: &mut Places, image: &Ready<'_>) {
     });
     for (position, layer) in image.chain.layers().iter().enumerate() {
         let blob = layer.digest;
-        let add = store::images::add_layer(place.column("id"), position, &blob);
+        let add = store::images::add_layer(&digest, position, &blob);
         batch.require(Expect::ONE, add, move || no_blob(&blob));
     }
     for (role, blob) in &image.new.attachments {
         let missing = *blob;
-        let attach = store::images::attach(place.column("id"), role, blob);
+        let attach = store::images::attach(&digest, role, blob);
         batch.require(Expect::ONE, attach, move || no_blob(&missing));
     }
     places.images.push((image.place, place));

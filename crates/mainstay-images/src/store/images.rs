@@ -1,6 +1,6 @@
 //! Images, their layers and what is attached to them.
 
-use mainstay_repo::{BackReference, Param, Row, Sql, Statement};
+use mainstay_repo::{Param, Row, Sql, Statement};
 
 use super::sql::{octets, sql};
 use super::{digest, digest_optional, size};
@@ -20,12 +20,12 @@ const INSERT: Sql = sql![
 ];
 const ADD_LAYER: Sql = Sql::new(
     "INSERT INTO images_layers (image_id, position, below, kind, blob_id) \
-     SELECT CAST($1 AS bigint), CAST($2 AS smallint), CAST($3 AS smallint), kind, id FROM images_blobs \
-     WHERE digest = $4 AND state = 0 ON CONFLICT (image_id, position) DO UPDATE SET blob_id = images_layers.blob_id",
+     SELECT i.id, CAST($2 AS smallint), CAST($3 AS smallint), b.kind, b.id FROM images i, images_blobs b \
+     WHERE i.digest = $1 AND b.digest = $4 AND b.state = 0 ON CONFLICT (image_id, position) DO UPDATE SET blob_id = images_layers.blob_id",
 );
 const ATTACH: Sql = Sql::new(
-    "INSERT INTO images_attachments (image_id, role, blob_id) SELECT CAST($1 AS bigint), CAST($2 AS text), id \
-     FROM images_blobs WHERE digest = $3 AND state = 0 \
+    "INSERT INTO images_attachments (image_id, role, blob_id) SELECT i.id, CAST($2 AS text), b.id \
+     FROM images i, images_blobs b WHERE i.digest = $1 AND b.digest = $3 AND b.state = 0 \
      ON CONFLICT (image_id, role) DO UPDATE SET blob_id = images_attachments.blob_id",
 );
 macro_rules! read {
@@ -140,10 +140,10 @@ pub(crate) fn insert(image: Insert<'_>) -> Statement {
 }
 
 /// Puts a layer into a chain; no row if its blob cannot be had.
-pub(crate) fn add_layer(image: BackReference, position: usize, blob: &Digest) -> Statement {
+pub(crate) fn add_layer(image: &Digest, position: usize, blob: &Digest) -> Statement {
     let place = |at: usize| i64::try_from(at).unwrap_or(i64::MAX);
     Statement::new(ADD_LAYER)
-        .bind(image)
+        .bind(image.as_bytes().as_slice())
         .bind(place(position))
         .bind(position.checked_sub(1).map(place))
         .bind(blob.as_bytes().as_slice())
@@ -151,9 +151,9 @@ pub(crate) fn add_layer(image: BackReference, position: usize, blob: &Digest) ->
 }
 
 /// Attaches a blob; no row if it cannot be had.
-pub(crate) fn attach(image: BackReference, role: &str, blob: &Digest) -> Statement {
+pub(crate) fn attach(image: &Digest, role: &str, blob: &Digest) -> Statement {
     Statement::new(ATTACH)
-        .bind(image)
+        .bind(image.as_bytes().as_slice())
         .bind(role)
         .bind(blob.as_bytes().as_slice())
         .named("images.attachment_add")

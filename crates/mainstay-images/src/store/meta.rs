@@ -3,11 +3,16 @@
 use mainstay_repo::{BackReference, Row, Sql, Statement};
 
 use super::sql::{octets, sql};
+use crate::digest::Digest;
 
 const CREATE: Sql = sql![
     "INSERT INTO images_store (id, uuid, bytes, created_at) VALUES (1, $1, 0, " now ") \
      ON CONFLICT (id) DO UPDATE SET uuid = images_store.uuid RETURNING uuid, prepared"
 ];
+const MADE: Sql = Sql::new(
+    "SELECT s.uuid, s.prepared FROM images_store s, images_collector c, images_scrub r \
+     WHERE s.id = 1 AND c.id = 1 AND r.id = 1",
+);
 const PREPARED: Sql = Sql::new("UPDATE images_store SET prepared = 1 WHERE id = 1 AND prepared = 0");
 const READ: Sql = sql!["SELECT uuid, bytes, prepared, " now " AS now FROM images_store WHERE id = 1"];
 const LOCK: Sql = sql!["SELECT bytes FROM images_store WHERE id = 1" for_update];
@@ -17,37 +22,18 @@ const FITS: Sql = sql![
      + CASE WHEN EXISTS (SELECT 1 FROM images_blobs WHERE digest = $1 AND state = 0) THEN 0 ELSE CAST($2 AS bigint) END <= CAST($3 AS bigint)"
 ];
 const GROW: Sql = Sql::new(
-    "UPDATE images_store SET bytes = bytes + $1 WHERE id = 1 AND CAST($2 AS bigint) = CAST($3 AS bigint)",
+    "UPDATE images_store SET bytes = bytes + $1 WHERE id = 1 \
+     AND EXISTS (SELECT 1 FROM images_blobs WHERE digest = $2 AND first_inc = $3)",
 );
-/// One term of a sum: the size of a blob, if a publication is the one that made its row.
-macro_rules! made {
-    ($size:literal, $first:literal, $inc:literal) => {
-        concat!(
-            " + CASE WHEN CAST(",
-            $first,
-            " AS bigint) = CAST(",
-            $inc,
-            " AS bigint) THEN CAST(",
-            $size,
-            " AS bigint) ELSE 0 END"
-        )
-    };
-}
-const GROW_TOGETHER: Sql = Sql::new(concat!(
-    "UPDATE images_store SET bytes = bytes",
-    made!("$1", "$2", "$3"),
-    made!("$4", "$5", "$6"),
-    made!("$7", "$8", "$9"),
-    made!("$10", "$11", "$12"),
-    made!("$13", "$14", "$15"),
-    made!("$16", "$17", "$18"),
-    made!("$19", "$20", "$21"),
-    made!("$22", "$23", "$24"),
-    " WHERE id = 1"
-));
+const GROW_TOGETHER: Sql = Sql::new(
+    "UPDATE images_store SET bytes = bytes + (SELECT COALESCE(SUM(size), 0) FROM images_blobs \
+     WHERE (digest = $1 AND first_inc = $2) OR (digest = $3 AND first_inc = $4) OR (digest = $5 AND first_inc = $6) \
+     OR (digest = $7 AND first_inc = $8) OR (digest = $9 AND first_inc = $10) OR (digest = $11 AND first_inc = $12) \
+     OR (digest = $13 AND first_inc = $14) OR (digest = $15 AND first_inc = $16)) WHERE id = 1",
+);
 const GROW_ANEW: Sql = Sql::new(
-    "UPDATE images_store SET bytes = bytes + $1 WHERE id = 1 AND CAST($2 AS bigint) = CAST($3 AS bigint) \
-     AND CAST($4 AS bigint) = 0",
+    "UPDATE images_store SET bytes = bytes + $1 WHERE id = 1 AND CAST($4 AS bigint) = 0 \
+     AND EXISTS (SELECT 1 FROM images_blobs WHERE digest = $2 AND first_inc = $3)",
 );
 /// In one statement, so that both are of one moment.
 const COMPARE: Sql = Sql::new(
@@ -65,6 +51,11 @@ const PAY: Sql = sql![
 /// Makes the row, or returns the one that is there.
 pub(crate) fn create(uuid: &str) -> Statement {
     Statement::new(CREATE).bind(uuid).named("images.store_create")
+}
+
+/// The row, if all rows are there that every store has.
+pub(crate) fn made() -> Statement {
+    Statement::new(MADE).named("images.store_made")
 }
 
 /// Writes down that the directory was made.
@@ -92,35 +83,34 @@ pub(crate) fn fits(digest: Option<&[u8]>, size: u64, quota: u64) -> Statement {
 }
 
 /// Counts a blob, if this publication is the one that made its row.
-pub(crate) fn grow(size: u64, first_inc: BackReference, inc: i64) -> Statement {
-    Statement::new(GROW).bind(octets(size)).bind(first_inc).bind(inc).named("images.store_grow")
+pub(crate) fn grow(size: u64, digest: &Digest, inc: i64) -> Statement {
+    counted(GROW, size, digest, inc).named("images.store_grow")
 }
 
 /// Blobs that one statement counts.
 pub(crate) const TOGETHER: usize = 8;
 
-/// As [`grow`], of at most [`TOGETHER`] blobs at once, each with its size, its row's `first_inc` and its publication. Whoever changes
-/// the row keeps all others from it until the commit, so this comes last.
-pub(crate) fn grow_together(blobs: &[(u64, BackReference, i64)]) -> Statement {
+/// As [`grow`], of at most [`TOGETHER`] blobs at once, each with its publication. Whoever changes the row keeps all others from it until
+/// the commit, so this comes last.
+pub(crate) fn grow_together(blobs: &[(u64, Digest, i64)]) -> Statement {
     let mut statement = Statement::new(GROW_TOGETHER);
-    for (size, first_inc, inc) in blobs.iter().take(TOGETHER) {
-        statement = statement.bind(octets(*size)).bind(first_inc.clone()).bind(*inc);
+    for (_, digest, inc) in blobs.iter().take(TOGETHER) {
+        statement = statement.bind(digest.as_bytes().as_slice()).bind(*inc);
     }
     for _ in blobs.len()..TOGETHER {
-        // No publication has the number zero.
-        statement = statement.bind(0_i64).bind(0_i64).bind(1_i64);
+        // No blob has this digest.
+        statement = statement.bind(Vec::<u8>::new()).bind(0_i64);
     }
     statement.named("images.store_grow_together")
 }
 
 /// As [`grow`], of one whose row may be there already: so many rows it had made before.
-pub(crate) fn grow_anew(size: u64, first_inc: BackReference, inc: i64, known: BackReference) -> Statement {
-    Statement::new(GROW_ANEW)
-        .bind(octets(size))
-        .bind(first_inc)
-        .bind(inc)
-        .bind(known)
-        .named("images.store_grow_anew")
+pub(crate) fn grow_anew(size: u64, digest: &Digest, inc: i64, known: BackReference) -> Statement {
+    counted(GROW_ANEW, size, digest, inc).bind(known).named("images.store_grow_anew")
+}
+
+fn counted(sql: Sql, size: u64, digest: &Digest, inc: i64) -> Statement {
+    Statement::new(sql).bind(octets(size)).bind(digest.as_bytes().as_slice()).bind(inc)
 }
 
 /// The octets of all blobs as they are noted (`bytes`) and as they add up (`counted`).

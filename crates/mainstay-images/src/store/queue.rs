@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use mainstay_repo::{BackReference, Sql, Statement};
+use mainstay_repo::{Sql, Statement};
 
 use super::sql::{micros, sql};
+use crate::digest::Digest;
 
 const PUT: Sql = sql![
-    "INSERT INTO images_gc_queue (blob_id, review_after) VALUES ($1, " now " + $2) \
+    "INSERT INTO images_gc_queue (blob_id, review_after) SELECT id, " now " + $2 FROM images_blobs WHERE digest = $1 \
      ON CONFLICT (blob_id) DO UPDATE SET review_after = excluded.review_after"
 ];
 const PUT_IMAGE: Sql = sql![
@@ -46,8 +47,8 @@ const COUNT: Sql = Sql::new(
 );
 
 /// A blob is to be looked at after so long.
-pub(crate) fn put(blob: BackReference, after: Duration) -> Statement {
-    Statement::new(PUT).bind(blob).bind(micros(after)).named("images.queue_put")
+pub(crate) fn put(blob: &Digest, after: Duration) -> Statement {
+    Statement::new(PUT).bind(blob.as_bytes().as_slice()).bind(micros(after)).named("images.queue_put")
 }
 
 /// The blobs of an image are to be looked at after so long.
