@@ -120,7 +120,11 @@ impl Images {
                 "wait until it is released, or its holder runs out",
             ),
             (store::images::has_child(id), "an image was derived from it", "remove that one before"),
-            (store::images::is_listed(id), "an index lists it", "remove the index before"),
+            (
+                store::images::is_listed(id),
+                "an index lists it",
+                "remove the index before; an explanation of the image names it",
+            ),
         ];
         for (guard, why, help) in guards {
             batch.require(Expect::NONE, guard, move || {

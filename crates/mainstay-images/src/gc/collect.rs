@@ -230,10 +230,16 @@ impl Images {
         self.resume(options, elected, report).await?;
         self.collect_due(options, elected, report).await?;
         if options.evict {
-            // Before an image goes for room, all goes that nothing uses, whether its time has come or not.
-            let wants_room = self.wants_room(options.make_room_bytes).await?;
+            // Before an image goes for room, all goes that nothing uses or names, whether its time has come or not.
+            let mut wants_room = self.wants_room(options.make_room_bytes).await?;
             if wants_room {
                 self.collect_unused(options, elected, report).await?;
+                if options.skip_sweep {
+                    self.sweep_staging(true, report).await?;
+                } else {
+                    self.sweep(options, elected, true, report).await?;
+                }
+                wants_room = self.wants_room(options.make_room_bytes).await?;
             }
             // And what goes then makes the room at once.
             let grace = if wants_room { Duration::ZERO } else { self.options().grace };
@@ -248,7 +254,7 @@ impl Images {
             self.check_count().await?;
         }
         if !options.skip_sweep {
-            self.sweep(options, elected, report).await?;
+            self.sweep(options, elected, options.make_room_bytes > 0, report).await?;
         }
         let waiting = self.shared.slow.read(store::queue::count()).await?;
         report.waiting = waiting.first().map_or(Ok(0), |row| row.get("waiting"))?;

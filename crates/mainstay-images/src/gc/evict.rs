@@ -166,6 +166,7 @@ impl<'a> Left<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::ImageKind;
     use proptest::prelude::*;
     use std::time::Duration;
 
@@ -197,6 +198,7 @@ mod tests {
                 images.push(ImageFacts {
                     id,
                     digest: Digest::of(&id.0.to_be_bytes()),
+                    kind: ImageKind::Chain,
                     parent,
                     label: None,
                     pinned: claim == 0,
@@ -273,6 +275,7 @@ mod tests {
         ImageFacts {
             id: ImageId(id),
             digest: Digest::of(&id.to_be_bytes()),
+            kind: ImageKind::Chain,
             parent: None,
             label: None,
             pinned: false,
@@ -315,6 +318,9 @@ mod tests {
             image(4, &[4], 4, &mut uses),
         ];
         uses.documents.extend([(1, ImageId(1)), (2, ImageId(2)), (3, ImageId(3)), (4, ImageId(4))]);
+        // What is no index lists nothing, whatever blobs it shares.
+        assert_eq!(chosen(&images, &uses, 10), [1]);
+        uses.indexes.insert(ImageId(3));
         assert_eq!(chosen(&images, &uses, 10), [3]);
         assert_eq!(chosen(&images, &uses, 30), [3, 1]);
         assert_eq!(chosen(&images, &uses, 50), [3, 1, 2]);

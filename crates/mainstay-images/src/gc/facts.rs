@@ -9,6 +9,7 @@ use super::{Usage, Uses};
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::ids::ImageId;
+use crate::image::ImageKind;
 use crate::images::{Images, rows};
 use crate::store;
 
@@ -19,6 +20,9 @@ pub struct ImageFacts {
     pub id: ImageId,
     /// Its name.
     pub digest: Digest,
+    /// What it is.
+    #[serde(skip)]
+    pub kind: ImageKind,
     /// What it was derived from.
     pub parent: Option<ImageId>,
     /// What a person calls it.
@@ -66,7 +70,9 @@ impl Images {
     /// # Errors
     /// Of the database.
     pub async fn uses(&self, images: &[ImageFacts]) -> Result<Uses> {
+        let is_index = |image: &&ImageFacts| image.kind == ImageKind::Index;
         let mut uses = Uses::default();
+        uses.indexes.extend(images.iter().filter(is_index).map(|image| image.id));
         let mut after = 0;
         for page in images.chunks(PAGE as usize) {
             let Some(last) = page.last() else { continue };

@@ -124,10 +124,11 @@ impl Images {
         &self,
         options: &CollectOptions,
         collector: &super::collect::Elected<'_>,
+        is_room_wanted: bool,
         report: &mut CollectReport,
     ) -> Result<()> {
         let mut began = Instant::now();
-        self.sweep_staging(options, report).await?;
+        self.sweep_staging(is_room_wanted, report).await?;
         self.sweep_quarantine(report).await?;
         for first in shards() {
             let found = self.compare(first).await?;
@@ -151,7 +152,7 @@ impl Images {
         Ok(())
     }
 
-    async fn sweep_staging(&self, options: &CollectOptions, report: &mut CollectReport) -> Result<()> {
+    pub(super) async fn sweep_staging(&self, is_room_wanted: bool, report: &mut CollectReport) -> Result<()> {
         self.before(Step::SweepList).await?;
         let names = self.names(layout::STAGING.to_owned()).await?;
         let staged: Vec<i64> = names.iter().filter_map(|name| layout::parse_staged(name)).collect();
@@ -168,7 +169,7 @@ impl Images {
         let mut orphans: Vec<String> =
             staged.into_iter().filter(|inc| !intents.contains(inc)).map(layout::staged).collect();
         partials.retain(|(_, inc)| !intents.contains(inc));
-        orphans.extend(self.spent_partials(partials, options.make_room_bytes > 0).await?);
+        orphans.extend(self.spent_partials(partials, is_room_wanted).await?);
         if orphans.is_empty() {
             return Ok(());
         }

@@ -39,7 +39,9 @@ impl Images {
         });
         batch.push(store::queue::put_holder(id, self.options().grace));
         let intents = batch.push(store::intents::of_holder(id));
-        batch.push(store::leases::used_by(id));
+        for used in store::leases::used_by(id) {
+            batch.push(used);
+        }
         let leases = batch.push(store::leases::of_holder(id));
         batch.push(store::holders::reap(id));
         let outcome = match batch.run(&self.shared.slow).await {

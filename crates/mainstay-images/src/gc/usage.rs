@@ -13,8 +13,10 @@ use crate::ids::ImageId;
 pub struct Uses {
     pub(crate) edges: BTreeMap<ImageId, Vec<i64>>,
     pub(crate) sizes: HashMap<i64, u64>,
-    /// The images whose documents blobs are: whoever else uses such a blob lists the image.
+    /// The images whose documents blobs are: an index that uses such a blob lists the image.
     pub(crate) documents: HashMap<i64, ImageId>,
+    /// The images that are lists of others.
+    pub(crate) indexes: HashSet<ImageId>,
     /// Blobs that are being published: nothing may use them yet, and they do not go.
     pub(crate) announced: HashSet<i64>,
 }
@@ -63,9 +65,10 @@ impl Uses {
         users
     }
 
-    /// The images that an image lists: it has their documents among its blobs.
+    /// The images that an index lists: it has their documents among its blobs. Nothing, of what is no index.
     pub(crate) fn lists(&self, image: ImageId) -> impl Iterator<Item = ImageId> + '_ {
-        let blobs = self.edges.get(&image).map_or(&[][..], Vec::as_slice);
+        let blobs = self.edges.get(&image).filter(|_| self.indexes.contains(&image));
+        let blobs = blobs.map_or(&[][..], Vec::as_slice);
         blobs
             .iter()
             .filter_map(|blob| self.documents.get(blob))
@@ -153,7 +156,7 @@ mod tests {
                 let edges = blobs.iter().filter(|blob| **blob < sizes.len()).map(|blob| number(*blob)).collect();
                 uses.edges.insert(id, edges);
                 images.push(ImageFacts {
-                    id, digest: Digest::of(b""), parent: None, label: None, pinned: false, size_bytes: 0,
+                    id, digest: Digest::of(b""), kind: crate::image::ImageKind::Chain, parent: None, label: None, pinned: false, size_bytes: 0,
                     last_used_at: Timestamp::UNIX_EPOCH, created_at: Timestamp::UNIX_EPOCH, refs: 0, leases: 0, children: 0,
                 });
             }

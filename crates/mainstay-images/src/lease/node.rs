@@ -385,7 +385,9 @@ impl Node {
         });
         batch.push(store::queue::put_holder(id, images.options().grace));
         batch.push(store::intents::of_holder(id));
-        batch.push(store::leases::used_by(id));
+        for used in store::leases::used_by(id) {
+            batch.push(used);
+        }
         batch.push(store::leases::of_holder(id));
         batch.push(store::holders::reap(id));
         match batch.run(images.repo()).await {

@@ -95,6 +95,33 @@ impl Images {
             .await
     }
 
+    /// Removes the beginnings of all blobs that nobody is bringing any more; says whether there were some.
+    pub(crate) async fn drop_partials(&self) -> Result<bool> {
+        self.before(Step::SweepList).await?;
+        let names = self.shared.disk.run(list).await?;
+        let mut partials: Vec<(Digest, i64)> =
+            names.iter().filter_map(|name| layout::parse_blob(name)).collect();
+        if partials.is_empty() {
+            return Ok(false);
+        }
+        self.before(Step::SweepCheck).await?;
+        let intents = self.repo().read(store::intents::all()).await?;
+        let alive =
+            intents.iter().map(|row| row.get("inc")).collect::<mainstay_repo::Result<BTreeSet<i64>>>()?;
+        partials.retain(|(_, inc)| !alive.contains(inc));
+        self.before(Step::SweepUnlink).await?;
+        self.shared
+            .disk
+            .run(move |files| {
+                let mut removed = false;
+                for (digest, inc) in &partials {
+                    removed |= unlink(files, &layout::partial(digest, *inc))?;
+                }
+                Ok(removed)
+            })
+            .await
+    }
+
     /// Of files whose numbers nothing announces, those that a collection removes: all but beginnings that are worth keeping.
     pub(crate) async fn spent_partials(
         &self,

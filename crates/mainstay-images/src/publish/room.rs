@@ -37,11 +37,26 @@ impl Drop for Promise {
 }
 
 impl Images {
-    /// Has so many octets kept, and looks whether a file more can be made.
+    /// Has so many octets kept, and looks whether a file more can be made. What arrived of blobs that nobody is bringing any more makes
+    /// way: it may be the beginning of the very one.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSpace`] when they would leave less than the policy's floors, with what others were promised; of the medium.
+    /// [`ErrorKind::NoSpace`] when they would leave less than the policy's floors, with what others were promised; of the database and
+    /// the medium.
     pub(super) async fn promise(&self, octets: u64) -> Result<Promise> {
+        match self.try_promise(octets).await {
+            Err(error) if matches!(error.kind(), ErrorKind::NoSpace) => {
+                if self.drop_partials().await? {
+                    self.try_promise(octets).await
+                } else {
+                    Err(error)
+                }
+            }
+            promised => promised,
+        }
+    }
+
+    async fn try_promise(&self, octets: u64) -> Result<Promise> {
         let policy = self.options().policy;
         let before = *self.shared.promised.lock().unwrap_or_else(PoisonError::into_inner);
         let space = self.recent_space(octets.saturating_add(before)).await?;

@@ -114,7 +114,12 @@ pub(super) struct InUse {
 
 impl Drop for InUse {
     fn drop(&mut self) {
-        self.session.state().in_use.remove(&self.inc);
+        let mut state = self.session.state();
+        state.in_use.remove(&self.inc);
+        // Nothing came of it: what it was promised is free for who begins it again.
+        if state.spare.contains(&self.inc) {
+            state.promises.remove(&self.inc);
+        }
     }
 }
 
@@ -232,10 +237,15 @@ impl Session {
     ) -> Result<Vec<(InUse, Option<Blob>)>> {
         let mut batch = Guarded::new("images.publish_intent");
         self.guard_holder(&mut batch);
+        // The blobs before the store, as all who lock both.
+        let looks: Vec<_> = blobs
+            .iter()
+            .map(|(digest, _)| digest.map(|digest| batch.push(store::blobs::look(digest))))
+            .collect();
+        self.lock_quota(&mut batch);
         let mut places = Vec::with_capacity(blobs.len());
-        for (digest, size) in blobs {
+        for ((digest, size), look) in blobs.iter().zip(looks) {
             self.guard_quota(&mut batch, *digest, *size);
-            let look = digest.map(|digest| batch.push(store::blobs::look(digest)));
             places.push((look, batch.push(store::intents::insert(self.holder(), *digest, *size))));
         }
         let outcome = batch.run(self.images().repo()).await?;
@@ -263,8 +273,9 @@ impl Session {
         self.before(Step::PublishName).await?;
         let mut batch = Guarded::new("images.publish_name");
         self.guard_holder(&mut batch);
-        self.guard_quota(&mut batch, Some(digest), size);
         let look = batch.push(store::blobs::look(digest));
+        self.lock_quota(&mut batch);
+        self.guard_quota(&mut batch, Some(digest), size);
         let stale = self.node.stale();
         batch.require(Expect::ONE, store::intents::name(inc, self.holder(), digest, size), move || stale);
         let outcome = batch.run(self.images().repo()).await?;
@@ -343,10 +354,16 @@ impl Session {
         batch.require(Expect::ONE, store::holders::guard(self.node.life()), move || stale);
     }
 
+    /// Two that ask at once must not both get the last room of a quota.
+    fn lock_quota(&self, batch: &mut Guarded) {
+        if self.images().options().policy.max_bytes.is_some() {
+            batch.push(store::meta::lock());
+        }
+    }
+
+    /// Whether so much fits into the quota, if there is one; behind [its lock](Session::lock_quota).
     fn guard_quota(&self, batch: &mut Guarded, digest: Option<&Digest>, size: u64) {
         let Some(quota) = self.images().options().policy.max_bytes else { return };
-        // Two that ask at once must not both get the last room.
-        batch.push(store::meta::lock());
         let octets = digest.map(|digest| digest.as_bytes().as_slice());
         batch.require(Expect::ONE, store::meta::fits(octets, size, quota), move || {
             Error::new(ErrorKind::NoSpace, format!("{size} octets more do not fit into the quota of {quota}"))
@@ -428,8 +445,7 @@ impl Session {
         self.guard_holder(&mut batch);
         let look = batch.push(store::blobs::look(digest));
         let stale = self.node.stale();
-        // What is adopted needs no room.
-        batch.require(Expect::ONE, store::intents::land(inc, self.node.life()), move || stale);
+        batch.require(Expect::ONE, store::intents::adopt(inc, self.node.life(), digest), move || stale);
         let outcome = batch.run(self.images().repo()).await?;
         let found = outcome.get(look).and_then(|written| written.rows().first());
         let found = found.map(store::blobs::read).transpose()?;
@@ -612,6 +628,8 @@ impl Drop for Session {
             return;
         }
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // Nothing more is written: the room is free at once.
+        state.promises.clear();
         let nothing = state.claims.is_empty() && state.pending.is_empty() && state.spare.is_empty();
         if nothing {
             return;

@@ -70,11 +70,12 @@ const HAS_CHILD: Sql = Sql::new("SELECT id FROM images WHERE parent_id = $1 LIMI
 /// Indexes name images by their manifests, which they keep among their own blobs.
 const LISTING: Sql = read![
     "FROM images m JOIN images_blobs b ON b.digest = m.digest JOIN images_attachments a ON a.blob_id = b.id \
-     JOIN images i ON i.id = a.image_id WHERE m.id = $1 AND i.id <> m.id ORDER BY i.id LIMIT $2"
+     JOIN images i ON i.id = a.image_id WHERE m.id = $1 AND i.id <> m.id AND i.kind = 1 ORDER BY i.id LIMIT $2"
 ];
 const IS_LISTED: Sql = Sql::new(
     "SELECT a.image_id FROM images m JOIN images_blobs b ON b.digest = m.digest \
-     JOIN images_attachments a ON a.blob_id = b.id WHERE m.id = $1 AND a.image_id <> m.id LIMIT 1",
+     JOIN images_attachments a ON a.blob_id = b.id JOIN images i ON i.id = a.image_id \
+     WHERE m.id = $1 AND i.id <> m.id AND i.kind = 1 LIMIT 1",
 );
 const IS_PINNED: Sql = Sql::new("SELECT id FROM images WHERE id = $1 AND pinned = 1");
 const UNUSED_SINCE: Sql = Sql::new("SELECT id FROM images WHERE id = $1 AND last_used_at <= $2");

@@ -20,6 +20,12 @@ const LAND: Sql = Sql::new(
     "UPDATE images_intents SET size = 0 WHERE inc = $1 AND holder_id = $2 \
      AND EXISTS (SELECT 1 FROM images_holders WHERE id = $2 AND nonce = $3)",
 );
+/// What is there needs no room, and what is not does.
+const ADOPT: Sql = Sql::new(
+    "UPDATE images_intents SET size = CASE WHEN EXISTS (SELECT 1 FROM images_blobs WHERE digest = $4 AND state = 0) \
+     THEN 0 ELSE size END WHERE inc = $1 AND holder_id = $2 \
+     AND EXISTS (SELECT 1 FROM images_holders WHERE id = $2 AND nonce = $3)",
+);
 const FINISH: Sql = sql![
     "DELETE FROM images_intents WHERE holder_id = $1 AND inc IN " any "$2"
     " AND EXISTS (SELECT 1 FROM images_holders WHERE id = $1 AND nonce = $3)"
@@ -56,6 +62,16 @@ pub(crate) fn name(inc: i64, holder: i64, digest: &Digest, size: u64) -> Stateme
 /// The intent's blob has a row: it needs no room of its own any more. One row if the intent is there.
 pub(crate) fn land(inc: i64, life: LifeId) -> Statement {
     Statement::new(LAND).bind(inc).bind(life.number.get()).bind(life.nonce).named("images.intent_land")
+}
+
+/// The intent is to adopt its blob, if that is there. One row if the intent is there.
+pub(crate) fn adopt(inc: i64, life: LifeId, digest: &Digest) -> Statement {
+    Statement::new(ADOPT)
+        .bind(inc)
+        .bind(life.number.get())
+        .bind(life.nonce)
+        .bind(digest.as_bytes().as_slice())
+        .named("images.intent_adopt")
 }
 
 /// The fence: deletes intents, all of which must be there.

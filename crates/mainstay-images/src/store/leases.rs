@@ -38,6 +38,12 @@ const ACQUIRE: Sql = Sql::per_dialect(
 const USED: Sql = sql![
     "UPDATE images SET last_used_at = " now " WHERE id = $1 AND last_used_at < " now " - 60000000"
 ];
+/// In the order of their numbers, so that holders that end together do not wait for one another; SQLite has one writer.
+const USED_LOCK: Sql = Sql::per_dialect(
+    "SELECT id FROM images WHERE id IN (SELECT image_id FROM images_leases WHERE holder_id = $1) ORDER BY id",
+    "SELECT id FROM images WHERE id IN (SELECT image_id FROM images_leases WHERE holder_id = $1) ORDER BY id \
+     FOR NO KEY UPDATE",
+);
 const USED_BY: Sql = sql![
     "UPDATE images SET last_used_at = " now " WHERE last_used_at < " now " - 60000000 \
      AND id IN (SELECT image_id FROM images_leases WHERE holder_id = $1)"
@@ -103,8 +109,11 @@ pub(crate) fn used(image: impl Into<Param>) -> Statement {
 }
 
 /// Notes that all images were in use that a holder leases; before its leases end.
-pub(crate) fn used_by(holder: i64) -> Statement {
-    Statement::new(USED_BY).bind(holder).named("images.image_used_by")
+pub(crate) fn used_by(holder: i64) -> [Statement; 2] {
+    [
+        Statement::new(USED_LOCK).bind(holder).named("images.image_used_lock"),
+        Statement::new(USED_BY).bind(holder).named("images.image_used_by"),
+    ]
 }
 
 /// Notes that the image was in use that a key leases; before another takes its place.

@@ -8,9 +8,10 @@ use crate::digest::Digest;
 use crate::error::Result;
 use crate::gc::ImageFacts;
 use crate::ids::ImageId;
+use crate::image::ImageKind;
 
 const FACTS: Sql = Sql::new(
-    "SELECT i.id, i.digest, i.parent_id, i.label, i.pinned, i.size, i.last_used_at, i.created_at, \
+    "SELECT i.id, i.digest, i.kind, i.parent_id, i.label, i.pinned, i.size, i.last_used_at, i.created_at, \
      (SELECT COUNT(*) FROM images_refs r WHERE r.image_id = i.id) AS refs, \
      (SELECT COUNT(*) FROM images_leases l WHERE l.image_id = i.id) AS leases, \
      (SELECT COUNT(*) FROM images c WHERE c.parent_id = i.id) AS children \
@@ -57,6 +58,7 @@ pub(crate) fn read_facts(row: &Row) -> Result<ImageFacts> {
     Ok(ImageFacts {
         id: ImageId(row.get("id")?),
         digest: digest(row, "digest")?,
+        kind: ImageKind::from_stored(row.get("kind")?)?,
         parent: row.get::<Option<i64>>("parent_id")?.map(ImageId),
         label: row.get("label")?,
         pinned: row.get("pinned")?,

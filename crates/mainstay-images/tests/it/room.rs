@@ -1,9 +1,11 @@
 //! Octets: that they are counted once, that room is made when it is asked for, and that two never count on the same.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use mainstay_images::files::{DiskFiles, Files};
 use mainstay_images::*;
 use mainstay_repo::middleware::{Middleware, Next, async_trait};
 use mainstay_repo::{Operation, Outcome, Sql, Statement};
@@ -285,4 +287,189 @@ async fn two_ingests_do_not_count_on_the_same_room() {
         assert!(node.ingest().has(&digest("present"), 7).await.unwrap());
     })
     .await;
+}
+
+/// A directory on a disk of so many octets, of which its own files alone take some.
+#[derive(Debug)]
+struct Small {
+    inner: DiskFiles,
+    octets: u64,
+}
+
+fn used(directory: &Path) -> u64 {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .map(|path| if path.is_dir() { used(&path) } else { path.metadata().map_or(0, |it| it.len()) })
+        .sum()
+}
+
+impl Files for Small {
+    fn create(&self, path: &str) -> std::io::Result<Box<dyn files::StagedFile>> {
+        self.inner.create(path)
+    }
+
+    fn open(&self, path: &str) -> std::io::Result<Box<dyn files::ReadFile>> {
+        self.inner.open(path)
+    }
+
+    fn size(&self, path: &str) -> std::io::Result<u64> {
+        self.inner.size(path)
+    }
+
+    fn age(&self, path: &str) -> std::io::Result<Option<Duration>> {
+        self.inner.age(path)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> std::io::Result<()> {
+        self.inner.rename(from, to)
+    }
+
+    fn rename_new(&self, from: &str, to: &str) -> std::io::Result<()> {
+        self.inner.rename_new(from, to)
+    }
+
+    fn unlink(&self, path: &str) -> std::io::Result<()> {
+        self.inner.unlink(path)
+    }
+
+    fn list(&self, directory: &str) -> std::io::Result<Vec<String>> {
+        self.inner.list(directory)
+    }
+
+    fn create_dir(&self, directory: &str) -> std::io::Result<()> {
+        self.inner.create_dir(directory)
+    }
+
+    fn sync_dir(&self, directory: &str) -> std::io::Result<()> {
+        self.inner.sync_dir(directory)
+    }
+
+    fn space(&self) -> std::io::Result<files::Space> {
+        let free_bytes = self.octets.saturating_sub(used(self.inner.root()));
+        Ok(files::Space { total_bytes: self.octets, free_bytes, free_inodes: u64::MAX })
+    }
+}
+
+/// A store on a disk of so many octets, of which 100 are to stay free.
+async fn on_a_small_disk(database: &TestDatabase, octets: u64) -> World {
+    let world = World::new(database).await;
+    let files = Arc::new(Small { inner: DiskFiles::new(world.directory.path()), octets });
+    let mut options = crate::support::options();
+    options.policy.min_free_bytes = 100;
+    let images = Images::open(world.repo.clone(), files, options).await.unwrap();
+    World { images, ..world }
+}
+
+#[tokio::test]
+async fn files_that_nothing_names_make_room_before_any_image_goes() {
+    for_each_database(async |database| {
+        let world = on_a_small_disk(database, 2000).await;
+        let node = world.node().await;
+        let image = world.publish(&node, &[&"i".repeat(400)]).await;
+        let hex = digest("other").to_string();
+        for left in [format!("tmp/{hex}.1"), format!("blobs/{}/{hex}.1", &hex[..2])] {
+            let path = world.directory.path().join(left);
+            std::fs::write(&path, "x".repeat(1300)).unwrap();
+            let report = world.images.collect("c", &make_room(1000)).await.unwrap();
+            assert_eq!((report.images_evicted, report.orphans_removed, path.exists()), (0, 1, false));
+        }
+        world.images.image(&image.id.into()).await.unwrap();
+        // Where that is not enough, an image goes.
+        assert_eq!(world.images.collect("c", &make_room(1700)).await.unwrap().images_evicted, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_blob_does_not_keep_it_from_being_brought_again() {
+    for_each_database(async |database| {
+        let world = on_a_small_disk(database, 2000).await;
+        let node = world.node().await;
+        world.publish(&node, &["before"]).await;
+        let left = world.directory.path().join(format!("tmp/{}.1", digest("large")));
+        let leave = || std::fs::write(&left, "x".repeat(900)).unwrap();
+        leave();
+        assert!(!node.ingest().has(&digest("large"), 800).await.unwrap());
+        assert!(left.exists(), "there was room");
+        node.ingest().expect(&[(digest("large"), 1500)]).await.unwrap();
+        assert!(!left.exists());
+        leave();
+        let ingest = node.ingest();
+        assert!(!ingest.has(&digest("large"), 1500).await.unwrap());
+        assert!(!left.exists());
+        // That of one who is bringing it stays, and then there is no room.
+        let path = world.directory.path().join(format!("tmp/{}", digest("large")));
+        let number = world.number("SELECT MAX(inc) AS n FROM images_intents").await;
+        let ours = path.with_extension(number.to_string());
+        std::fs::write(&ours, "x".repeat(900)).unwrap();
+        assert_eq!(node.ingest().has(&digest("more"), 1500).await.unwrap_err().kind(), &ErrorKind::NoSpace);
+        assert!(ours.exists());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_blob_that_is_begun_again_is_promised_room_once() {
+    for_each_database(async |database| {
+        let world = on_a_small_disk(database, 2000).await;
+        let node = world.node().await;
+        let ingest = node.ingest();
+        let spec = || WriterSpec::known(digest("large"), 1200, BlobKind::Base, "t/t");
+        assert!(!ingest.has(&digest("large"), 1200).await.unwrap());
+        for _ in 0..3 {
+            let mut writer = ingest.writer(spec()).await.unwrap();
+            writer.write("x").await.unwrap();
+            // Beside it there is no room for another.
+            assert_eq!(ingest.has(&digest("other"), 1200).await.unwrap_err().kind(), &ErrorKind::NoSpace);
+        }
+    })
+    .await;
+}
+
+/// Notes the order of the statements of a transaction.
+#[derive(Clone, Default)]
+struct Order(Arc<std::sync::Mutex<Vec<String>>>);
+
+#[async_trait]
+impl Middleware for Order {
+    async fn process(&self, operation: Operation, next: Next<'_>) -> mainstay_repo::Result<Outcome> {
+        if ["images.publish_intent", "images.publish_commit", "images.collect_forget", "images.publish_name"]
+            .contains(&operation.name().unwrap_or_default())
+        {
+            let names = operation.statements().filter_map(|it| it.name().map(str::to_owned));
+            self.0.lock().unwrap().extend(names);
+            self.0.lock().unwrap().push("end".to_owned());
+        }
+        next.run(operation).await
+    }
+}
+
+#[tokio::test]
+async fn all_who_lock_blobs_and_the_store_lock_the_blobs_first() {
+    let database = TestDatabase::sqlite();
+    let world = World::with(&database, |options| options.policy.max_bytes = Some(1000)).await;
+    let order = Order::default();
+    let repo = database.options().with(order.clone()).connect().await.unwrap();
+    let files = Arc::new(DiskFiles::new(world.directory.path()));
+    let images = Images::open(repo, files, world.images.options().clone()).await.unwrap();
+    let node = images.join_with("node", Heartbeat::Host).await.unwrap();
+    let ingest = node.ingest();
+    ingest.expect(&[(digest("base"), 4), (digest("delta"), 5)]).await.unwrap();
+    bring(&ingest, &["base", "delta"]).await;
+    ingest.put(crate::support::spec(BlobKind::Delta), &b"stream"[..]).await.unwrap();
+    let layers = vec![digest("base"), digest("delta"), digest("stream")];
+    let image = commit(&ingest, NewImage::chain(layers)).await;
+    images.remove(&image.id.into()).await.unwrap();
+    images.collect("c", &CollectOptions::default()).await.unwrap();
+    let told = order.0.lock().unwrap().clone();
+    for transaction in told.split(|name| name == "end") {
+        let store = transaction.iter().position(|name| name.starts_with("images.store_"));
+        let blobs = ["images.blob_look", "images.blob_land", "images.blob_forget_lock"];
+        let last = transaction.iter().rposition(|name| blobs.contains(&name.as_str()));
+        if let (Some(store), Some(last)) = (store, last) {
+            assert!(last < store, "{transaction:?}");
+        }
+    }
+    let seen = |name: &str| told.iter().filter(|told| *told == name).count();
+    assert!(seen("images.store_lock") >= 4 && seen("images.blob_look") >= 3, "{told:?}");
 }
