@@ -91,7 +91,7 @@ fn picture(flow: &Workflow, state: Option<&mainstay_workflow::State>, form: Form
         Form::Text => ("text/plain; charset=utf-8", render::text(flow, state)),
     };
     // A picture that is opened by itself carries its colours with it; nothing else of it may act.
-    let policy = "default-src 'none'; style-src 'unsafe-inline'";
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
     ([(header::CONTENT_TYPE, kind), (header::CONTENT_SECURITY_POLICY, policy)], text).into_response()
 }
 

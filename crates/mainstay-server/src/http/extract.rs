@@ -34,7 +34,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let extract::Query(query) =
             extract::Query::from_request_parts(parts, state).await.map_err(|refused| {
-                // It names parameters and what they should be; no value of one stands in it.
+                // It names parameters and what they should be, and a value that is none of those that there are.
                 let why = refused.body_text();
                 let why = why
                     .strip_prefix("Failed to deserialize query string: ")

@@ -1,6 +1,8 @@
 //! What every command needs: how to print, the configuration, the database.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use mainstay_core::{Actor, Caller};
 use mainstay_repo::{DatabaseUrl, Repo};
@@ -12,16 +14,21 @@ use super::args::{ServerSettings, Settings};
 use super::exit::{Exit, Failure, Outcome};
 use super::output::Output;
 
+/// How long a command waits at its end for a database that does not answer.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
 /// The circumstances of one run.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) output: Output,
     environment: Vec<(String, String)>,
+    /// What was opened, to be closed when the command ends.
+    opened: Mutex<Vec<Repo>>,
 }
 
 impl Context {
     pub(crate) const fn new(output: Output, environment: Vec<(String, String)>) -> Self {
-        Self { output, environment }
+        Self { output, environment, opened: Mutex::new(Vec::new()) }
     }
 
     /// Lays file, environment and flags over each other.
@@ -77,7 +84,22 @@ impl Context {
                     "mainstay serve and mainstay migrate up make one; --data or --database name another",
                 ));
         }
-        Ok(open(config).await?)
+        self.open(config).await
+    }
+
+    async fn open(&self, config: &Config) -> Outcome<Repo> {
+        let repo = open(config).await?;
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).push(repo.clone());
+        Ok(repo)
+    }
+
+    /// Closes what the command opened: what it tells other processes is on its way until then.
+    pub(crate) async fn close(&self) {
+        let opened = std::mem::take(&mut *self.opened.lock().unwrap_or_else(PoisonError::into_inner));
+        for repo in opened {
+            // What was asked for is committed; a database that does not answer any more keeps nobody.
+            drop(tokio::time::timeout(CLOSE_LIMIT, repo.close()).await);
+        }
     }
 
     /// Opens the database; makes it when it is not there.
@@ -85,7 +107,7 @@ impl Context {
         if config.database_is_default {
             prepare_data(&config.data)?;
         }
-        Ok(open(config).await?)
+        self.open(config).await
     }
 
     /// Sign-in on the configured database, whose tables must be up to date.

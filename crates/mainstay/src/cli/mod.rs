@@ -53,11 +53,11 @@ fn run(command: Command, context: &Context) -> Outcome {
     match command {
         Command::Serve(args) => serve::run(&args, context),
         Command::Config { command: ConfigCommand::Check(args) } => config::check(&args, context),
-        Command::Migrate { command } => block_on(migrate::run(command, context)),
-        Command::Sso { command } => block_on(sso::run(command, context)),
-        Command::Workflow { command } => block_on(workflow::run(command, context)),
-        Command::Images { command } => block_on(images::run(command, context)),
-        Command::Doctor(args) => block_on(doctor::run(&args, context)),
+        Command::Migrate { command } => block_on(migrate::run(command, context), context),
+        Command::Sso { command } => block_on(sso::run(command, context), context),
+        Command::Workflow { command } => block_on(workflow::run(command, context), context),
+        Command::Images { command } => block_on(images::run(command, context), context),
+        Command::Doctor(args) => block_on(doctor::run(&args, context), context),
         Command::Version => {
             version(context);
             Ok(())
@@ -66,10 +66,14 @@ fn run(command: Command, context: &Context) -> Outcome {
 }
 
 /// Runs a short command to its end; one thread is enough.
-fn block_on(command: impl Future<Output = Outcome>) -> Outcome {
+fn block_on(command: impl Future<Output = Outcome>, context: &Context) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(Exit::Unavailable, format!("no runtime: {error}")))?;
-    runtime.block_on(command)
+    runtime.block_on(async {
+        let outcome = command.await;
+        context.close().await;
+        outcome
+    })
 }
 
 #[derive(Serialize)]

@@ -269,6 +269,21 @@ fn holds_back(on: &On<'_>, host: &Host) {
     assert_eq!(on.json(&["queue", "remove", "mail"])["queues"], json!([]));
 }
 
+/// A command ends as soon as it has printed; what it tells the nodes must be out by then.
+#[test]
+fn a_node_hears_of_a_command_on_postgres() {
+    let database = TestDatabase::postgres();
+    let on = On(database.url());
+    let host = Host::told_only(database.url());
+    for id in 0..5 {
+        let run = host.order(id, json!({ "order_id": id }));
+        host.wait_for(run, Status::Waiting);
+        on.json(&["signal", &run.to_string(), "approved"]);
+        host.wait_for(run, Status::Completed);
+    }
+    host.stop();
+}
+
 #[test]
 fn help_of_workflows_is_the_committed_text() {
     for (args, name) in [(&[][..], "help-workflow.txt"), (&["list"], "help-workflow-list.txt")] {
@@ -382,6 +397,7 @@ fn programs_look(server: &Server, browser: &mut Browser, run: &str) {
             // By itself in a browser it is black boxes if its own colours are refused.
             let policy = picture.header("content-security-policy").unwrap();
             assert!(policy.contains("style-src 'unsafe-inline'") && !policy.contains("script"), "{policy}");
+            assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
         }
     }
     for (path, status) in [

@@ -6,8 +6,8 @@ use mainstay_repo::{Repo, RepoOptions, Target};
 use mainstay_workflow::graph::Backoff;
 use mainstay_workflow::store::COMPONENT;
 use mainstay_workflow::{
-    Control, Definition, Done, Engine, Handlers, Join, Node, Retry, RunId, Scope, StartRequest, Status,
-    StepContext, StepError, Unique, Workflow,
+    Control, Definition, Done, Engine, EngineBuilder, Handlers, Join, Node, Retry, RunId, Scope,
+    StartRequest, Status, StepContext, StepError, Unique, Workflow,
 };
 use serde_json::json;
 use tokio::runtime::Runtime;
@@ -77,13 +77,23 @@ fn handlers() -> Handlers {
 impl Host {
     /// Makes the tables and starts the application.
     pub(crate) fn start(url: &str) -> Self {
+        Self::started(url, |builder| builder)
+    }
+
+    /// One that looks for work when it is told to, and by itself not within an hour.
+    pub(crate) fn told_only(url: &str) -> Self {
+        let hour = Duration::from_secs(60 * 60);
+        Self::started(url, |builder| builder.poll(hour, hour))
+    }
+
+    fn started(url: &str, with: impl FnOnce(EngineBuilder) -> EngineBuilder) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (engine, control) = runtime.block_on(async {
             let repo: Repo = RepoOptions::new(url).unwrap().connect().await.unwrap();
             repo.migrator().migrate(&COMPONENT, Target::Latest).await.unwrap();
             let builder = Engine::builder(repo.clone()).node("shop").workflow(order(), handlers());
-            let engine = builder.start().await.unwrap();
+            let engine = with(builder).start().await.unwrap();
             (engine, Control::open(&repo, "default").await.unwrap())
         });
         Self { runtime, engine, control }
