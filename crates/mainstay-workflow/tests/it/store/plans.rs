@@ -1,6 +1,6 @@
 //! How the databases find rows: every statement of the store by an index, JSON search too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
@@ -151,6 +151,44 @@ async fn the_plans_of_sqlite_are_known() {
         }
     }
     golden::check(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/store/plans.sqlite.txt"), &text);
+}
+
+/// PostgreSQL's in a form that does not change with costs and the size of tables: how each statement comes to the rows of each table when
+/// it may not read it as a whole.
+#[tokio::test]
+async fn the_plans_of_postgres_are_known() {
+    let database = TestDatabase::postgres();
+    let (world, statements) = everything(&database).await;
+    let mut text = String::new();
+    for (name, statement) in &statements {
+        writeln!(text, "{name}").unwrap();
+        for way in ways(&explain(&world, statement).await) {
+            writeln!(text, "  {way}").unwrap();
+        }
+    }
+    golden::check(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/store/plans.postgres.txt"), &text);
+}
+
+/// The ways to rows that a plan of PostgreSQL takes, each once.
+fn ways(plan: &[String]) -> BTreeSet<String> {
+    let mut ways = BTreeSet::new();
+    for line in plan {
+        let line = line.trim_start_matches([' ', '-', '>']);
+        let after = |mark: &str| {
+            Some(line.split_once(mark)?.1.split_whitespace().next().unwrap_or_default().to_owned())
+        };
+        if let Some(index) = after("Scan using ")
+            .or_else(|| after("Scan Backward using "))
+            .or_else(|| after("Bitmap Index Scan on "))
+        {
+            ways.insert(format!("by {index}"));
+        } else if let Some(table) = after("Tid Scan on ") {
+            ways.insert(format!("by the place in {table}"));
+        } else if let Some(table) = after("Seq Scan on ") {
+            ways.insert(format!("all of {table}"));
+        }
+    }
+    ways
 }
 
 /// Each search names the index that gives its candidates.
