@@ -20,7 +20,7 @@ use crate::store::{Fate, Loaded, Mail, TaskKey};
 struct Seen {
     /// Whether the baton is in this node's hands; none when there is none.
     baton: Option<bool>,
-    revoked: Vec<Attempt>,
+    revoked: HashSet<Attempt>,
 }
 
 impl Core {
@@ -43,12 +43,18 @@ impl Core {
 
     /// Attempts were leased to this node.
     pub(super) fn claimed(&mut self, claimed: impl IntoIterator<Item = Taken>) {
+        // Made once a run: there may be many of a large map.
+        let mut given_out: HashMap<RunId, HashSet<Attempt>> = HashMap::new();
         for claimed in claimed {
             let run = claimed.key.run;
             // A task that another node gave out says that the run has moved since it was read here. A baton says nothing: what it stands
             // for is read.
             let is_baton = claimed.key.is_baton();
-            if !is_baton && self.cells.get(&run).is_some_and(|cell| cell.knows(&claimed.key.attempt)) {
+            let is_known = !is_baton
+                && self.cells.get(&run).is_some_and(|cell| {
+                    given_out.entry(run).or_insert_with(|| cell.given_out()).contains(&claimed.key.attempt)
+                });
+            if is_known {
                 self.hold(claimed);
                 continue;
             }
@@ -119,7 +125,7 @@ impl Core {
         let mut seen: HashMap<RunId, Seen> = HashMap::new();
         for (mut loaded, history) in loaded {
             let run = loaded.meta.run;
-            let revoked = std::mem::take(&mut loaded.revoked);
+            let revoked = std::mem::take(&mut loaded.revoked).into_iter().collect();
             seen.insert(
                 run,
                 Seen { baton: loaded.baton.map(|baton| baton.node == Some(self.node)), revoked },
@@ -185,8 +191,9 @@ impl Core {
             // Somebody else has the baton by now.
             arrivals.claimed.retain(|claimed| !claimed.key.is_baton());
         }
+        let given_out = if arrivals.claimed.is_empty() { HashSet::new() } else { cell.given_out() };
         for claimed in arrivals.claimed.iter_mut().filter(|claimed| !claimed.key.is_baton()) {
-            if seen.revoked.contains(&claimed.key.attempt) || !cell.knows(&claimed.key.attempt) {
+            if seen.revoked.contains(&claimed.key.attempt) || !given_out.contains(&claimed.key.attempt) {
                 // It was taken back, or answered, between the claim and the reading: it does not begin.
                 claimed.withdraw();
             }

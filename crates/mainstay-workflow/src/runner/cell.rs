@@ -1,6 +1,6 @@
 //! One run in the cache: its head, what waits to be decided, and which of its attempts this node holds.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use mainstay_repo::Batch;
@@ -97,12 +97,15 @@ impl Cell {
         }
     }
 
-    /// Whether the run as it is known here has given this attempt out. If not, somebody else has moved it.
-    pub(super) fn knows(&self, attempt: &Attempt) -> bool {
-        outstanding(&self.registered.flow, &self.head.state).iter().any(|effect| match effect {
-            Effect::Run { attempt: out, .. } | Effect::StartChild { attempt: out, .. } => out == attempt,
-            _ => false,
-        })
+    /// All that the run as it is known here has given out. What is claimed and is not in it says that somebody else has moved the run.
+    pub(super) fn given_out(&self) -> HashSet<Attempt> {
+        let effects = outstanding(&self.registered.flow, &self.head.state).into_iter();
+        effects
+            .filter_map(|effect| match effect {
+                Effect::Run { attempt, .. } | Effect::StartChild { attempt, .. } => Some(attempt),
+                _ => None,
+            })
+            .collect()
     }
 
     /// Whether this node works on a task of the run.
