@@ -45,6 +45,8 @@ pub(super) struct Keeper {
     failures: u32,
     /// What the database says may differ from what is in memory.
     is_suspect: bool,
+    /// It is being asked what it says.
+    is_comparing: bool,
     compared_at: Instant,
     /// Leases that nobody here knew of at the last comparison.
     strangers: HashSet<TaskKey>,
@@ -68,6 +70,7 @@ impl Keeper {
             held_until: None,
             failures: 0,
             is_suspect: false,
+            is_comparing: false,
             compared_at: now,
             strangers: HashSet::new(),
             missed: HashSet::new(),
@@ -200,10 +203,11 @@ impl Core {
             self.keeper.next_due = self.keeper.next_due.filter(|due| *due > wall);
             self.keeper.look_at(now);
         }
+        // First, because it waits for a moment without a poll, and polls may follow one another.
+        self.look_at_leases(now);
         if now >= self.keeper.poll_at && self.under_way.polls == 0 && !self.is_stopping {
             self.poll(now);
         }
-        self.look_at_leases(now);
         self.look_after(now);
     }
 
@@ -252,11 +256,10 @@ impl Core {
                     let claim = Claim { node, now: wall, queues: &queues, definitions: &definitions };
                     let claimed = store.claim(&claim).await?;
                     let woken = store.wake(wall, HOLD, WAKE_BATCH, &definitions).await?;
-                    let next_due = store.next_due(&definitions).await?;
-                    // What is due and was not given to this poll is nothing that the next one would get: a schedule is another one's to
-                    // look after, a row is in another one's hands.
+                    // What is due and was not given to a poll that found nothing is nothing that the next one would get.
                     let is_idle = claimed.is_empty() && woken.is_empty();
-                    let next_due = next_due.filter(|due| !is_idle || *due > wall);
+                    let after = if is_idle { wall } else { Timestamp::UNIX_EPOCH };
+                    let next_due = store.next_due(after, &definitions).await?;
                     let revoked = if has_heard { store.revoked(node).await? } else { Vec::new() };
                     Ok(Polled { claimed, woken, next_due, standing, revoked })
                 };
@@ -268,13 +271,14 @@ impl Core {
 
     /// After a failure nobody knows whether a claim or a commit is there: leases that nobody here knows of are given back.
     fn look_at_leases(&mut self, now: Instant) {
-        let is_busy = self.under_way.others > 0 || self.under_way.polls > 0;
+        let is_busy = self.keeper.is_comparing || self.under_way.polls > 0;
         let is_due = self.keeper.is_suspect || !self.keeper.strangers.is_empty();
         if !is_due || is_busy || now < self.keeper.compared_at + COMPARE_EVERY {
             return;
         }
         self.keeper.compared_at = now;
         self.keeper.is_suspect = false;
+        self.keeper.is_comparing = true;
         let (store, node) = (self.store.clone(), self.node);
         self.under_way.others += 1;
         self.flights.push(async move { Landed::Leased { result: store.leased(node).await } }.boxed());
@@ -283,6 +287,7 @@ impl Core {
     /// What the database says is leased to this node, and was unknown here twice in a row: what came from a dead node is answered as
     /// lost; a baton is looked up, as it stands for something else by now; the rest is given back.
     pub(super) fn compare(&mut self, result: Result<Vec<TaskKey>>) {
+        self.keeper.is_comparing = false;
         let leased = match result {
             Ok(leased) => leased,
             Err(error) => return self.ail(&error),
@@ -314,7 +319,10 @@ impl Core {
         self.keeper.may_have_taken_over &= !strangers.is_empty() || !coming.is_empty();
         self.keeper.strangers = strangers;
         self.claimed(kept);
-        if !again.is_empty() && self.under_way.settles == 0 {
+        if self.under_way.settles > 0 {
+            // They are given back after that.
+            self.keeper.strangers.extend(again);
+        } else if !again.is_empty() {
             tracing::debug!(count = again.len(), "leases that nobody knows of are given back");
             let (store, node, now) = (self.store.clone(), self.node, self.now());
             self.under_way.settles += 1;

@@ -78,7 +78,8 @@ impl Core {
         } else if now >= self.upkeep.back_at {
             self.upkeep.back_at = now + BACK_EVERY;
             self.upkeep.under_way += 1;
-            self.flights.push(async move { Landed::CameBack { result: store.come_back().await } }.boxed());
+            let back = async move { Ok(store.adopt().await? + store.come_back().await?) };
+            self.flights.push(async move { Landed::CameBack { result: back.await } }.boxed());
         } else if let Some(keep) = self.config.retention.filter(|_| now >= self.upkeep.prune_at) {
             self.upkeep.prune_at = now + PRUNE_EVERY;
             self.upkeep.under_way += 1;

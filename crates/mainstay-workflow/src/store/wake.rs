@@ -33,16 +33,26 @@ const LETTERS: Sql = Sql::per_dialect(
 );
 /// Delayed tasks become ready whoever's they are, so they count for every node; a look by each definition is a step down an index.
 const NEXT: Sql = Sql::per_dialect(
-    "SELECT (SELECT min((SELECT min(at) FROM wf_timers WHERE definition_id = d.value)) FROM json_each($2) AS d) AS timer, \
-     (SELECT min((SELECT min(due) FROM wf_mail WHERE definition_id = d.value AND due IS NOT NULL)) FROM json_each($2) AS d) AS letter, \
-     (SELECT min(ready_at) FROM wf_tasks WHERE namespace_id = $1 AND state = 0) AS task, \
-     (SELECT min(next_at) FROM wf_schedules WHERE namespace_id = $1 AND paused = 0 AND next_at IS NOT NULL) AS schedule",
-    "SELECT (SELECT min((SELECT min(at) FROM wf_timers WHERE definition_id = d.id)) FROM unnest($2::bigint[]) AS d (id)) AS timer, \
-     (SELECT min((SELECT min(due) FROM wf_mail WHERE definition_id = d.id AND due IS NOT NULL)) \
+    "SELECT (SELECT min((SELECT min(at) FROM wf_timers WHERE definition_id = d.value AND at > $3)) FROM json_each($2) AS d) AS timer, \
+     (SELECT min((SELECT min(due) FROM wf_mail WHERE definition_id = d.value AND due > $3)) FROM json_each($2) AS d) AS letter, \
+     (SELECT min(ready_at) FROM wf_tasks WHERE namespace_id = $1 AND state = 0 AND ready_at > $3) AS task",
+    "SELECT (SELECT min((SELECT min(at) FROM wf_timers WHERE definition_id = d.id AND at > $3)) \
+        FROM unnest($2::bigint[]) AS d (id)) AS timer, \
+     (SELECT min((SELECT min(due) FROM wf_mail WHERE definition_id = d.id AND due > $3)) \
         FROM unnest($2::bigint[]) AS d (id)) AS letter, \
-     (SELECT min(ready_at) FROM wf_tasks WHERE namespace_id = $1 AND state = 0) AS task, \
-     (SELECT min(next_at) FROM wf_schedules WHERE namespace_id = $1 AND NOT paused AND next_at IS NOT NULL) AS schedule",
+     (SELECT min(ready_at) FROM wf_tasks WHERE namespace_id = $1 AND state = 0 AND ready_at > $3) AS task",
 );
+
+/// What a node of a version that knows nothing of definitions here has written since the migration.
+const STRAYS: &str = "SELECT 1 AS one FROM wf_timers t JOIN wf_runs r ON r.namespace_id = t.namespace_id AND r.id = t.run_id \
+    WHERE t.definition_id IS NULL AND t.namespace_id = $1 AND r.definition_id IS NOT NULL \
+    UNION ALL SELECT 1 FROM wf_mail m JOIN wf_runs r ON r.namespace_id = m.namespace_id AND r.id = m.run_id \
+    WHERE m.definition_id IS NULL AND m.due IS NOT NULL AND m.namespace_id = $1 AND r.definition_id IS NOT NULL LIMIT 1";
+const ADOPT_TIMERS: &str = "UPDATE wf_timers SET definition_id = (SELECT r.definition_id FROM wf_runs r \
+    WHERE r.namespace_id = wf_timers.namespace_id AND r.id = wf_timers.run_id) WHERE definition_id IS NULL AND namespace_id = $1";
+const ADOPT_MAIL: &str = "UPDATE wf_mail SET definition_id = (SELECT r.definition_id FROM wf_runs r \
+    WHERE r.namespace_id = wf_mail.namespace_id AND r.id = wf_mail.run_id) \
+    WHERE definition_id IS NULL AND due IS NOT NULL AND namespace_id = $1";
 
 impl Store {
     /// Runs of these definitions with due timers or unread letters, at most so many of each. They are not given out again for `hold`, to
@@ -70,17 +80,38 @@ impl Store {
         Ok(runs.into_iter().collect())
     }
 
-    /// When the next timer or letter of a run of these definitions, or the next delayed task or schedule of any, is due; none when there
+    /// When the next timer or letter of a run of these definitions, or the next delayed task of any, is due, after an instant; none when there
     /// is none.
     ///
     /// # Errors
     /// [`Database`](crate::ErrorKind::Database).
-    pub async fn next_due(&self, definitions: &[DefinitionId]) -> Result<Option<Timestamp>> {
+    pub async fn next_due(
+        &self,
+        after: Timestamp,
+        definitions: &[DefinitionId],
+    ) -> Result<Option<Timestamp>> {
         let statement = Statement::new(NEXT).named("workflow.next_due").bind(self.namespace);
-        let row: Row = self.repo.read_one(statement.bind(ids(definitions))).await?;
-        let due: [Option<Timestamp>; 4] =
-            [row.get("timer")?, row.get("letter")?, row.get("task")?, row.get("schedule")?];
+        let row: Row = self.repo.read_one(statement.bind(ids(definitions)).bind(after)).await?;
+        let due: [Option<Timestamp>; 3] = [row.get("timer")?, row.get("letter")?, row.get("task")?];
         Ok(due.into_iter().flatten().min())
+    }
+
+    /// Says of timers and letters which definition they belong to, where a node of an older version beside this one did not; says how many
+    /// there were. A look costs no commit.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn adopt(&self) -> Result<u64> {
+        let look = Statement::new(STRAYS).named("workflow.strays").bind(self.namespace);
+        if self.repo.read(look).await?.is_empty() {
+            return Ok(0);
+        }
+        let mut batch = Batch::new("workflow.adopt");
+        for (sql, name) in [(ADOPT_TIMERS, "workflow.adopt_timers"), (ADOPT_MAIL, "workflow.adopt_mail")] {
+            batch.push(Statement::new(sql).named(name).bind(self.namespace));
+        }
+        let outcome = self.repo.batch(batch).await?;
+        Ok(outcome.written().iter().map(mainstay_repo::Written::rows_affected).sum())
     }
 }
 

@@ -1,14 +1,17 @@
--- What wakes a run says which definition the run is pinned to: a node looks for what it can move, and never meets the rest.
+-- What wakes a run says which definition the run is pinned to: a node looks for what it can move, and never meets the rest. None for a run
+-- that came from elsewhere, which nobody moves, for what was read before, as it does not become due again, and for what a node of an older
+-- version writes: that is added afterwards.
 ALTER TABLE wf_timers ADD COLUMN definition_id bigint;
+DELETE FROM wf_timers t WHERE NOT EXISTS (SELECT 1 FROM wf_runs r WHERE r.namespace_id = t.namespace_id AND r.id = t.run_id);
 UPDATE wf_timers t SET definition_id = r.definition_id FROM wf_runs r WHERE r.namespace_id = t.namespace_id AND r.id = t.run_id;
-DELETE FROM wf_timers WHERE definition_id IS NULL;
-ALTER TABLE wf_timers ALTER COLUMN definition_id SET NOT NULL;
 DROP INDEX wf_timers_at_idx;
 CREATE INDEX wf_timers_at_idx ON wf_timers (definition_id, at);
 
--- None for a run that came from elsewhere, which nobody moves, and for what was read before: it does not become due again.
 ALTER TABLE wf_mail ADD COLUMN definition_id bigint;
 UPDATE wf_mail m SET definition_id = r.definition_id FROM wf_runs r
   WHERE r.namespace_id = m.namespace_id AND r.id = m.run_id AND m.due IS NOT NULL;
 DROP INDEX wf_mail_due_idx;
 CREATE INDEX wf_mail_due_idx ON wf_mail (definition_id, due) WHERE due IS NOT NULL;
+
+-- What was taken back stands before everything else in its queue.
+UPDATE wf_tasks SET priority = -32768, rank = -1 WHERE revoked AND state <> 2;

@@ -179,9 +179,17 @@ async fn a_node_is_woken_for_its_own_definitions() {
         world.clock.advance(59 * SECOND);
         world.send(world.signal(third, None, json!(1))).await;
         let (mine, all) = ([world.definition], [world.definition, foreign]);
-        assert_eq!(world.store.next_due(&[foreign]).await.unwrap(), Some(now.saturating_add(61 * SECOND)));
-        assert_eq!(world.store.next_due(&mine).await.unwrap(), Some(world.now()));
-        assert_eq!(world.store.next_due(&[]).await.unwrap(), None);
+        let next = async |after, definitions: &[DefinitionId]| {
+            world.store.next_due(after, definitions).await.unwrap()
+        };
+        assert_eq!(next(now, &[foreign]).await, Some(now.saturating_add(61 * SECOND)));
+        assert_eq!(next(now, &mine).await, Some(world.now()));
+        assert_eq!(
+            next(world.now(), &mine).await,
+            Some(now.saturating_add(60 * SECOND)),
+            "after what is due"
+        );
+        assert_eq!(next(now, &[]).await, None);
         world.clock.advance(2 * SECOND);
         let wake = async |limit, definitions: &[DefinitionId]| {
             world.store.wake(world.now(), hold, limit, definitions).await.unwrap()

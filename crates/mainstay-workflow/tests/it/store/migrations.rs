@@ -100,13 +100,41 @@ async fn what_wakes_a_run_is_known_after_the_migration() {
         let orphan =
             "INSERT INTO wf_timers (run_id, namespace_id, at) SELECT -7, namespace_id, at FROM wf_timers";
         world.repo.write(Statement::new(orphan)).await.unwrap();
+        // An older node left a task that was taken back where it stood in its queue.
+        let revoked = "UPDATE wf_tasks SET revoked = true, priority = 0, rank = 77 WHERE state = 1";
+        assert_eq!(world.repo.write(Statement::new(revoked)).await.unwrap().rows_affected(), 1);
         migrator.migrate(&COMPONENT, Target::Latest).await.unwrap();
+        let limits = QueueLimits { concurrency: Some(1), paused: true, ..QueueLimits::default() };
+        world.store.queue_set("default", limits).await.unwrap();
+        let claimed = world.claim(world.node, "default", 9).await;
+        assert_eq!(claimed.iter().map(|task| task.fate).collect::<Vec<_>>(), [Fate::Revoked]);
         assert_eq!(world.count("SELECT count(*) FROM wf_timers").await, 1);
         assert_eq!(world.wake().await, [begun]);
         world.clock.advance(60 * super::support::SECOND);
         let mut both = vec![waits, begun];
         both.sort_unstable();
         assert_eq!(world.wake().await, both);
+    })
+    .await;
+}
+
+/// An older node beside writes timers and letters that say nothing of a definition: they are found all the same.
+#[tokio::test]
+async fn what_an_older_node_writes_is_adopted() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let waits = world.waiting().await.meta.run;
+        world.send(world.signal(waits, None, serde_json::json!(1))).await;
+        assert_eq!(world.store.adopt().await.unwrap(), 0, "nothing is to be done");
+        for table in ["UPDATE wf_timers SET definition_id = NULL", "UPDATE wf_mail SET definition_id = NULL"]
+        {
+            world.repo.write(Statement::new(table)).await.unwrap();
+        }
+        assert_eq!((world.wake().await, world.next_due().await), (vec![], None));
+        assert_eq!(world.store.adopt().await.unwrap(), 2);
+        assert_eq!(world.store.adopt().await.unwrap(), 0);
+        assert_eq!(world.wake().await, [waits]);
+        assert!(world.next_due().await.is_some());
     })
     .await;
 }

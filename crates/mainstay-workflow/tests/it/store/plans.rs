@@ -65,6 +65,8 @@ async fn everything(database: &TestDatabase) -> (World, BTreeMap<String, Stateme
     world.wake().await;
     world.next_due().await;
     world.store.standing().await.unwrap();
+    world.repo.write(Statement::new("UPDATE wf_mail SET definition_id = NULL")).await.unwrap();
+    world.store.adopt().await.unwrap();
     world.store.load_with_history(&[run]).await.unwrap();
     world.store.history(run, PageSize::DEFAULT, None).await.unwrap();
     world.store.position(run).await.unwrap();

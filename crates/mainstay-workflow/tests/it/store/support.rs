@@ -199,7 +199,8 @@ impl World {
     }
 
     pub async fn next_due(&self) -> Option<Timestamp> {
-        self.store.next_due(&[self.definition]).await.unwrap()
+        let after = Timestamp::from_unix_seconds(0).unwrap();
+        self.store.next_due(after, &[self.definition]).await.unwrap()
     }
 
     pub async fn count(&self, sql: &'static str) -> i64 {
