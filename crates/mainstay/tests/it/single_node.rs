@@ -26,10 +26,24 @@ fn names_the_ways_out(text: &str, peer: &str) {
 
 /// Runs a server that must not start, on a directory of its own.
 fn refused(directory: &Path, peers: &str) -> String {
-    let data = directory.to_str().unwrap();
-    let output = run(&["serve", "--listen", "127.0.0.1:0", "--data", data, "--standbys", peers]);
-    let text = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{text}");
+    let mut serve = mainstay();
+    serve.args(["serve", "--listen", "127.0.0.1:0", "--standbys", peers, "--data"]).arg(directory);
+    let mut serve = serve.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let started = Instant::now();
+    let status = loop {
+        if let Some(status) = serve.try_wait().unwrap() {
+            break Some(status);
+        }
+        if started.elapsed() > Duration::from_secs(60) {
+            serve.kill().unwrap();
+            serve.wait().unwrap();
+            break None;
+        }
+        pause(Duration::from_millis(20));
+    };
+    let mut text = String::new();
+    serve.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!(status.and_then(|status| status.code()), Some(1), "it should not serve: {text}");
     text
 }
 
