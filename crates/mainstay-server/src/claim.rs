@@ -29,6 +29,9 @@ use crate::store::nodes::{self, Kind, NewNode, Node};
 
 /// What is added to the database's name.
 const SUFFIX: &str = ".server";
+/// How often the lock is tried for, and how long after the last time.
+const LOCK_TRIES: u32 = 5;
+const LOCK_PAUSE: Duration = Duration::from_millis(25);
 /// How long removing the row may take when the process ends; the row is forgotten by itself.
 const LEAVE_LIMIT: Duration = Duration::from_secs(2);
 
@@ -79,7 +82,7 @@ impl Drop for Claim {
 /// # Errors
 /// [`StartError::Served`] and [`StartError::Nodes`] when a server runs, [`StartError::Claim`], [`StartError::Repo`].
 pub async fn claim(config: &Config, repo: &Repo) -> Result<Claim, StartError> {
-    let lock = lock(config)?;
+    let lock = lock_soon(config).await?;
     // Without the table no server runs that would know of it.
     let is_kept =
         repo.has(Capability::ManyWriters) && repo.migrator().migrated_version(&COMPONENT).await? > 0;
@@ -215,6 +218,31 @@ pub(crate) fn lock(config: &Config) -> Result<Option<File>, StartError> {
     }
 }
 
+/// The same, for one who ends when it is refused: a command that looks whether a server runs holds the lock for a moment.
+pub(crate) async fn lock_soon(config: &Config) -> Result<Option<File>, StartError> {
+    for _ in 1..LOCK_TRIES {
+        match lock(config) {
+            Err(StartError::Served(_)) => tokio::time::sleep(LOCK_PAUSE).await,
+            other => return other,
+        }
+    }
+    lock(config)
+}
+
+/// Where the lock of a configuration's database lies; nowhere on PostgreSQL.
+pub(crate) fn lock_place(config: &Config) -> Option<PathBuf> {
+    match DatabaseUrl::parse(config.database.expose()) {
+        Ok(DatabaseUrl::Sqlite(sqlite)) => Some(lock_file(sqlite.path())),
+        _ => None,
+    }
+}
+
+/// Whether a server runs on the database whose lock lies there. Nothing is made, and two that look at once do not see each other.
+pub(crate) fn is_served(lock: &Path) -> bool {
+    let Ok(file) = File::open(lock) else { return false };
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+}
+
 /// Beside the file itself, whatever link leads there: two names of one file are one claim.
 fn lock_file(database: &Path) -> PathBuf {
     let real = std::fs::canonicalize(database).unwrap_or_else(|_| database.to_owned());
@@ -252,5 +280,32 @@ mod tests {
                 other => panic!("neither entered in round {round}: {other:?}"),
             }
         }
+    }
+
+    #[tokio::test]
+    async fn whether_a_server_runs_is_seen_without_a_trace_and_keeps_none_from_starting() {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", directory.path().join("a.db").display());
+        let config = Loaded::from_sources(&Sources { flags: vec![("database", url)], ..Sources::default() });
+        let config = config.into_config().unwrap();
+        let place = lock_place(&config).unwrap();
+        assert!(!is_served(&place) && !place.exists(), "looking makes nothing");
+        let held = lock(&config).unwrap();
+        assert!(is_served(&place) && is_served(&place));
+        assert!(matches!(lock_soon(&config).await, Err(StartError::Served(_))));
+        drop(held);
+        // Two commands look at one moment, and a server starts in it.
+        let looks = [File::open(&place).unwrap(), File::open(&place).unwrap()];
+        looks.iter().for_each(|look| look.try_lock_shared().unwrap());
+        assert!(!is_served(&place));
+        let gone = async {
+            tokio::time::sleep(LOCK_PAUSE).await;
+            drop(looks);
+        };
+        let (locked, ()) = tokio::join!(lock_soon(&config), gone);
+        assert!(locked.unwrap().is_some());
+        let postgres = vec![("database", "postgres://a@b/c".to_owned())];
+        let postgres = Loaded::from_sources(&Sources { flags: postgres, ..Sources::default() });
+        assert_eq!(lock_place(&postgres.into_config().unwrap()), None);
     }
 }

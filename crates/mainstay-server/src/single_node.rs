@@ -24,6 +24,7 @@
 
 use std::fmt;
 use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
@@ -183,15 +184,11 @@ impl Others {
         Self { peers: config.peers.clone(), standbys: config.standbys.clone() }
     }
 
-    /// Those that a command asks: none beside a server on the same file, which asks them itself.
-    fn of_command(topology: &impl Topology, config: &Config) -> Self {
-        let others = Self::asked(topology, config);
-        let is_guarded = || matches!(crate::claim::lock(config), Err(StartError::Served(_)));
-        if others.each().next().is_none() || is_guarded() { Self::default() } else { others }
-    }
-
-    /// The first that is there, whether it should be or not.
-    async fn first(&self, node: &Node) -> Option<StartError> {
+    /// The first that is there, whether it should be or not, for a command. Beside a server on the same file nobody is asked: it asks.
+    async fn first(&self, node: &Node, lock: Option<&Path>) -> Option<StartError> {
+        if self.each().next().is_none() || lock.is_some_and(crate::claim::is_served) {
+            return None;
+        }
         let seen = join_all(self.each().map(|(url, _)| node.look(url))).await;
         self.each().zip(seen).find_map(|((url, _), seen)| may_start(url, false, seen).err())
     }
@@ -273,7 +270,7 @@ pub(crate) struct AskFirst(Arc<Asking>);
 #[derive(Debug)]
 struct Asking {
     node: Node,
-    others: OnceLock<Others>,
+    others: OnceLock<(Others, Option<PathBuf>)>,
     last: Mutex<Option<(Instant, Option<String>)>>,
 }
 
@@ -284,18 +281,18 @@ impl AskFirst {
 
     /// From here on, writes ask: whom, the open database decides.
     pub(crate) fn begin(&self, topology: &impl Topology, config: &Config) {
-        drop(self.0.others.set(Others::of_command(topology, config)));
+        drop(self.0.others.set((Others::asked(topology, config), crate::claim::lock_place(config))));
     }
 
     /// Why nothing may be written, if nothing may.
-    async fn refusal(&self, others: &Others) -> Option<String> {
+    async fn refusal(&self, others: &Others, lock: Option<&Path>) -> Option<String> {
         let mut last = self.0.last.lock().await;
         if let Some((at, refusal)) = &*last
             && at.elapsed() < limits::COMMAND_ASKS_EVERY
         {
             return refusal.clone();
         }
-        let refusal = others.first(&self.0.node).await.map(|error| error.to_string());
+        let refusal = others.first(&self.0.node, lock).await.map(|error| error.to_string());
         *last = Some((Instant::now(), refusal.clone()));
         refusal
     }
@@ -306,15 +303,17 @@ impl AskFirst {
 /// # Errors
 /// [`StartError::Peer`]; [`StartError::Stranger`] when nobody can tell.
 pub async fn only_here(config: &Config, repo: &Repo) -> Result<(), StartError> {
-    Others::of_command(repo, config).first(&Node::new()).await.map_or(Ok(()), Err)
+    let lock = crate::claim::lock_place(config);
+    Others::asked(repo, config).first(&Node::new(), lock.as_deref()).await.map_or(Ok(()), Err)
 }
 
 #[async_trait]
 impl Middleware for AskFirst {
     async fn process(&self, operation: Operation, next: Next<'_>) -> mainstay_repo::Result<Outcome> {
         if operation.action().writes()
-            && let Some(others) = self.0.others.get().filter(|others| others.each().next().is_some())
-            && let Some(why) = self.refusal(others).await
+            && let Some((others, lock)) = self.0.others.get()
+            && others.each().next().is_some()
+            && let Some(why) = self.refusal(others, lock.as_deref()).await
         {
             let help = "end that node first, or run the command beside it, on its database";
             return Err(RepoError::new(RepoErrorKind::ReadOnly, why).with_help(help));

@@ -339,7 +339,7 @@ impl Server {
         writes_off.set(true);
         let repo = open_with(config, writes_off.clone()).await?;
         // Before anything is written.
-        let lock = claim::lock(config)?;
+        let lock = claim::lock_soon(config).await?;
         let others = Others::asked(&repo, config);
         let starting = single_node::check(&node, &others, &listener, tls.clone()).await?;
         writes_off.set(false);

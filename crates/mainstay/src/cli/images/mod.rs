@@ -129,6 +129,10 @@ fn of_store(error: &mainstay_images::Error) -> Failure {
 impl From<oci::Error> for Failure {
     fn from(error: oci::Error) -> Self {
         let help = match error.kind() {
+            // The proxy's user is none of the registry's; the text says where it is written.
+            oci::ErrorKind::Unauthorized if error.to_string().contains("the proxy") => {
+                "HTTPS_PROXY=http://user:password@host:port; NO_PROXY names the registries that are reached without it"
+            }
             oci::ErrorKind::Unauthorized => "give --user and --password-file",
             oci::ErrorKind::NotFound => "see that the path or the reference is right",
             oci::ErrorKind::Exists => "give a path at which nothing is yet",
