@@ -43,7 +43,7 @@ const TOKEN_MARGIN: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Transport {
-    /// TLS; plain http only to this machine.
+    /// TLS; plain http only to this machine, also where a registry on it sends us.
     #[default]
     Auto,
     /// TLS, also to this machine.
@@ -310,10 +310,9 @@ impl Registry {
     /// Where an answer sends us.
     pub(crate) fn location(&self, response: &Response<Incoming>, base: &Uri) -> Result<Uri> {
         let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-        url::follow(
-            base,
-            location.ok_or_else(|| self.strange("it sends us somewhere and does not say where"))?,
-        )
+        let location =
+            location.ok_or_else(|| self.strange("it sends us somewhere and does not say where"))?;
+        url::follow(base, location, self.options.transport)
     }
 
     async fn send(&self, ask: &Ask, home: bool) -> Result<Response<Incoming>> {
@@ -387,7 +386,7 @@ impl Registry {
     }
 
     async fn token(&self, realm: &str, service: Option<&str>) -> Result<Token> {
-        let at = url::follow(&self.origin.url("/")?, realm)?;
+        let at = url::follow(&self.origin.url("/")?, realm, self.options.transport)?;
         let path = self.reference.path();
         let scopes = match &self.access {
             Access::Pull => vec![format!("repository:{path}:pull")],

@@ -3,6 +3,7 @@
 use http::Uri;
 use http::uri::{Authority, PathAndQuery, Scheme};
 
+use super::client::Transport;
 use crate::oci::error::{Error, ErrorKind, Result};
 use crate::oci::refusal::shown;
 
@@ -32,8 +33,9 @@ impl Origin {
     }
 }
 
-/// Where an answer at `base` sends us. From https it never leads to plain http.
-pub(crate) fn follow(base: &Uri, location: &str) -> Result<Uri> {
+/// Where an answer at `base` sends us. From https it never leads to plain http, and from plain http on this machine not to plain http
+/// on another, unless the caller has allowed it everywhere.
+pub(crate) fn follow(base: &Uri, location: &str, transport: Transport) -> Result<Uri> {
     let target = match location.parse::<Uri>() {
         Ok(url) if url.scheme().is_some() => url,
         Ok(_) if location.starts_with("//") => return Err(wrong(location)),
@@ -44,6 +46,14 @@ pub(crate) fn follow(base: &Uri, location: &str) -> Result<Uri> {
     if from.scheme == Scheme::HTTPS && to.scheme == Scheme::HTTP {
         let text = format!(
             "the registry sends us from https to plain http at {}; it is configured wrongly, or somebody is in between",
+            shown(to.authority.as_str())
+        );
+        return Err(Error::new(ErrorKind::Registry, text));
+    }
+    if to.scheme == Scheme::HTTP && transport != Transport::Http && !is_loopback(&to.authority) {
+        let text = format!(
+            "the registry sends us to plain http at {}, where everybody on the way can read the credentials and exchange what comes; \
+             have it name an https address, or allow plain http (--plain-http)",
             shown(to.authority.as_str())
         );
         return Err(Error::new(ErrorKind::Registry, text));
@@ -91,8 +101,12 @@ mod tests {
     use super::*;
 
     fn check(base: &str, location: &str, expected: Option<&str>) {
-        let found = follow(&base.parse().unwrap(), location).ok().map(|url| url.to_string());
-        assert_eq!(found.as_deref(), expected, "{location}");
+        check_by(Transport::Auto, base, location, expected);
+    }
+
+    fn check_by(transport: Transport, base: &str, location: &str, expected: Option<&str>) {
+        let found = follow(&base.parse().unwrap(), location, transport).ok().map(|url| url.to_string());
+        assert_eq!(found.as_deref(), expected, "{transport:?} {location}");
     }
 
     #[test]
@@ -107,6 +121,21 @@ mod tests {
         {
             check(base, wrong, None);
         }
+    }
+
+    #[test]
+    fn plain_http_stays_on_this_machine() {
+        let (here, near, far) =
+            ("http://localhost:5000/", "http://127.0.0.1:5001/x", "http://auth.corp/token");
+        for transport in [Transport::Auto, Transport::Https] {
+            check_by(transport, here, near, Some(near));
+            check_by(transport, here, far, None);
+            check_by(transport, here, "http://localhost.corp/x", None);
+        }
+        // Who allows it has it everywhere, but for the way out of TLS.
+        check_by(Transport::Http, here, far, Some(far));
+        check_by(Transport::Http, "http://registry.corp/", far, Some(far));
+        check_by(Transport::Http, "https://registry.corp/", far, None);
     }
 
     #[test]
