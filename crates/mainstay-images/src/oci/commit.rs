@@ -16,6 +16,7 @@ use super::media::{self, Compression, Kind};
 use super::reference::Reference;
 use super::store::{ROLE_CONFIG, ROLE_MANIFEST, StoreSource};
 use super::tee::LayerTee;
+use super::thread::Beside;
 use super::transfer::{Oci, not_found};
 use super::{content::Source as _, tree};
 use crate::{
@@ -253,7 +254,7 @@ impl Oci {
     /// Reads a layer once: into the store, and through the check of all its entries.
     async fn bring(&self, ingest: &Ingest, content: LayerContent, time: u64) -> Result<Added> {
         let (feed, mut pieces) = mpsc::channel::<Bytes>(QUEUE);
-        let producing = tokio::task::spawn_blocking(move || produce(content, time, feed));
+        let producing = Beside::run("images-commit", move || produce(content, time, feed));
         // Nothing but the content tells how it is compressed; an empty one is refused as a plain archive.
         let mut next = pieces.recv().await;
         let compression = compression(next.as_deref().unwrap_or_default());
@@ -277,10 +278,7 @@ impl Oci {
             next = pieces.recv().await;
         }
         // What the source says comes first: an archive that ends in the middle ends so because of it.
-        let produced = producing.await;
-        produced.map_err(|_| {
-            Error::new(ErrorKind::Io(io::ErrorKind::Other), "the reader of a layer was ended")
-        })??;
+        producing.outcome().await?;
         let checked = tee.finish().await?;
         self.limits().check_ratio(size, checked.octets)?;
         let staged = writer.finish().await.map_err(Error::store)?;

@@ -31,6 +31,7 @@ pub mod registry;
 mod store;
 mod tar;
 mod tee;
+mod thread;
 mod transfer;
 mod tree;
 

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Buf as _, Bytes};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
 use super::error::{Error, ErrorKind, Result};
 use super::graph::LayerForm;
 use super::layer::{self, Checked};
 use super::limits::Limits;
 use super::refusal::Refusal;
+use super::thread::Beside;
 use crate::digest::Digest;
 
 /// Pieces that may wait for the thread.
@@ -22,7 +22,7 @@ const QUEUE: usize = 8;
 #[derive(Debug)]
 pub(crate) struct LayerTee {
     feed: Option<mpsc::Sender<Bytes>>,
-    check: JoinHandle<Result<Checked>>,
+    check: Option<Beside<Checked>>,
     diff_id: Option<Digest>,
     /// The check has asked for more than there was.
     ended: Arc<AtomicBool>,
@@ -35,8 +35,8 @@ impl LayerTee {
         let ended = Arc::new(AtomicBool::new(false));
         let pieces = Pieces { queue, current: Bytes::new(), ended: Arc::clone(&ended) };
         let check =
-            tokio::task::spawn_blocking(move || layer::check(pieces, form.compression, size, &limits));
-        Self { feed: Some(feed), check, diff_id: form.diff_id, ended }
+            Beside::run("images-layer", move || layer::check(pieces, form.compression, size, &limits));
+        Self { feed: Some(feed), check: Some(check), diff_id: form.diff_id, ended }
     }
 
     /// Gives it the next octets; the refusal comes as soon as there is one.
@@ -69,7 +69,10 @@ impl LayerTee {
 
     async fn outcome(&mut self) -> Result<Checked> {
         self.feed = None;
-        (&mut self.check).await.map_err(|_| ended())?
+        match self.check.take() {
+            Some(check) => check.outcome().await,
+            None => Err(ended()),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::oci::layout::blocking;
 use crate::oci::media::{self, Kind};
 use crate::oci::refusal::Refusal;
 use crate::oci::store::StoreSource;
+use crate::oci::thread::Beside;
 use crate::oci::transfer::Oci;
 use crate::{Hasher, ImageRef, Images, Verify};
 
@@ -84,7 +85,7 @@ impl Oci {
         let (layers, identity) = self.layers(source, root).await?;
         let limits = self.limits().clone();
         let (scratch, ownership) = (options.scratch.clone(), options.ownership);
-        let unpacked = blocking(move || {
+        let unpacked = Beside::run("images-flatten", move || {
             let tree = unpack::read_tree(&layers, &limits)?;
             let scratch = match scratch {
                 Some(scratch) => tempfile::tempdir_in(scratch),
@@ -96,8 +97,8 @@ impl Oci {
             std::fs::create_dir(&scratch.top).map_err(|error| Error::io(scratch.top.display(), error))?;
             unpack::unpack(&tree, &layers, &scratch.top, ownership, &limits)?;
             Ok(scratch)
-        })
-        .await?;
+        });
+        let unpacked = unpacked.outcome().await?;
         let parent = match file.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
@@ -154,7 +155,7 @@ impl Oci {
     }
 }
 
-/// Opens a blob from a thread that may block.
+/// Opens a blob from a thread of our own.
 fn opener(images: Images, digest: Digest) -> Box<dyn Fn() -> Result<Box<dyn std::io::BufRead>> + Send> {
     let runtime = tokio::runtime::Handle::current();
     Box::new(move || {
