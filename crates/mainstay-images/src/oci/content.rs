@@ -85,6 +85,9 @@ pub(crate) trait Target: Send + Sync {
     /// How many blobs may be written at once.
     fn parallel(&self) -> usize;
 
+    /// Whether a write that has begun must be waited for, also when nobody wants what is written any more.
+    fn must_end_writes(&self) -> bool;
+
     /// Whether layers are read whole and checked before they are kept.
     fn checks_layers(&self) -> bool;
 }

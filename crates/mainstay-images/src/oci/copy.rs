@@ -1,7 +1,10 @@
 //! Carries what a plan names from one place to another, several blobs at once, verified on the way.
 
+use std::sync::{Mutex, PoisonError};
+
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use tokio::sync::watch;
 
 use super::content::{Beginning, BlobReader, Source, Target, Whole};
 use super::document::Descriptor;
@@ -24,6 +27,21 @@ pub(crate) struct Copy<'a> {
     pub(crate) progress: &'a dyn Progress,
 }
 
+/// How an attempt to carry a blob ended well.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// All of it is there.
+    Whole,
+    /// Another blob failed, so nobody wants this one any more.
+    Unwanted,
+}
+
+/// What ends the blobs beside the one that failed.
+struct Failure {
+    told: watch::Sender<bool>,
+    first: Mutex<Option<Error>>,
+}
+
 impl Copy<'_> {
     /// Carries all of a plan: blobs, then configurations, then manifests.
     pub(crate) async fn run(&self, plan: &Plan) -> Result<()> {
@@ -33,8 +51,12 @@ impl Copy<'_> {
         let all: Vec<&Descriptor> = plan.blobs.iter().map(|blob| &blob.descriptor).chain(documents).collect();
         self.target.expect(&all).await?;
         let parallel = self.source.parallel().min(self.target.parallel()).max(1);
+        let failure = Failure { told: watch::channel(false).0, first: Mutex::new(None) };
         let blobs = stream::iter(plan.blobs.iter().map(Ok));
-        blobs.try_for_each_concurrent(parallel, |blob| self.blob(blob)).await?;
+        blobs.try_for_each_concurrent(parallel, |blob| self.beside(blob, &failure)).await?;
+        if let Some(error) = failure.first.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(error);
+        }
         let configs = stream::iter(&plan.configs).then(async |config| {
             if self.target.has(&config.descriptor).await? {
                 return Ok(());
@@ -50,7 +72,23 @@ impl Copy<'_> {
         Ok(())
     }
 
-    async fn blob(&self, blob: &Blob) -> Result<()> {
+    /// Carries a blob beside others. After a failure the others end where they are, but not in the middle of a write: a thread that
+    /// gives a file its name cannot be stopped, and would give it after what was there has been cleared away.
+    async fn beside(&self, blob: &Blob, failure: &Failure) -> Result<()> {
+        match self.blob(blob, failure.told.subscribe()).await {
+            Err(error) if self.target.must_end_writes() => {
+                failure.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                failure.told.send_replace(true);
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn blob(&self, blob: &Blob, mut failed: watch::Receiver<bool>) -> Result<()> {
+        if *failed.borrow() {
+            return Ok(());
+        }
         let (digest, size) = (blob.descriptor.digest.0, blob.descriptor.size);
         if self.target.has(&blob.descriptor).await? {
             self.progress.on(Event::Present { digest, size });
@@ -62,12 +100,15 @@ impl Copy<'_> {
         loop {
             let beginning = if trusts { self.target.beginning(&blob.descriptor).await? } else { None };
             let began_before = beginning.is_some();
-            match self.attempt(blob, beginning).await {
-                // Whether it was the beginning or the rest that is wrong, all of it is fetched now.
-                Err(error) if began_before && matches!(error.kind(), ErrorKind::Refused(_)) => {
-                    tracing::warn!(%digest, %error, "what was there of a blob is thrown away, and it is fetched anew");
+            match self.attempt(blob, beginning, &mut failed).await {
+                // Whether it was the beginning or the rest, or the source knows no rests, all of it is fetched now. It would go
+                // wrong again each time that somebody goes on.
+                Err(error) if began_before && is_of_going_on(&error) => {
+                    tracing::warn!(%digest, %error, "a blob cannot be gone on with, and is fetched anew");
                     trusts = false;
-                    self.target.forget_beginnings(&blob.descriptor).await?;
+                    if matches!(error.kind(), ErrorKind::Refused(_)) {
+                        self.target.forget_beginnings(&blob.descriptor).await?;
+                    }
                     self.progress.on(Event::Restarted { digest });
                 }
                 Err(error) if error.is_transient() && restarts < MAX_RESTARTS => {
@@ -76,9 +117,13 @@ impl Copy<'_> {
                     self.progress.on(Event::Restarted { digest });
                 }
                 outcome => {
-                    outcome.map_err(|error| error.about(blob.descriptor.digest))?;
-                    if began_before {
-                        self.target.forget_beginnings(&blob.descriptor).await?;
+                    let end = outcome.map_err(|error| error.about(blob.descriptor.digest))?;
+                    if end == End::Unwanted {
+                        return Ok(());
+                    }
+                    if began_before && let Err(error) = self.target.forget_beginnings(&blob.descriptor).await
+                    {
+                        tracing::warn!(%digest, %error, "what was there of a blob before is left to a collection");
                     }
                     self.progress.on(Event::Finished { digest });
                     return Ok(());
@@ -88,7 +133,12 @@ impl Copy<'_> {
     }
 
     /// Carries a blob once: its beginning from where it is at hand, the rest from the source.
-    async fn attempt(&self, blob: &Blob, beginning: Option<Beginning>) -> Result<()> {
+    async fn attempt(
+        &self,
+        blob: &Blob,
+        beginning: Option<Beginning>,
+        failed: &mut watch::Receiver<bool>,
+    ) -> Result<End> {
         let descriptor = &blob.descriptor;
         let digest = descriptor.digest.0;
         let (mut begun, at) = match beginning {
@@ -107,7 +157,13 @@ impl Copy<'_> {
         let form = blob.layer.filter(|_| self.target.checks_layers());
         let mut tee = form.map(|form| LayerTee::start(form, descriptor.size, self.limits.clone()));
         let mut seen = 0_u64;
-        while let Some(octets) = next(&mut begun, &mut *reader).await? {
+        loop {
+            let octets = tokio::select! {
+                biased;
+                _ = failed.wait_for(|failed| *failed) => return Ok(End::Unwanted),
+                octets = next(&mut begun, &mut *reader) => octets?,
+            };
+            let Some(octets) = octets else { break };
             seen = seen.saturating_add(length(&octets));
             if seen > descriptor.size {
                 return Err(wrong_size(tee, descriptor, seen).await);
@@ -124,8 +180,14 @@ impl Copy<'_> {
         if let Some(tee) = tee {
             tee.finish().await?;
         }
-        writer.finish().await
+        writer.finish().await?;
+        Ok(End::Whole)
     }
+}
+
+/// Whether a failure may have come of going on in the middle, and not from the first octet.
+fn is_of_going_on(error: &Error) -> bool {
+    !error.is_transient() && !matches!(error.kind(), ErrorKind::Unauthorized | ErrorKind::Store)
 }
 
 /// The next octets: of a beginning while there is one, then of the rest.

@@ -7,7 +7,9 @@ use std::pin::Pin;
 use bytes::Bytes;
 
 use super::content::{Source, Verifier};
-use super::document::{Config, Descriptor, Index, Manifest, Platform, check_size, check_unambiguous};
+use super::document::{
+    Config, Descriptor, Index, Manifest, OciDigest, Platform, check_size, check_unambiguous,
+};
 use super::error::{Error, ErrorKind, Result};
 use super::limits::{
     Limits, MAX_DOCUMENT, MAX_DOCUMENTS, MAX_DOCUMENTS_TOTAL, MAX_INDEX_DEPTH, MAX_REFERENCES,
@@ -69,7 +71,21 @@ pub(crate) struct Image {
     pub(crate) descriptor: Descriptor,
     pub(crate) form: Form,
     /// All it names, itself first, layers too; each digest once.
-    pub(crate) content: Vec<Descriptor>,
+    pub(crate) content: Vec<Part>,
+}
+
+/// What an image names, as far as it is kept for each that names it. Descriptors carry texts of megabytes, and many indexes may list one
+/// image: what is held must not grow with both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) digest: OciDigest,
+    pub(crate) kind: Kind,
+}
+
+impl Part {
+    fn of(descriptor: &Descriptor) -> Self {
+        Self { digest: descriptor.digest, kind: media::kind(&descriptor.media_type) }
+    }
 }
 
 /// Which images of an index are copied.
@@ -131,7 +147,7 @@ struct Walk<'a> {
     references: usize,
 }
 
-type Visit<'a> = Pin<Box<dyn Future<Output = Result<Vec<Descriptor>>> + Send + 'a>>;
+type Visit<'a> = Pin<Box<dyn Future<Output = Result<Vec<Part>>> + Send + 'a>>;
 
 impl Walk<'_> {
     /// Takes a manifest or index in, and returns all that belongs to it.
@@ -150,40 +166,46 @@ impl Walk<'_> {
                 // Kept as it is. What is small enough may be a manifest of a kind to come.
                 _ if descriptor.size <= MAX_DOCUMENT => {
                     let octets = self.hold(descriptor).await?;
-                    self.keep(descriptor, octets, Form::Artifact, vec![descriptor.clone()])
+                    self.keep(descriptor, octets, Form::Artifact, vec![Part::of(descriptor)])
                 }
                 _ => {
                     self.plan.blobs.push(Blob { descriptor: descriptor.clone(), layer: None });
-                    Ok(vec![descriptor.clone()])
+                    Ok(vec![Part::of(descriptor)])
                 }
             }
         })
     }
 
-    async fn index(&mut self, descriptor: &Descriptor, depth: usize) -> Result<Vec<Descriptor>> {
+    async fn index(&mut self, descriptor: &Descriptor, depth: usize) -> Result<Vec<Part>> {
         if depth > MAX_INDEX_DEPTH {
             return Err(too_deep());
         }
         let octets = self.hold(descriptor).await?;
         check_unambiguous(&octets, &descriptor.media_type)?;
         let index = Index::parse(&octets)?;
-        let mut content = vec![descriptor.clone()];
+        let mut content = vec![Part::of(descriptor)];
         let mut once = HashSet::new();
+        let mut listed = HashSet::new();
         for entry in &index.manifests {
+            // Listed again it adds nothing, and all below it would be copied once more.
+            if !listed.insert(entry.digest) {
+                self.meet(entry)?;
+                continue;
+            }
             let below = self.visit(entry, depth + 1).await?;
             content.extend(below.into_iter().filter(|part| once.insert(part.digest)));
         }
         self.keep(descriptor, octets, Form::Index, content)
     }
 
-    async fn manifest(&mut self, descriptor: &Descriptor) -> Result<Vec<Descriptor>> {
+    async fn manifest(&mut self, descriptor: &Descriptor) -> Result<Vec<Part>> {
         let octets = self.hold(descriptor).await?;
         check_unambiguous(&octets, &descriptor.media_type)?;
         let manifest = Manifest::parse(&octets)?;
         let diff_ids = self.config(&manifest).await?;
-        let mut content = vec![descriptor.clone(), manifest.config.clone()];
+        let mut content = vec![Part::of(descriptor), Part::of(&manifest.config)];
         for (position, layer) in manifest.layers.iter().enumerate() {
-            content.push(layer.clone());
+            content.push(Part::of(layer));
             if !self.meet(layer)? {
                 continue;
             }
@@ -273,8 +295,8 @@ impl Walk<'_> {
         descriptor: &Descriptor,
         octets: Bytes,
         form: Form,
-        mut content: Vec<Descriptor>,
-    ) -> Result<Vec<Descriptor>> {
+        mut content: Vec<Part>,
+    ) -> Result<Vec<Part>> {
         let mut once = HashSet::new();
         content.retain(|part| once.insert(part.digest));
         self.references = self.references.saturating_add(content.len());

@@ -24,8 +24,8 @@ use crate::{
 const PIECE: usize = 512 * 1024;
 /// Blobs that are read or written at once.
 const PARALLEL: usize = 4;
-/// A blob of this size is recorded as soon as it is there, so that a copy that dies need not fetch it again, and so is the beginning
-/// of one that did not arrive.
+/// A blob of this size from a registry is recorded as soon as it is there, so that a copy that dies need not fetch it again, and so is
+/// the beginning of one that did not arrive.
 const LAND_FROM: u64 = 1024 * 1024;
 /// What content is whose own type is none.
 pub(super) const OCTETS: &str = "application/octet-stream";
@@ -65,10 +65,11 @@ impl StoreTarget {
         Ok(self.ingest.commit(set).await.map_err(Error::store)?.images)
     }
 
-    /// Forgets everything, also the beginnings of blobs when what came was wrong.
+    /// Forgets everything. When what came was wrong, no beginning of a blob is left, and blobs that are there wait for nothing but the
+    /// next collection.
     pub(crate) async fn abort(self, is_refused: bool) {
         if is_refused {
-            self.ingest.discard_partials();
+            self.ingest.is_refused();
         }
         if let Err(error) = self.ingest.abort().await {
             tracing::warn!(%error, "what a copy that failed left behind waits for a collection");
@@ -131,6 +132,10 @@ impl Target for StoreTarget {
 
     fn parallel(&self) -> usize {
         PARALLEL
+    }
+
+    fn must_end_writes(&self) -> bool {
+        true
     }
 
     fn checks_layers(&self) -> bool {
@@ -305,7 +310,7 @@ fn new_image(image: &Image) -> NewImage {
     let layers: Vec<Digest> = layers.iter().map(|layer| layer.digest.0).collect();
     let rest = image.content.iter().filter(|part| !layers.contains(&part.digest.0));
     let attachments = rest.enumerate().map(|(at, part)| {
-        let role = match media::kind(&part.media_type) {
+        let role = match part.kind {
             _ if part.digest == image.descriptor.digest => ROLE_MANIFEST.to_owned(),
             Kind::Config if kind == ImageKind::Chain => ROLE_CONFIG.to_owned(),
             _ => format!("content-{at:04}"),

@@ -143,7 +143,7 @@ pub(super) struct Session {
     /// Transactions whose outcome is not known: cancelled, or cut off.
     pub(super) doubts: AtomicUsize,
     /// What arrived of blobs that did not arrive whole is of no use to others.
-    discards_partials: AtomicBool,
+    refused: AtomicBool,
 }
 
 impl Session {
@@ -487,22 +487,29 @@ impl Session {
     }
 
     async fn clear(&self) -> Result<()> {
-        let (incs, files) = {
+        let refused = self.refused.load(Ordering::SeqCst);
+        let (incs, files, landed) = {
             let state = std::mem::take(&mut *self.state());
+            let landed = state.claims.iter().filter(|(_, claim)| refused && claim.own && claim.landed);
+            let landed: Vec<(Digest, i64)> = landed.map(|(digest, claim)| (*digest, claim.inc)).collect();
             let own = state.claims.iter().filter(|(_, claim)| claim.own && !claim.landed);
             let mut files: Vec<String> = own.map(|(digest, claim)| layout::blob(digest, claim.inc)).collect();
-            let discards = self.discards_partials.load(Ordering::SeqCst);
-            let unfinished = state.spare.iter().filter(|inc| discards || !state.partials.contains_key(inc));
+            let unfinished = state.spare.iter().filter(|inc| refused || !state.partials.contains_key(inc));
             files.extend(unfinished.map(|inc| state.staged(*inc)));
             let mut incs: Vec<i64> = state.claims.values().map(|claim| claim.inc).collect();
             incs.extend(state.pending.values().map(|pending| pending.inc));
             incs.extend(state.spare);
-            (incs, files)
+            (incs, files, landed)
         };
         // A commit that may have happened uses these files. Once the intents are gone it cannot happen any more, and a
         // collection sees whether it did.
         let files = if self.doubts.load(Ordering::SeqCst) == 0 { files } else { Vec::new() };
-        self.drop_intents(incs, files).await
+        self.drop_intents(incs, files).await?;
+        let mut batch = Guarded::new("images.publish_refused");
+        for (digest, inc) in &landed {
+            batch.push(store::queue::hurry(digest, *inc));
+        }
+        if landed.is_empty() { Ok(()) } else { batch.run(self.images().repo()).await.map(|_| ()) }
     }
 }
 
@@ -521,7 +528,7 @@ impl Ingest {
             naming: tokio::sync::Mutex::default(),
             landing: tokio::sync::Mutex::default(),
             doubts: AtomicUsize::new(0),
-            discards_partials: AtomicBool::new(false),
+            refused: AtomicBool::new(false),
         };
         Self { shared: Arc::new(session) }
     }
@@ -589,9 +596,9 @@ impl Ingest {
         Ok(())
     }
 
-    /// Lets go, at the session's end, also of what arrived of blobs that others might want to go on with: it is wrong.
-    pub(crate) fn discard_partials(&self) {
-        self.shared.discards_partials.store(true, Ordering::SeqCst);
+    /// Lets go, at the session's end, also of what others might want to go on with: it is wrong, or belongs to what is.
+    pub(crate) fn is_refused(&self) {
+        self.shared.refused.store(true, Ordering::SeqCst);
     }
 
     /// Ends the session: what was not committed is gone, but for blobs that landed, which wait for a collection, and for what arrived
@@ -644,7 +651,7 @@ impl Drop for Session {
             naming: tokio::sync::Mutex::default(),
             landing: tokio::sync::Mutex::default(),
             doubts: AtomicUsize::new(self.doubts.load(Ordering::SeqCst)),
-            discards_partials: AtomicBool::new(self.discards_partials.load(Ordering::SeqCst)),
+            refused: AtomicBool::new(self.refused.load(Ordering::SeqCst)),
         };
         runtime.spawn(async move {
             if let Err(error) = rest.clear().await {

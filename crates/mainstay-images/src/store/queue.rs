@@ -38,6 +38,10 @@ const POSTPONE: Sql = sql![
     "UPDATE images_gc_queue SET review_after = " now " + $3, attempts = attempts + 1 \
      WHERE blob_id IN " any "$1" " AND review_after <= $2"
 ];
+const HURRY: Sql = sql![
+    "UPDATE images_gc_queue SET review_after = " now " WHERE review_after > " now " AND blob_id = \
+     (SELECT id FROM images_blobs WHERE digest = $1 AND inc = $2)"
+];
 const FIND: Sql = Sql::new("SELECT review_after FROM images_gc_queue WHERE blob_id = $1");
 /// Not those of blobs that are used: their entries are settled when their time comes, and nothing of them will go.
 const COUNT: Sql = Sql::new(
@@ -78,6 +82,11 @@ pub(crate) fn postpone(blobs: &[i64], seen: i64, after: Duration) -> Statement {
         .bind(seen)
         .bind(micros(after))
         .named("images.queue_postpone")
+}
+
+/// A publication's blob that waits for a collection waits no longer.
+pub(crate) fn hurry(digest: &Digest, inc: i64) -> Statement {
+    Statement::new(HURRY).bind(digest.as_bytes().as_slice()).bind(inc).named("images.queue_hurry")
 }
 
 /// How many entries there are of blobs that no image uses.

@@ -6,7 +6,6 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::oci::content::{BlobReader, Whole};
-use crate::oci::document::OciDigest;
 use crate::oci::limits::MAX_INDEX_ENTRIES;
 use crate::oci::progress::Progress;
 
@@ -216,4 +215,34 @@ async fn a_platform_chooses_one_image() {
     assert_eq!(chosen(platform("amd64")).await.unwrap().digest, amd.digest);
     assert_eq!(chosen(platform("arm64")).await.unwrap().digest, arm.digest);
     assert_eq!(chosen(platform("riscv64")).await.unwrap_err().kind(), &ErrorKind::NotFound);
+}
+
+/// An index may list an image with megabytes of notes, and a thousand indexes may list that index.
+#[tokio::test]
+async fn what_is_held_does_not_grow_with_what_lists_it() {
+    const fn is_small<T: Copy>() {
+        assert!(size_of::<T>() <= 64, "each index keeps one for each that is below it");
+    }
+    const { is_small::<Part>() };
+    let mut content = Content::default();
+    let notes = |octets: usize| [("note".to_owned(), "x".repeat(octets))].into_iter().collect();
+    let noted: Vec<Descriptor> = (0..4)
+        .map(|at| {
+            let artifact = content.add("application/x-odd", &format!("odd {at}"));
+            let artifact = Descriptor { annotations: Some(notes(100_000)), ..artifact };
+            content.index(&[artifact])
+        })
+        .collect();
+    let lists: Vec<Descriptor> = (0..50)
+        .map(|at| {
+            let own = content.add("application/x-odd", &format!("own {at}"));
+            content.index(&[&noted[..], &[own]].concat())
+        })
+        .collect();
+    let root = content.index(&lists);
+    let plan = plan(&content, &[root], &Limits::default()).await.unwrap();
+    // The artefacts of both kinds, the indexes of both kinds, the root; each list names itself, its own and two for each noted one.
+    assert_eq!(plan.images.len(), 4 * 2 + 50 * 2 + 1);
+    let parts: usize = plan.images.iter().map(|image| image.content.len()).sum();
+    assert_eq!(parts, 4 + 4 * 2 + 50 + 50 * 10 + (1 + 50 * 2 + 4 * 2));
 }

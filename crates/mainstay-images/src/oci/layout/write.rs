@@ -140,6 +140,10 @@ impl Target for LayoutWriter {
         }
     }
 
+    fn must_end_writes(&self) -> bool {
+        true
+    }
+
     fn checks_layers(&self) -> bool {
         false
     }

@@ -140,6 +140,10 @@ impl Target for PushTarget {
         PARALLEL
     }
 
+    fn must_end_writes(&self) -> bool {
+        false
+    }
+
     fn checks_layers(&self) -> bool {
         false
     }
@@ -201,7 +205,11 @@ impl Upload<'_> {
             let arrived = match self.registry().ask_once(&ask).await {
                 Ok(response) if response.status() == StatusCode::ACCEPTED => {
                     self.began.location = self.registry().location(&response, &self.began.location)?;
-                    arrived(response.headers()).unwrap_or(end)
+                    match arrived(response.headers()).unwrap_or(end) {
+                        // It took nothing: that is a failure like a break, or the same piece would go out for ever.
+                        arrived if arrived <= self.sent => self.ask_how_far(&mut failures).await?,
+                        arrived => arrived,
+                    }
                 }
                 Ok(response) if may_go_on(&response) => self.ask_how_far(&mut failures).await?,
                 // It ran out, or holds more of a piece than the registry can go on from.
