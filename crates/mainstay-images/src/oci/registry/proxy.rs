@@ -92,7 +92,15 @@ impl Proxies {
         for ((proxy, probe), set_by) in probes.iter().zip(self.set_by) {
             let Some(proxy) = proxy else { continue };
             let alone = Matcher::builder().all(proxy.expose().as_str()).build();
-            let scheme = alone.intercept(probe).map(|found| found.uri().scheme().cloned());
+            let found = alone.intercept(probe);
+            // A password with an @ of its own would be taken for a part of the host, and be told in errors.
+            let is_cut =
+                |found: &Intercept| found.uri().authority().is_some_and(|at| at.as_str().contains('@'));
+            if found.as_ref().is_some_and(is_cut) {
+                let text = format!("{set_by} has an @ in its user or password; write %40 for it");
+                return Err(Error::new(ErrorKind::Invalid, text));
+            }
+            let scheme = found.map(|found| found.uri().scheme().cloned());
             if scheme != Some(Some(Scheme::HTTP)) {
                 let text =
                     format!("{set_by} is no URL of an http proxy; write http://[user:password@]host[:port]");
@@ -271,7 +279,8 @@ mod tests {
 
     #[test]
     fn what_is_no_http_proxy_is_refused_and_not_passed_by() {
-        for wrong in ["https://p:1", "socks5://p:1", "http://", "ftp://p", "http://a b", "//"] {
+        for wrong in ["https://p:1", "socks5://p:1", "http://", "ftp://p", "http://a b", "//", "http://a@p:1"]
+        {
             let password = Secret::new(wrong.replace("p:", "user:hidden@p:"));
             for proxies in [
                 Proxies::new(Some(password.clone()), None, ""),
