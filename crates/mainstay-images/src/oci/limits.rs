@@ -28,7 +28,8 @@ pub const MAX_PATH: usize = 4_095;
 pub const MAX_NAME: usize = 255;
 /// Directories above an entry.
 pub const MAX_PATH_DEPTH: usize = 256;
-/// The memory for the tree of one image while it is flattened, in octets, as far as its entries decide it.
+/// The memory for the tree of one image while it is flattened, in octets, as far as its entries decide it: the names on an entry's path
+/// and where it links to, its attributes, and some 256 octets for itself.
 pub const MAX_TREE: u64 = 512 * 1024 * 1024;
 /// Symbolic links followed to find where an entry of an upper layer lies.
 pub const MAX_LINK_HOPS: usize = 40;
@@ -59,6 +60,8 @@ pub struct Limits {
     pub ratio: u64,
     /// Entries of one layer.
     pub layer_entries: u64,
+    /// The memory for the tree of one image while it is flattened, in octets; see [`MAX_TREE`].
+    pub tree: u64,
 }
 
 impl Limits {
@@ -84,6 +87,7 @@ impl Default for Limits {
             layer: MAX_LAYER,
             ratio: MAX_RATIO,
             layer_entries: MAX_LAYER_ENTRIES,
+            tree: MAX_TREE,
         }
     }
 }

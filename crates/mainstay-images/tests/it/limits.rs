@@ -1,9 +1,14 @@
 //! Each limit, at it and one beyond.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
 use mainstay_images::*;
+use mainstay_repo::middleware::{Middleware, Next, async_trait};
+use mainstay_repo::{Operation, Outcome};
 use mainstay_testkit::for_each_database;
 
-use crate::support::{World, commit, digest, put};
+use crate::support::{World, commit, digest, options, put};
 
 #[tokio::test]
 async fn a_chain_at_its_deepest_is_published_resolved_and_leased() {
@@ -161,6 +166,53 @@ async fn a_scrub_goes_on_from_where_it_was_left() {
         assert_eq!(world.images.scrub(&two).await.unwrap().checked, 2, "a new pass");
         let anew = ScrubOptions { restart: true, ..ScrubOptions::default() };
         assert_eq!(world.images.scrub(&anew).await.unwrap().checked, 5);
+    })
+    .await;
+}
+
+/// How many statements of a name each transaction holds that holds any.
+#[derive(Clone, Default)]
+struct Sizes(Arc<Mutex<BTreeMap<&'static str, Vec<usize>>>>);
+
+#[async_trait]
+impl Middleware for Sizes {
+    async fn process(&self, operation: Operation, next: Next<'_>) -> mainstay_repo::Result<Outcome> {
+        for name in ["images.intent_insert", "images.blob_land"] {
+            let count = operation.statements().filter(|statement| statement.name() == Some(name)).count();
+            if count > 0 {
+                self.0.lock().unwrap().entry(name).or_default().push(count);
+            }
+        }
+        next.run(operation).await
+    }
+}
+
+#[tokio::test]
+async fn many_blobs_are_announced_and_recorded_in_transactions_of_a_size() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let sizes = Sizes::default();
+        let repo = database.options().with(sizes.clone()).connect().await.unwrap();
+        let files = Arc::new(files::DiskFiles::new(world.directory.path()));
+        let images = Images::open(repo, files, options()).await.unwrap();
+        let node = images.join_with("node", Heartbeat::Host).await.unwrap();
+        // At the limit of one transaction of rows, and one more; so many times that of announcements, and one more.
+        for (store, count) in [("a", 500), ("b", 501)] {
+            let ingest = node.ingest();
+            let texts: Vec<String> = (0..count).map(|at| format!("{store}{at}")).collect();
+            let blobs: Vec<_> = texts.iter().map(|text| (digest(text), text.len() as u64)).collect();
+            ingest.expect(&blobs).await.unwrap();
+            for text in &texts {
+                put(&ingest, BlobKind::Base, text).await;
+            }
+            commit(&ingest, NewImage::chain(vec![digest(&texts[0])])).await;
+            let seen = std::mem::take(&mut *sizes.0.lock().unwrap());
+            let full = |most: usize| [vec![most; count / most], vec![count % most]].concat();
+            let wanted = |most| full(most).into_iter().filter(|size| *size > 0).collect::<Vec<_>>();
+            assert_eq!(seen["images.intent_insert"], wanted(250));
+            assert_eq!(seen["images.blob_land"], wanted(500));
+        }
+        assert_eq!((world.count("images_blobs").await, world.count("images_intents").await), (1_001, 0));
     })
     .await;
 }

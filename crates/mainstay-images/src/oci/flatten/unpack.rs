@@ -15,7 +15,7 @@ use super::tree::{Content, Kind, Node, NodeId, Tree, depth_first};
 use crate::digest::Digest;
 use crate::oci::error::{Error, ErrorKind, Result};
 use crate::oci::layer::{self, Item};
-use crate::oci::limits::{Limits, MAX_TREE};
+use crate::oci::limits::Limits;
 use crate::oci::media::Compression;
 use crate::oci::refusal::{Limit, Refusal};
 use crate::oci::tar::Entry;
@@ -38,8 +38,8 @@ pub(super) fn read_tree(layers: &[Stored], limits: &Limits) -> Result<Tree> {
         let mut at = 0;
         while let Some(entry) = archive.next()? {
             held = held.saturating_add(weight(&entry));
-            if held > MAX_TREE {
-                return Err(Refusal::Limit { what: Limit::Tree, limit: MAX_TREE }.into());
+            if held > limits.tree {
+                return Err(Refusal::Limit { what: Limit::Tree, limit: limits.tree }.into());
             }
             if let Some(item) = Item::of(entry)? {
                 items.push((at, item));

@@ -182,6 +182,9 @@ mod tests {
         let expected = bearer("https://a/t", Some("r.example"), Some("repository:a/b:pull,push"));
         assert_eq!(challenge(&["Basic realm=\"x\"", text]), expected);
         assert_eq!(challenge(&[r#"bearer Realm = "a\"b\\", service=s"#]), bearer("a\"b\\", Some("s"), None));
+        let after = |others: usize| [vec!["Negotiate"; others], vec!["Basic"]].concat();
+        assert_eq!(challenge(&after(MAX_CHALLENGES - 1)), Some(Challenge::Basic));
+        assert_eq!(challenge(&after(MAX_CHALLENGES)), None);
         for wrong in [&["Negotiate"][..], &["Bearer"], &["Bearer service=\"a\""], &["Bearer realm=\"a"], &[]]
         {
             assert_eq!(challenge(wrong), None, "{wrong:?}");

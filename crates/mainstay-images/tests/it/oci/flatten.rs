@@ -5,8 +5,8 @@ use std::path::Path;
 
 use mainstay_images::ImageRef;
 use mainstay_images::oci::flatten::{Flatten, Ownership};
-use mainstay_images::oci::refusal::EntryRefusal;
-use mainstay_images::oci::{ErrorKind, Import, Oci, Refusal};
+use mainstay_images::oci::refusal::{EntryRefusal, Limit};
+use mainstay_images::oci::{ErrorKind, Import, Limits, Oci, Refusal};
 use mainstay_testkit::TestDatabase;
 use tar::EntryType;
 
@@ -49,6 +49,26 @@ async fn the_disk_holds_what_umoci_unpacks() {
     let exists = oci.flatten(&app, at.join("again.erofs"), &Flatten::default()).await.unwrap_err();
     assert_eq!(exists.kind(), &ErrorKind::Exists);
     assert_eq!(world.count("images_leases").await, 0);
+}
+
+#[tokio::test]
+async fn the_memory_for_a_tree_ends_at_its_limit() {
+    let mut made = Handmade::new();
+    made.image(&[layer(|tar| file(tar, "d/name", b"content"))]);
+    let world = World::new(&TestDatabase::sqlite()).await;
+    let oci = Oci::new(world.node().await);
+    oci.import(made.layout(), &Import::only().named("app")).await.unwrap();
+    let flatten = async |tree: u64| {
+        let mut limits = Limits::default();
+        limits.tree = tree;
+        let to = made.directory.path().join(format!("{tree}.erofs"));
+        oci.clone().with_limits(limits).flatten(&"app".parse().unwrap(), to, &Flatten::default()).await
+    };
+    // One entry, six octets of path, one directory on it.
+    let needed = 256 + 6 + 24;
+    flatten(needed).await.unwrap();
+    let limit = Refusal::Limit { what: Limit::Tree, limit: needed - 1 };
+    assert_eq!(flatten(needed - 1).await.unwrap_err().refusal(), Some(&limit));
 }
 
 #[tokio::test]

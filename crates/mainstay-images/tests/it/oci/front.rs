@@ -32,6 +32,8 @@ pub struct Faults {
     pub cut_after: Option<usize>,
     /// Does not pass `Range` on.
     pub no_ranges: bool,
+    /// Answers a range so.
+    pub refuse_ranges: Option<StatusCode>,
     /// Answers a range with the part that begins so many octets later.
     pub shift_ranges: u64,
     /// Answers so many pieces of uploads with an error, and does not pass them on.
@@ -40,6 +42,16 @@ pub struct Faults {
     pub halve_pieces: bool,
     /// Sends other octets for blobs.
     pub lie: Option<Bytes>,
+    /// Takes pieces of uploads, says that nothing of them has arrived, and does not pass them on.
+    pub swallow_pieces: bool,
+    /// Asks for pieces of uploads of so many octets at least.
+    pub least_piece: Option<usize>,
+    /// The octets of an answer with a token.
+    pub token_size: usize,
+    /// Where it says that tokens are given out; itself if not said.
+    pub realm: Option<String>,
+    /// Sends so many requests to where they are already.
+    pub circles: usize,
     /// Sends who wants a blob to another server.
     pub elsewhere: Option<SocketAddr>,
     /// What was asked: method, path, range, authorization.
@@ -124,6 +136,7 @@ async fn answer(
         let answer = format!(r#"{{"access_token":"{TOKEN}","expires_in":300}}"#);
         return if right { Response::new(whole(answer)) } else { plain(StatusCode::UNAUTHORIZED) };
     }
+    let least_piece;
     let (cut, no_ranges, shift, lie, halve) = {
         let mut faults = faults.lock().unwrap();
         let range = header(RANGE);
@@ -137,11 +150,14 @@ async fn answer(
             if path.starts_with("/token") {
                 let right = authorization == Some(wanted);
                 let answer = format!(r#"{{"token":"{TOKEN}","expires_in":300}}"#);
+                let padding = " ".repeat(faults.token_size.saturating_sub(answer.len()));
+                let answer = answer + &padding;
                 return if right { Response::new(whole(answer)) } else { plain(StatusCode::UNAUTHORIZED) };
             }
             if authorization != Some(format!("Bearer {TOKEN}")) {
                 let mut response = plain(StatusCode::UNAUTHORIZED);
-                let challenge = format!(r#"Bearer realm="http://{own}/token",service="test""#);
+                let realm = faults.realm.clone().unwrap_or_else(|| format!("http://{own}/token"));
+                let challenge = format!(r#"Bearer realm="{realm}",service="test""#);
                 response.headers_mut().insert(WWW_AUTHENTICATE, challenge.parse().unwrap());
                 return response;
             }
@@ -149,6 +165,21 @@ async fn answer(
         if !faults.answers.is_empty() {
             let mut response = plain(faults.answers.remove(0));
             response.headers_mut().insert(RETRY_AFTER, "0".parse().unwrap());
+            return response;
+        }
+        if let Some(status) = faults.refuse_ranges.filter(|_| is_blob && header(RANGE).is_some()) {
+            return plain(status);
+        }
+        if faults.circles > 0 {
+            faults.circles -= 1;
+            let mut response = plain(StatusCode::TEMPORARY_REDIRECT);
+            response.headers_mut().insert(LOCATION, path.parse().unwrap());
+            return response;
+        }
+        if method == Method::PATCH && faults.swallow_pieces {
+            let mut response = plain(StatusCode::ACCEPTED);
+            response.headers_mut().insert(RANGE, "0-0".parse().unwrap());
+            response.headers_mut().insert(LOCATION, path.parse().unwrap());
             return response;
         }
         if method == Method::PATCH && faults.refuse_pieces > 0 {
@@ -160,9 +191,14 @@ async fn answer(
             response.headers_mut().insert(LOCATION, format!("http://{elsewhere}{path}").parse().unwrap());
             return response;
         }
+        let begins = method == Method::POST && path.contains("/uploads/");
+        least_piece = faults.least_piece.filter(|_| begins);
         (faults.cut_after, faults.no_ranges, faults.shift_ranges, faults.lie.clone(), faults.halve_pieces)
     };
-    let passed = pass(request, registry, no_ranges, shift, halve && method == Method::PATCH).await;
+    let mut passed = pass(request, registry, no_ranges, shift, halve && method == Method::PATCH).await;
+    if let Some(least) = least_piece {
+        passed.headers_mut().insert("oci-chunk-min-length", least.into());
+    }
     match lie {
         Some(octets) if is_blob => Response::new(whole(octets)),
         _ => passed.map(|octets| match cut {

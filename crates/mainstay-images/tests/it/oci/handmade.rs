@@ -78,8 +78,15 @@ impl Handmade {
         descriptor
     }
 
+    /// A document, with a space at its end.
     pub fn add_json(&self, media_type: &str, value: &serde_json::Value) -> Descriptor {
-        self.add(media_type, &serde_json::to_vec(value).unwrap())
+        self.add(media_type, format!("{value} ").as_bytes())
+    }
+
+    /// The configuration that a manifest names.
+    pub fn config_of(&self, manifest: &Descriptor) -> Descriptor {
+        let manifest: serde_json::Value = super::tools::read_json(&self.path(&manifest.digest.0));
+        serde_json::from_value(manifest["config"].clone()).unwrap()
     }
 
     /// An image of plain layers, listed; returns its layers.

@@ -1,18 +1,41 @@
 //! Images that nobody should take: each is refused for its own reason, and leaves nothing in the store.
 
+use std::io::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
-use mainstay_images::Digest;
 use mainstay_images::oci::document::Descriptor;
-use mainstay_images::oci::limits::{MAX_LAYERS, RATIO_FLOOR};
+use mainstay_images::oci::limits::{
+    MAX_ARCHIVE_ENTRIES, MAX_EXTENDED_HEADER, MAX_LAYERS, MAX_PATH, MAX_RATIO, MAX_ZSTD_WINDOW_LOG,
+    RATIO_FLOOR,
+};
 use mainstay_images::oci::refusal::{ArchiveRefusal, EntryRefusal, Limit};
-use mainstay_images::oci::{Import, Limits, Oci, Refusal, media};
-use mainstay_testkit::TestDatabase;
+use mainstay_images::oci::{Container, Error, Import, Limits, Oci, Refusal, Select, media};
+use mainstay_images::{CollectOptions, Digest};
+use mainstay_testkit::{Random, TestDatabase};
 use serde_json::json;
 use tar::EntryType;
 
 use super::handmade::{Handmade, entry, file, gzip, layer, replace};
+use super::registry::options;
+use super::server::reference;
+use super::shelf::Shelf;
 use crate::support::World;
+
+/// The ways on which content comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Directory,
+    Archive,
+    Registry,
+}
+
+const EVERY_WAY: [Way; 3] = [Way::Directory, Way::Archive, Way::Registry];
+/// A registry says of a tag neither digest nor size before it sends what that stands for.
+const LAYOUTS: [Way; 2] = [Way::Directory, Way::Archive];
+
+/// Blobs of this size and more are recorded by a pull before its end.
+const LARGE: usize = 2 * 1024 * 1024;
 
 struct Shop {
     world: World,
@@ -20,8 +43,10 @@ struct Shop {
 }
 
 impl Shop {
+    /// A store that keeps what nothing uses for a while: what is gone here went because it was refused.
     async fn new() -> Self {
-        let world = World::new(&TestDatabase::sqlite()).await;
+        let world =
+            World::with(&TestDatabase::sqlite(), |options| options.grace = Duration::from_secs(600)).await;
         let oci = Oci::new(world.node().await);
         Self { world, oci }
     }
@@ -30,18 +55,62 @@ impl Shop {
         self.oci.import(layout, &Import::only()).await.unwrap();
     }
 
-    async fn refuses(&self, layout: &Path, expected: &Refusal) {
-        self.refuses_with(&self.oci, layout, |found| found == expected, &format!("{expected:?}")).await;
+    /// Refused on every way, for one reason.
+    async fn refuses(&self, made: &Handmade, expected: &Refusal) {
+        self.refuses_with(made, |found| found == expected, &format!("{expected:?}")).await;
     }
 
-    async fn refuses_with(&self, oci: &Oci, layout: &Path, is_it: impl Fn(&Refusal) -> bool, what: &str) {
-        let error = oci.import(layout, &Import::only()).await.expect_err(what);
+    async fn refuses_with(&self, made: &Handmade, is_it: impl Fn(&Refusal) -> bool, what: &str) {
+        self.refuses_by(&self.oci, &EVERY_WAY, made, is_it, what).await;
+    }
+
+    async fn refuses_by(
+        &self,
+        oci: &Oci,
+        ways: &[Way],
+        made: &Handmade,
+        is_it: impl Fn(&Refusal) -> bool,
+        what: &str,
+    ) {
+        for way in ways {
+            let outcome = match way {
+                Way::Directory => oci.import(made.layout(), &Import::only()).await,
+                Way::Archive => oci.import(made.archive(|_| {}), &Import::only()).await,
+                Way::Registry => {
+                    let shelf = Shelf::start(made.layout()).await;
+                    let from = reference(shelf.address, "team/app:1");
+                    oci.pull(&from, &Select::All, Some("pulled"), &options()).await
+                }
+            };
+            let error = outcome.expect_err(what);
+            self.refused(&error, &is_it, &format!("{what}, {way:?}")).await;
+        }
+    }
+
+    /// Refused where it lies.
+    async fn refuses_at(&self, layout: &Path, is_it: impl Fn(&Refusal) -> bool, what: &str) {
+        let error = self.oci.import(layout, &Import::only()).await.expect_err(what);
+        self.refused(&error, is_it, what).await;
+    }
+
+    async fn refuses_archive(&self, archive: &Path, expected: &Refusal) {
+        self.refuses_at(archive, |found| found == expected, &format!("{expected:?}")).await;
+    }
+
+    async fn refused(&self, error: &Error, is_it: impl Fn(&Refusal) -> bool, what: &str) {
         let found = error.refusal().unwrap_or_else(|| panic!("{what}: {error:?}"));
         assert!(is_it(found), "{what}: {found:?}");
+        if what.ends_with("Registry") {
+            // What a pull recorded before its end waits for the next collection, and for no grace.
+            self.world.images.collect("test", &CollectOptions::default()).await.unwrap();
+        }
         assert_eq!(self.world.files(), Vec::<String>::new(), "{what}");
-        for table in ["images_blobs", "images_intents", "images"] {
+        for table in
+            ["images_blobs", "images_intents", "images", "images_refs", "images_leases", "images_gc_queue"]
+        {
             assert_eq!(self.world.count(table).await, 0, "{what}: {table}");
         }
+        assert_eq!(self.world.number("SELECT bytes AS n FROM images_store").await, 0, "{what}");
     }
 
     async fn refuses_entry(
@@ -53,8 +122,41 @@ impl Shop {
         let mut made = Handmade::new();
         made.image(&[layer(build)]);
         let expected = Refusal::Entry { path: path.to_owned(), why };
-        self.refuses(&made.layout(), &expected).await;
+        self.refuses(&made, &expected).await;
     }
+}
+
+/// Octets that do not compress.
+fn noise(size: usize) -> Vec<u8> {
+    let mut random = Random::seeded(11);
+    (0..size / 8).flat_map(|_| random.next_u64().to_le_bytes()).collect()
+}
+
+#[tokio::test]
+async fn of_what_is_refused_no_large_blob_is_left() {
+    let shop = Shop::new().await;
+    // The good layers come before the bad one, or are there when it is found out; it is large itself, too.
+    let good = |name: &str| layer(|tar| file(tar, name, &noise(LARGE)));
+    let bad = |size: usize| {
+        layer(|tar| {
+            file(tar, "noise", &noise(size));
+            file(tar, "../escape", b"x");
+        })
+    };
+    for size in [0, LARGE] {
+        let mut made = Handmade::new();
+        made.image(&[good("a"), good("b"), good("c"), good("d"), bad(size)]);
+        let expected = Refusal::Entry { path: "../escape".to_owned(), why: EntryRefusal::Traversal };
+        shop.refuses(&made, &expected).await;
+    }
+    // A large blob with other octets than its name says.
+    let mut made = Handmade::new();
+    let layers = made.image(&[good("a"), good("b")]);
+    let mut octets = good("b");
+    octets[LARGE / 2] ^= 1;
+    replace(&made.path(&layers[1].digest.0), &octets);
+    let expected = Refusal::DiffId { expected: layers[1].digest.0, found: Digest::of(&octets) };
+    shop.refuses(&made, &expected).await;
 }
 
 #[tokio::test]
@@ -91,7 +193,7 @@ async fn a_large_layer_that_is_good_goes_with_the_one_that_is_refused() {
     let mut made = Handmade::new();
     made.image(&[layer(|tar| file(tar, "large", &large)), layer(|tar| file(tar, "../escape", b"x"))]);
     let expected = Refusal::Entry { path: "../escape".to_owned(), why: EntryRefusal::Traversal };
-    shop.refuses(&made.layout(), &expected).await;
+    shop.refuses(&made, &expected).await;
 }
 
 #[tokio::test]
@@ -104,7 +206,7 @@ async fn layers_that_are_not_what_they_promise_are_refused() {
     let stored = made.add(media::LAYER_GZIP, &gzip(&honest));
     let promised = Digest::of(b"something else");
     made.image_of(&[(stored.clone(), promised)]);
-    shop.refuses(&made.layout(), &Refusal::DiffId { expected: promised, found: id }).await;
+    shop.refuses(&made, &Refusal::DiffId { expected: promised, found: id }).await;
 
     // The right size, other octets.
     let mut made = Handmade::new();
@@ -112,7 +214,7 @@ async fn layers_that_are_not_what_they_promise_are_refused() {
     let mut changed = honest.clone();
     changed[512] ^= 1;
     replace(&made.path(&layers[0].digest.0), &changed);
-    shop.refuses(&made.layout(), &Refusal::DiffId { expected: id, found: Digest::of(&changed) }).await;
+    shop.refuses(&made, &Refusal::DiffId { expected: id, found: Digest::of(&changed) }).await;
 
     // Compressed, and damaged where the decoder sees nothing wrong.
     let mut made = Handmade::new();
@@ -121,7 +223,7 @@ async fn layers_that_are_not_what_they_promise_are_refused() {
     made.image_of(&[(stored.clone(), id)]);
     octets[4] ^= 1;
     replace(&made.path(&stored.digest.0), &octets);
-    shop.refuses(&made.layout(), &Refusal::WrongContent { expected: stored.digest.0 }).await;
+    shop.refuses(&made, &Refusal::WrongContent { expected: stored.digest.0 }).await;
 
     for (length, what) in [(honest.len() - 1, "shorter"), (honest.len() + 1, "longer")] {
         let mut made = Handmade::new();
@@ -131,8 +233,7 @@ async fn layers_that_are_not_what_they_promise_are_refused() {
         replace(&made.path(&layers[0].digest.0), &changed);
         let (digest, expected, found) = (layers[0].digest.0, honest.len() as u64, length as u64);
         shop.refuses_with(
-            &shop.oci,
-            &made.layout(),
+            &made,
             |refusal| *refusal == Refusal::SizeMismatch { digest, expected, found },
             what,
         )
@@ -144,12 +245,12 @@ async fn layers_that_are_not_what_they_promise_are_refused() {
     let cut = made.add(media::LAYER_GZIP, &cut[..cut.len() - 4]);
     made.image_of(&[(cut, id)]);
     let is_it = |refusal: &Refusal| matches!(refusal, Refusal::Compression { .. });
-    shop.refuses_with(&shop.oci, &made.layout(), is_it, "a layer that is cut off").await;
+    shop.refuses_with(&made, is_it, "a layer that is cut off").await;
 
     let mut made = Handmade::new();
     let cut_off = honest[..515].to_vec();
     made.image(&[cut_off]);
-    shop.refuses(&made.layout(), &Refusal::Archive { why: ArchiveRefusal::CutOff }).await;
+    shop.refuses(&made, &Refusal::Archive { why: ArchiveRefusal::CutOff }).await;
 }
 
 #[tokio::test]
@@ -163,7 +264,7 @@ async fn bombs_are_refused_before_they_fill_anything() {
     assert!(stored.size * 1_100 < RATIO_FLOOR, "{} octets are no bomb", stored.size);
     made.image_of(&[(stored, id)]);
     let by_ratio = |refusal: &Refusal| matches!(refusal, Refusal::Limit { what: Limit::Ratio, .. });
-    shop.refuses_with(&shop.oci, &made.layout(), by_ratio, "a bomb").await;
+    shop.refuses_with(&made, by_ratio, "a bomb").await;
 
     let mut limits = Limits::default();
     limits.layer = 1024;
@@ -171,7 +272,7 @@ async fn bombs_are_refused_before_they_fill_anything() {
     let mut made = Handmade::new();
     made.image(&[layer(|tar| file(tar, "a", &[7; 1024]))]);
     let by_size = |refusal: &Refusal| *refusal == Refusal::Limit { what: Limit::Layer, limit: 1024 };
-    shop.refuses_with(&strict, &made.layout(), by_size, "a large layer").await;
+    shop.refuses_by(&strict, &EVERY_WAY, &made, by_size, "a large layer").await;
 
     let mut limits = Limits::default();
     limits.layer_entries = 3;
@@ -180,7 +281,7 @@ async fn bombs_are_refused_before_they_fill_anything() {
     let mut made = Handmade::new();
     made.image(&[entries(4)]);
     let by_count = |refusal: &Refusal| *refusal == Refusal::Limit { what: Limit::Entries, limit: 3 };
-    shop.refuses_with(&strict, &made.layout(), by_count, "many entries").await;
+    shop.refuses_by(&strict, &EVERY_WAY, &made, by_count, "many entries").await;
     let mut made = Handmade::new();
     made.image(&[entries(3)]);
     strict.import(made.layout(), &Import::only()).await.unwrap();
@@ -197,19 +298,20 @@ async fn documents_that_lie_are_refused() {
     made.entries = vec![Descriptor::new(media::MANIFEST, listed.digest.0, listed.size + 1)];
     made.list();
     let (digest, expected, found) = (listed.digest.0, listed.size + 1, listed.size);
-    shop.refuses(&made.layout(), &Refusal::SizeMismatch { digest, expected, found }).await;
+    let is_it = |refusal: &Refusal| *refusal == Refusal::SizeMismatch { digest, expected, found };
+    shop.refuses_by(&shop.oci, &LAYOUTS, &made, is_it, "another size").await;
 
     let mut made = Handmade::new();
     made.entries = vec![made.add(media::MANIFEST, b"{")];
     made.list();
     let malformed = |refusal: &Refusal| matches!(refusal, Refusal::Document { what: "manifest", .. });
-    shop.refuses_with(&shop.oci, &made.layout(), malformed, "no JSON").await;
+    shop.refuses_with(&made, malformed, "no JSON").await;
 
     let mut made = Handmade::new();
     let both = json!({"manifests": [], "config": {}, "layers": []});
     made.entries = vec![made.add_json(media::INDEX, &both)];
     made.list();
-    shop.refuses_with(&shop.oci, &made.layout(), malformed, "an index that is a manifest").await;
+    shop.refuses_with(&made, malformed, "an index that is a manifest").await;
 
     let mut made = Handmade::new();
     let mut nested = made.add_json(media::INDEX, &json!({"manifests": []}));
@@ -218,22 +320,178 @@ async fn documents_that_lie_are_refused() {
     }
     made.entries = vec![nested];
     made.list();
-    shop.refuses(&made.layout(), &Refusal::Limit { what: Limit::IndexDepth, limit: 4 }).await;
+    shop.refuses(&made, &Refusal::Limit { what: Limit::IndexDepth, limit: 4 }).await;
 
     let mut made = Handmade::new();
     let index = format!("{{\"manifests\":[],\"x\":\"{}\"}}", "x".repeat(4 * 1024 * 1024));
     made.entries = vec![made.add(media::INDEX, index.as_bytes())];
     made.list();
-    shop.refuses(&made.layout(), &Refusal::Limit { what: Limit::Document, limit: 4 * 1024 * 1024 }).await;
+    let too_large = Refusal::Limit { what: Limit::Document, limit: 4 * 1024 * 1024 };
+    shop.refuses_by(&shop.oci, &LAYOUTS, &made, |found| *found == too_large, "a large index").await;
+    // Below another, a registry's has a size that is known before.
+    let inner = made.entries[0].clone();
+    made.entries = vec![made.add_json(media::INDEX, &json!({"manifests": [inner]}))];
+    made.list();
+    shop.refuses(&made, &too_large).await;
 
     let layers =
         |count: usize| (0..count).map(|at| layer(|tar| file(tar, &at.to_string(), b""))).collect::<Vec<_>>();
     let mut made = Handmade::new();
     made.image(&layers(MAX_LAYERS + 1));
-    shop.refuses(&made.layout(), &Refusal::TooManyLayers { found: MAX_LAYERS + 1 }).await;
+    shop.refuses(&made, &Refusal::TooManyLayers { found: MAX_LAYERS + 1 }).await;
     let mut made = Handmade::new();
     made.image(&layers(MAX_LAYERS));
     shop.accepts(&made.layout()).await;
+}
+
+/// A document of the same size, with other octets and of the same form.
+fn exchange(made: &Handmade, digest: &Digest) -> Refusal {
+    let octets = std::fs::read(made.path(digest)).unwrap();
+    // The last brace changes places with the space that every document of these ends in.
+    let text = String::from_utf8(octets).unwrap();
+    let inner = text.strip_suffix("} ").unwrap();
+    let changed = format!("{inner} }}");
+    replace(&made.path(digest), changed.as_bytes());
+    Refusal::DigestMismatch { expected: *digest, found: Digest::of(changed.as_bytes()) }
+}
+
+#[tokio::test]
+async fn documents_that_were_exchanged_are_refused() {
+    let shop = Shop::new().await;
+    let base = layer(|tar| file(tar, "a", b"content"));
+    // Each reads well and names what is there: nothing but its digest tells.
+    let mut made = Handmade::new();
+    made.image(std::slice::from_ref(&base));
+    let manifest = made.entries[0].clone();
+    let config = made.config_of(&manifest);
+    let inner = made.add_json(media::INDEX, &json!({"manifests": [manifest]}));
+    made.entries = vec![made.add_json(media::INDEX, &json!({"manifests": [inner]}))];
+    made.list();
+    for digest in [manifest.digest.0, config.digest.0, inner.digest.0] {
+        let honest = std::fs::read(made.path(&digest)).unwrap();
+        let expected = exchange(&made, &digest);
+        shop.refuses(&made, &expected).await;
+        replace(&made.path(&digest), &honest);
+    }
+    // The list of a layout says what an image's digest is; a registry may say so of what it sends.
+    let top = made.entries[0].digest.0;
+    let expected = exchange(&made, &top);
+    shop.refuses_by(&shop.oci, &LAYOUTS, &made, |found| *found == expected, "the top index").await;
+}
+
+#[tokio::test]
+async fn a_registry_that_names_another_digest_than_what_it_sends_is_refused() {
+    let shop = Shop::new().await;
+    let mut made = Handmade::new();
+    made.image(&[layer(|tar| file(tar, "a", b"content"))]);
+    let top = made.entries[0].digest.0;
+    let honest = std::fs::read(made.path(&top)).unwrap();
+    let shelf = Shelf::start(made.layout()).await;
+    let pull = async |rest: &str| {
+        let from = reference(shelf.address, rest);
+        shop.oci.pull(&from, &Select::All, Some("pulled"), &options()).await
+    };
+    let other = Digest::of(b"another");
+    *shelf.says.lock().unwrap() = Some(format!("sha256:{other}"));
+    let lies = Refusal::DigestMismatch { expected: other, found: top };
+    shop.refused(&pull("team/app:1").await.unwrap_err(), |found| *found == lies, "the answer's header").await;
+    // Who asks by digest believes no header.
+    replace(&made.path(&other), &honest);
+    let asked = pull(&format!("team/app@sha256:{other}")).await.unwrap_err();
+    shop.refused(&asked, |found| *found == lies, "asked by digest").await;
+    *shelf.says.lock().unwrap() = Some(format!("sha256:{top}"));
+    assert_eq!(pull("team/app:1").await.unwrap()[0].digest, top);
+}
+
+#[tokio::test]
+async fn layers_that_want_too_much_memory_are_refused() {
+    let shop = Shop::new().await;
+    // A gzip bomb cannot reach the ratio: deflate ends below it. What ends it is the size.
+    let zeros = usize::try_from(2 * RATIO_FLOOR).unwrap();
+    let bomb = layer(|tar| file(tar, "zeros", &vec![0; zeros]));
+    let mut made = Handmade::new();
+    let stored = made.add(media::LAYER_GZIP, &gzip(&bomb));
+    assert!(stored.size * MAX_RATIO > 2 * RATIO_FLOOR, "deflate reaches the ratio");
+    made.image_of(&[(stored, Digest::of(&bomb))]);
+    let mut limits = Limits::default();
+    limits.layer = RATIO_FLOOR;
+    let strict = shop.oci.clone().with_limits(limits.clone());
+    let by_size = |refusal: &Refusal| *refusal == Refusal::Limit { what: Limit::Layer, limit: RATIO_FLOOR };
+    shop.refuses_by(&strict, &EVERY_WAY, &made, by_size, "a gzip bomb").await;
+    limits.layer = 4 * RATIO_FLOOR;
+    limits.ratio = 100;
+    let strict = shop.oci.clone().with_limits(limits);
+    let by_ratio = |refusal: &Refusal| *refusal == Refusal::Limit { what: Limit::Ratio, limit: 100 };
+    shop.refuses_by(&strict, &EVERY_WAY, &made, by_ratio, "a gzip bomb by its ratio").await;
+
+    // A frame that wants a window of 256 MiB for a few octets.
+    let honest = layer(|tar| file(tar, "a", b"content"));
+    let frame = |log: u32| {
+        let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.window_log(log).unwrap();
+        encoder.write_all(&honest).unwrap();
+        encoder.finish().unwrap()
+    };
+    let mut made = Handmade::new();
+    let stored = made.add(media::LAYER_ZSTD, &frame(MAX_ZSTD_WINDOW_LOG + 1));
+    made.image_of(&[(stored, Digest::of(&honest))]);
+    let is_it = |refusal: &Refusal| matches!(refusal, Refusal::Compression { .. });
+    shop.refuses_with(&made, is_it, "a large window").await;
+
+    // A name of 2 MiB, in each of the two forms, and attributes of that size.
+    let long = "n".repeat(2 * 1024 * 1024);
+    let record = format!("2097174 comment={long}{}\n", "n".repeat(2_097_174 - 2_097_152 - 17));
+    assert_eq!(record.len(), 2_097_174);
+    let too_long = Refusal::Limit { what: Limit::ExtendedHeader, limit: MAX_EXTENDED_HEADER };
+    for (kind, content) in [
+        (EntryType::GNULongName, long.as_bytes()),
+        (EntryType::GNULongLink, long.as_bytes()),
+        (EntryType::XHeader, record.as_bytes()),
+        (EntryType::XGlobalHeader, record.as_bytes()),
+    ] {
+        let mut made = Handmade::new();
+        made.image(&[layer(|tar| {
+            entry(tar, kind, "long", "", content);
+            file(tar, "a", b"x");
+        })]);
+        shop.refuses_with(&made, |found| *found == too_long, &format!("{kind:?}")).await;
+    }
+    // Within the limit of headers it is the path that is too long.
+    let mut made = Handmade::new();
+    made.image(&[layer(|tar| {
+        entry(tar, EntryType::GNULongName, "long", "", &b"d/".repeat(MAX_PATH / 2 + 1));
+        file(tar, "a", b"x");
+    })]);
+    let too_long = |found: &Refusal| matches!(found, Refusal::Entry { why: EntryRefusal::PathTooLong, .. });
+    shop.refuses_with(&made, too_long, "a long path").await;
+}
+
+#[tokio::test]
+async fn a_link_that_leads_out_is_kept_and_never_followed() {
+    let shop = Shop::new().await;
+    let outside = tempfile::tempdir().unwrap();
+    let target = outside.path().to_str().unwrap();
+    let through = |tar: &mut tar::Builder<Vec<u8>>| file(tar, "way/planted", b"x");
+    let out = |tar: &mut tar::Builder<Vec<u8>>| entry(tar, EntryType::Symlink, "way", target, b"");
+    // In one layer, in the next one, and up instead of from the root.
+    let up = |tar: &mut tar::Builder<Vec<u8>>| entry(tar, EntryType::Symlink, "way", "../../..", b"");
+    for layers in [
+        vec![layer(|tar| {
+            out(tar);
+            through(tar);
+        })],
+        vec![layer(out), layer(through)],
+        vec![layer(up), layer(through)],
+    ] {
+        let mut made = Handmade::new();
+        made.image(&layers);
+        let image = shop.oci.import(made.layout(), &Import::only()).await.unwrap().remove(0);
+        // It is kept octet for octet, and no entry of it was ever a path of this machine.
+        assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+        let back = made.directory.path().join("back");
+        shop.oci.export(&image.digest.into(), &back, Container::Directory).await.unwrap();
+        super::tools::assert_same(&made.layout().join("blobs"), &back.join("blobs"));
+    }
 }
 
 #[tokio::test]
@@ -242,11 +500,19 @@ async fn what_is_no_layout_is_refused() {
     let no_layout = |refusal: &Refusal| matches!(refusal, Refusal::NotALayout { .. });
     let made = Handmade::new();
     std::fs::remove_file(made.layout().join("oci-layout")).unwrap();
-    shop.refuses_with(&shop.oci, &made.layout(), no_layout, "no marker").await;
+    shop.refuses_at(&made.layout(), no_layout, "no marker").await;
+    let marker = |size: usize| format!("{:<size$}", r#"{"imageLayoutVersion":"1.0.0"}"#).into_bytes();
+    replace(&made.layout().join("oci-layout"), &marker(4097));
+    shop.refuses_at(&made.layout(), no_layout, "a marker that is too large").await;
+    let mut honest = Handmade::new();
+    honest.image(&[layer(|tar| file(tar, "a", b"content"))]);
+    replace(&honest.layout().join("oci-layout"), &marker(4096));
+    Shop::new().await.accepts(&honest.layout()).await;
     replace(&made.layout().join("oci-layout"), br#"{"imageLayoutVersion":"2.0.0"}"#);
-    shop.refuses_with(&shop.oci, &made.layout(), no_layout, "version 2").await;
+    shop.refuses_at(&made.layout(), no_layout, "version 2").await;
     let empty = Handmade::new();
-    shop.refuses(&empty.layout(), &Refusal::Ambiguous { name: "any name".to_owned(), found: 0 }).await;
+    let nothing = Refusal::Ambiguous { name: "any name".to_owned(), found: 0 };
+    shop.refuses_at(&empty.layout(), |found| *found == nothing, "an empty list").await;
 
     // Content of the layout lies behind a link that leads out.
     let mut made = Handmade::new();
@@ -255,12 +521,12 @@ async fn what_is_no_layout_is_refused() {
     let outside = made.directory.path().join("outside");
     std::fs::rename(&path, &outside).unwrap();
     std::os::unix::fs::symlink(&outside, &path).unwrap();
-    shop.refuses_with(&shop.oci, &made.layout(), no_layout, "a link").await;
+    shop.refuses_at(&made.layout(), no_layout, "a link").await;
 
     // A pipe would never end.
     std::fs::remove_file(&path).unwrap();
     super::tools::run(made.directory.path(), "mkfifo", &[path.to_str().unwrap()]);
-    shop.refuses_with(&shop.oci, &made.layout(), no_layout, "a pipe").await;
+    shop.refuses_at(&made.layout(), no_layout, "a pipe").await;
 }
 
 #[tokio::test]
@@ -271,22 +537,42 @@ async fn hostile_archives_are_refused() {
     let entry_refused = |path: &str, why| Refusal::Entry { path: path.to_owned(), why };
 
     let archive = made.archive(|tar| file(tar, "../escape", b"x"));
-    shop.refuses(&archive, &entry_refused("../escape", EntryRefusal::Traversal)).await;
+    shop.refuses_archive(&archive, &entry_refused("../escape", EntryRefusal::Traversal)).await;
     let archive = made.archive(|tar| file(tar, "index.json", b"{}"));
-    shop.refuses(&archive, &entry_refused("index.json", EntryRefusal::Duplicate)).await;
+    shop.refuses_archive(&archive, &entry_refused("index.json", EntryRefusal::Duplicate)).await;
     for kind in [EntryType::Link, EntryType::Symlink] {
         let archive = made.archive(|tar| entry(tar, kind, "blobs/sha256/x", "/etc/passwd", b""));
-        shop.refuses(&archive, &entry_refused("blobs/sha256/x", EntryRefusal::Link)).await;
+        shop.refuses_archive(&archive, &entry_refused("blobs/sha256/x", EntryRefusal::Link)).await;
     }
     let archive = made.archive(|tar| entry(tar, EntryType::Char, "null", "", b""));
-    shop.refuses(&archive, &entry_refused("null", EntryRefusal::Device)).await;
+    shop.refuses_archive(&archive, &entry_refused("null", EntryRefusal::Device)).await;
 
     let archive = made.archive(|_| {});
     let whole = std::fs::read(&archive).unwrap();
     replace(&archive, &whole[..whole.len() - 1024 - 700]);
-    shop.refuses(&archive, &Refusal::Archive { why: ArchiveRefusal::CutOff }).await;
+    shop.refuses_archive(&archive, &Refusal::Archive { why: ArchiveRefusal::CutOff }).await;
     replace(&archive, &gzip(&whole));
-    shop.refuses(&archive, &Refusal::Archive { why: ArchiveRefusal::Checksum }).await;
+    shop.refuses_archive(&archive, &Refusal::Archive { why: ArchiveRefusal::Checksum }).await;
     replace(&archive, &whole);
+    shop.accepts(&archive).await;
+}
+
+#[tokio::test]
+async fn an_archive_has_so_many_entries_and_no_more() {
+    let shop = Shop::new().await;
+    let mut made = Handmade::new();
+    made.image(&[layer(|tar| file(tar, "a", b"content"))]);
+    let own = std::fs::File::open(made.archive(|_| {})).unwrap();
+    let own = tar::Archive::new(own).entries().unwrap().count();
+    let most = usize::try_from(MAX_ARCHIVE_ENTRIES).unwrap();
+    let filled = |more: usize| {
+        move |tar: &mut tar::Builder<Vec<u8>>| {
+            (0..more).for_each(|at| file(tar, &format!("filler/{at}"), b""));
+        }
+    };
+    let archive = made.archive(filled(most - own + 1));
+    let too_many = Refusal::Limit { what: Limit::Entries, limit: MAX_ARCHIVE_ENTRIES };
+    shop.refuses_archive(&archive, &too_many).await;
+    let archive = made.archive(filled(most - own));
     shop.accepts(&archive).await;
 }

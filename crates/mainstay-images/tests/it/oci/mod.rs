@@ -1,6 +1,7 @@
 //! OCI images that `umoci`, `skopeo` and `docker-registry` make, serve and accept; and images that nobody should accept.
 
 mod commits;
+mod dropped;
 mod flatten;
 mod front;
 mod handmade;
@@ -10,4 +11,5 @@ mod proxies;
 mod registry;
 mod resume;
 mod server;
+mod shelf;
 mod tools;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use mainstay_core::Secret;
+use mainstay_images::oci::limits::MAX_ANSWER;
 use mainstay_images::oci::progress::{Event, Progress};
 use mainstay_images::oci::registry::{Credentials, RegistryOptions, Retry, Transport};
 use mainstay_images::oci::{Container, ErrorKind, Import, Oci, Platform, Reference, Select};
@@ -257,6 +258,92 @@ async fn what_a_login_left_buys_a_token_and_stands_in_no_url() {
     let pulled = pull(&oci, &from, &identity("left/by+a login")).await.unwrap();
     assert_eq!(pulled, sample.listed("app").digest.0);
     assert!(front.faults().seen.iter().all(|seen| !format!("{seen:?}").contains("left")));
+}
+
+#[tokio::test]
+async fn a_registry_on_this_machine_does_not_get_a_password_sent_in_clear_text() {
+    let Registered { sample, registry } = Registered::new().await;
+    let front = Front::start(registry.address).await;
+    let from = reference(front.address, "team/app:1");
+    let world = World::new(&TestDatabase::sqlite()).await;
+    let oci = world.oci().await;
+    front.faults().token_for = Some("Basic dGVzdGVyOnNlY3JldC1vZi10aGUtdGVzdA==".to_owned());
+    // Nobody looks whether there is such a host: the password is not given away before.
+    front.faults().realm = Some("http://auth.test/token".to_owned());
+    let mut identity = options();
+    identity.credentials = Credentials::Identity(Secret::new("left".to_owned()));
+    for asked in [account(PASSWORD), identity] {
+        let error = pull(&oci, &from, &asked).await.unwrap_err();
+        assert_eq!(error.kind(), &ErrorKind::Registry, "{error}");
+        assert!(error.to_string().contains("plain http at auth.test"), "{error}");
+    }
+    // Who allows it has it.
+    let mut plain = account(PASSWORD);
+    plain.transport = Transport::Http;
+    plain.retry.attempts = 1;
+    assert_eq!(pull(&oci, &from, &plain).await.unwrap_err().kind(), &ErrorKind::Unavailable);
+    front.faults().realm = Some(format!("http://localhost:{}/token", front.address.port()));
+    assert_eq!(pull(&oci, &from, &account(PASSWORD)).await.unwrap(), sample.listed("app").digest.0);
+}
+
+#[tokio::test]
+async fn a_few_redirects_are_followed_and_circles_are_not() {
+    let Registered { sample, registry } = Registered::new().await;
+    let front = Front::start(registry.address).await;
+    let from = reference(front.address, "team/app:1");
+    let world = World::new(&TestDatabase::sqlite()).await;
+    let oci = world.oci().await;
+    // Five for one request.
+    front.faults().circles = 5;
+    assert_eq!(pull(&oci, &from, &options()).await.unwrap(), sample.listed("app").digest.0);
+    front.faults().circles = 6;
+    let error = pull(&oci, &from, &options()).await.unwrap_err();
+    assert!(error.kind() == &ErrorKind::Registry && error.to_string().contains("circles"), "{error}");
+}
+
+#[tokio::test]
+async fn an_answer_with_a_token_is_read_up_to_a_size() {
+    let Registered { sample, registry } = Registered::new().await;
+    let front = Front::start(registry.address).await;
+    let from = reference(front.address, "team/app:1");
+    let world = World::new(&TestDatabase::sqlite()).await;
+    let oci = world.oci().await;
+    front.faults().token_for = Some("Basic dGVzdGVyOnNlY3JldC1vZi10aGUtdGVzdA==".to_owned());
+    front.faults().token_size = MAX_ANSWER + 1;
+    let error = pull(&oci, &from, &account(PASSWORD)).await.unwrap_err();
+    assert!(error.kind() == &ErrorKind::Registry && error.to_string().contains("larger than"), "{error}");
+    front.faults().token_size = MAX_ANSWER;
+    assert_eq!(pull(&oci, &from, &account(PASSWORD)).await.unwrap(), sample.listed("app").digest.0);
+}
+
+#[tokio::test]
+async fn a_push_to_a_registry_that_takes_nothing_ends() {
+    let sample = Sample::new();
+    let registry = DockerRegistry::start(Asks::Nothing).await;
+    let front = Front::start(registry.address).await;
+    let world = World::new(&TestDatabase::sqlite()).await;
+    let oci = world.oci().await;
+    oci.import(&sample.layout, &Import::tagged("app").named("app")).await.unwrap();
+    let (app, to): (ImageRef, _) = ("app".parse().unwrap(), reference(front.address, "team/app:1"));
+    front.faults().swallow_pieces = true;
+    let options = options();
+    let pushing = tokio::time::timeout(Duration::from_secs(30), oci.push(&app, &to, None, &options));
+    let error = pushing.await.expect("it does not try for ever").unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::Unavailable, "{error}");
+    // The large layer was begun again twice; each time the first octet seemed to arrive, and no other.
+    let pieces = front.faults().seen.iter().filter(|seen| seen.method == Method::PATCH).count();
+    assert_eq!(pieces, 3 * 2);
+
+    *front.faults() = Default::default();
+    front.faults().least_piece = Some(64 * 1024 * 1024 + 1);
+    let error = oci.push(&app, &to, None, &options).await.unwrap_err();
+    assert!(
+        error.kind() == &ErrorKind::Registry && error.to_string().contains("too large to hold"),
+        "{error}"
+    );
+    front.faults().least_piece = Some(64 * 1024 * 1024);
+    oci.push(&app, &to, None, &options).await.unwrap();
+    assert_eq!(pull(&oci, &to, &options).await.unwrap(), sample.listed("app").digest.0);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use http::StatusCode;
 use mainstay_images::files::DiskFiles;
 use mainstay_images::oci::registry::{RegistryOptions, Retry};
 use mainstay_images::oci::{Container, ErrorKind, Oci, Reference, Select};
@@ -11,7 +12,7 @@ use mainstay_images::*;
 use mainstay_repo::Repo;
 use mainstay_testkit::{TestDatabase, Victim, eventually, for_each_database};
 
-use super::front::Front;
+use super::front::{Faults, Front};
 use super::registry::Registered;
 use super::server::reference;
 use super::tools::{BIG, blob};
@@ -142,6 +143,29 @@ async fn what_arrived_before_a_pull_gave_up_is_no_blob_and_is_used_once() {
     pull(world.node().await, &from, &waiting(Duration::from_millis(1))).await.unwrap();
     assert_eq!((front.ranges().len(), left.exists()), (1, false));
     assert_whole(&world, &registered).await;
+}
+
+#[tokio::test]
+async fn a_beginning_that_the_registry_does_not_go_on_with_is_no_obstacle() {
+    let registered = Registered::new().await;
+    let front = Front::start(registered.registry.address).await;
+    let from = reference(front.address, "team/app:1");
+    for wrong in [
+        Faults { refuse_ranges: Some(StatusCode::RANGE_NOT_SATISFIABLE), ..Faults::default() },
+        Faults { refuse_ranges: Some(StatusCode::BAD_REQUEST), ..Faults::default() },
+        Faults { refuse_ranges: Some(StatusCode::NOT_IMPLEMENTED), ..Faults::default() },
+        // Another part than it was asked for.
+        Faults { shift_ranges: 1, ..Faults::default() },
+    ] {
+        let world = World::new(&TestDatabase::sqlite()).await;
+        let left = given_up(&world, &front, &from).await;
+        let kept = length(&left);
+        *front.faults() = wrong;
+        let image = pull(world.node().await, &from, &waiting(Duration::from_millis(1))).await.unwrap();
+        assert_eq!(image.digest, registered.sample.listed("app").digest.0);
+        assert_eq!(front.ranges(), [format!("bytes={kept}-")]);
+        assert_whole(&world, &registered).await;
+    }
 }
 
 #[tokio::test]
