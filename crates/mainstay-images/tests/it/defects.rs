@@ -1,12 +1,17 @@
 //! Mistakes that image stores of the field made, each as a test that ours does not make it.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use mainstay_core::{Clock as _, SystemClock};
 use mainstay_images::files::DiskFiles;
 use mainstay_images::*;
+use mainstay_repo::middleware::{Middleware, Next, async_trait};
+use mainstay_repo::{Operation, Outcome, Param, Row, Value};
 use mainstay_testkit::for_each_database;
 
+use crate::plans::everything_before;
 use crate::support::{World, bring, commit, digest, options, put};
 
 async fn collect(world: &World) -> CollectReport {
@@ -330,7 +335,65 @@ async fn d09_a_chain_with_a_gap_without_a_base_or_with_a_base_inside_cannot_be_s
     .await;
 }
 
-/// A clock of a node plays no part: every time that is compared was issued by the database.
+/// Remembers every time that a database gave out, and finds those that a statement carries and no database gave out.
+#[derive(Clone, Default)]
+struct Clocks(Arc<Mutex<(BTreeSet<i64>, Vec<String>)>>);
+
+/// The microseconds of a number that may be a time of about now: seconds, milliseconds or microseconds since 1970.
+fn as_time(value: &Value) -> Vec<i64> {
+    let now = SystemClock.now().as_unix_micros();
+    let day = 24 * 3600 * 1_000_000;
+    let number = match value {
+        Value::Int(number) => *number,
+        Value::Timestamp(time) => time.as_unix_micros(),
+        Value::Array(values) => return values.iter().flat_map(as_time).collect(),
+        _ => return Vec::new(),
+    };
+    let scaled = [1, 1_000, 1_000_000].map(|unit| number.saturating_mul(unit));
+    scaled.into_iter().filter(|micros| micros.abs_diff(now) < day).collect()
+}
+
+#[async_trait]
+impl Middleware for Clocks {
+    async fn process(&self, operation: Operation, next: Next<'_>) -> mainstay_repo::Result<Outcome> {
+        for statement in operation.statements() {
+            let values = statement.params().iter().filter_map(|param| match param {
+                Param::Value(value) => Some(value),
+                _ => None,
+            });
+            let mut seen = self.0.lock().unwrap();
+            let own: Vec<i64> = values.flat_map(as_time).filter(|time| !seen.0.contains(time)).collect();
+            if !own.is_empty() {
+                seen.1.push(format!("{:?} carries {own:?}", statement.name()));
+            }
+        }
+        let outcome = next.run(operation).await?;
+        let rows: Vec<&Row> = match &outcome {
+            Outcome::Rows(rows) => rows.iter().flatten().collect(),
+            Outcome::Written(written) => written.rows().iter().collect(),
+            Outcome::Batch(batch) => batch.written().iter().flat_map(|written| written.rows()).collect(),
+            _ => Vec::new(),
+        };
+        let times = rows.iter().flat_map(|row| row.values()).flat_map(as_time);
+        self.0.lock().unwrap().0.extend(times);
+        Ok(outcome)
+    }
+}
+
+/// A clock of a node plays no part: every time that a statement carries was issued by the database.
+#[tokio::test]
+async fn d10_no_statement_carries_a_time_of_this_machine() {
+    for_each_database(async |database| {
+        let clocks = Clocks::default();
+        everything_before(database, clocks.clone()).await;
+        let (given, own) = clocks.0.lock().unwrap().clone();
+        assert_eq!(own, Vec::<String>::new());
+        assert!(given.len() > 5, "the database gave out {} times: nothing was looked at", given.len());
+    })
+    .await;
+}
+
+/// What is compared with such a time is in step with the database's clock.
 #[tokio::test]
 async fn d10_the_clock_of_a_node_decides_nothing() {
     for_each_database(async |database| {

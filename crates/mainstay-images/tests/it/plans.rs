@@ -103,8 +103,17 @@ const FILL: [&str; 10] = [
 /// One statement of each name that a store sends while everything is done with it once.
 async fn everything(database: &TestDatabase) -> (World, BTreeMap<String, Statement>) {
     let watch = Watch::default();
+    let world = everything_before(database, watch.clone()).await;
+    let mut statements = watch.0.lock().unwrap().clone();
+    // Only a collection that takes long sends it.
+    statements.remove("images.collector_extend");
+    (world, statements)
+}
+
+/// Everything that is done with a store, once, before somebody's eyes.
+pub async fn everything_before(database: &TestDatabase, watch: impl Middleware + Clone + 'static) -> World {
     let world = World::new(database).await;
-    let repo = database.options().with(watch.clone()).connect().await.unwrap();
+    let repo = database.options().with(watch).connect().await.unwrap();
     let files = Arc::new(files::DiskFiles::new(world.directory.path()));
     let images = Images::open(repo, files, options()).await.unwrap();
     let world = World { images, ..world };
@@ -137,10 +146,7 @@ async fn everything(database: &TestDatabase) -> (World, BTreeMap<String, Stateme
     world.images.holders(None, 10).await.unwrap();
     world.expire_all().await;
     world.images.collect("c", &CollectOptions::default()).await.unwrap();
-    let mut statements = watch.0.lock().unwrap().clone();
-    // Only a collection that takes long sends it.
-    statements.remove("images.collector_extend");
-    (world, statements)
+    world
 }
 
 async fn plan(world: &World, statement: &Statement) -> Vec<String> {
