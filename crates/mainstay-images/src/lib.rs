@@ -85,7 +85,7 @@ pub use image::{
     MAX_NAME_BYTES, MAX_TEXT_BYTES, Reference,
 };
 pub use images::{Images, MAX_PAGE, StoreId};
-pub use lease::{Heartbeat, HeldLease, Holder, Lease, LeaseGuard, LeaseInfo, Node};
+pub use lease::{Heartbeat, HeldLease, Holder, Lease, LeaseGuard, LeaseInfo, Node, SystemUptime, Uptime};
 pub use lineage::{LINEAGE_STYLE, Lineage, LineageNode};
 pub use options::{ImagesOptions, MAX_TTL, MIN_TTL, Policy};
 pub use overview::Overview;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::lease::{SystemUptime, Uptime};
 use crate::step::{Steps, Unobserved};
 
 /// The shortest life that a holder may ask for.
@@ -61,6 +62,8 @@ pub struct ImagesOptions {
     pub reserve_bytes: u64,
     /// Is told every step before it happens.
     pub steps: Arc<dyn Steps>,
+    /// The clock by which a holder stops before its claims end. It must go on while the machine sleeps, as [`SystemUptime`] does.
+    pub uptime: Arc<dyn Uptime>,
 }
 
 impl Default for ImagesOptions {
@@ -72,6 +75,7 @@ impl Default for ImagesOptions {
             policy: Policy::DEFAULT,
             reserve_bytes: 16 * 1024 * 1024,
             steps: Arc::new(Unobserved),
+            uptime: Arc::new(SystemUptime),
         }
     }
 }

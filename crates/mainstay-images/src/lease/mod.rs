@@ -2,6 +2,7 @@
 
 mod held;
 mod node;
+mod uptime;
 
 use mainstay_core::Timestamp;
 use serde::Serialize;
@@ -9,6 +10,7 @@ use serde::Serialize;
 pub use held::HeldLease;
 pub(crate) use held::Lent;
 pub use node::{Heartbeat, Holder, Node};
+pub use uptime::{SystemUptime, Uptime};
 
 use crate::error::Result;
 use crate::ids::{HolderId, ImageId, LifeId, Token};

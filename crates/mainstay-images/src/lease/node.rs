@@ -9,9 +9,9 @@ use mainstay_repo::{Expect, Row};
 use serde::Serialize;
 use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep_until};
 
-use super::{HeldLease, LeaseGuard, Lent};
+use super::uptime::sleep_until;
+use super::{HeldLease, LeaseGuard, Lent, Uptime};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{HolderId, ImageId, LifeId, Token};
 use crate::image::check_text;
@@ -67,7 +67,8 @@ pub enum Heartbeat {
 /// Until when a holder may use what it claims, by its own clock that never jumps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Life {
-    Until(Instant),
+    /// By the clock that goes on while the machine sleeps.
+    Until(Duration),
     Lost,
 }
 
@@ -126,7 +127,7 @@ impl Images {
     ) -> Result<Node> {
         check_text("holder", name)?;
         let options = self.options();
-        let asked = Instant::now();
+        let asked = options.uptime.now();
         let mut batch = Guarded::new("images.join");
         batch.push(store::holders::supersede(name));
         let nonce = LifeId::nonce()?;
@@ -146,7 +147,11 @@ impl Images {
         };
         let node = Node { shared: Arc::new(shared) };
         if heartbeat == Heartbeat::Task {
-            let beating = tokio::spawn(beat(Arc::downgrade(&node.shared), options.ttl / 3));
+            let beating = tokio::spawn(beat(
+                Arc::downgrade(&node.shared),
+                Arc::clone(&options.uptime),
+                options.ttl / 3,
+            ));
             // It was not set before: this is the only place that sets it.
             let _ = node.shared.heartbeat.set(beating.abort_handle());
         }
@@ -155,12 +160,12 @@ impl Images {
 }
 
 /// Renews until the holder is dropped or lost. Errors are not the end: the life's own end is.
-async fn beat(shared: std::sync::Weak<Shared>, pause: Duration) {
+async fn beat(shared: std::sync::Weak<Shared>, uptime: Arc<dyn Uptime>, pause: Duration) {
     loop {
         let Some(held) = shared.upgrade() else { return };
         let Life::Until(end) = *held.life.borrow() else { return };
         drop(held);
-        sleep_until((Instant::now() + pause).min(end)).await;
+        sleep_until(&*uptime, (uptime.now() + pause).min(end)).await;
         let Some(held) = shared.upgrade() else { return };
         let node = Node { shared: held };
         match node.renew().await {
@@ -168,7 +173,7 @@ async fn beat(shared: std::sync::Weak<Shared>, pause: Duration) {
             Err(error) => tracing::warn!(holder = %node.name(), %error, "a heartbeat failed"),
             Ok(()) => {}
         }
-        if Instant::now() >= end && !node.is_live() {
+        if uptime.now() >= end && !node.is_live() {
             node.lose().await;
             return;
         }
@@ -199,6 +204,10 @@ impl Node {
         &self.shared.name
     }
 
+    fn uptime(&self) -> &dyn Uptime {
+        &*self.images().options().uptime
+    }
+
     pub(crate) fn caller(&self) -> Option<&Caller> {
         self.shared.caller.as_ref()
     }
@@ -206,7 +215,7 @@ impl Node {
     /// Whether what it claims may still be used, by its own clock. Ask before each use that matters.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        matches!(*self.shared.life.borrow(), Life::Until(end) if Instant::now() < end)
+        matches!(*self.shared.life.borrow(), Life::Until(end) if self.uptime().now() < end)
     }
 
     /// Waits until what it claims may not be used any more.
@@ -220,7 +229,7 @@ impl Node {
             tokio::select! {
                 // The sender lives as long as this node does.
                 _ = life.changed() => {}
-                () = sleep_until(end) => {
+                () = sleep_until(self.uptime(), end) => {
                     if !self.is_live() {
                         return self.lose().await;
                     }
@@ -242,7 +251,7 @@ impl Node {
             return Err(self.stale());
         }
         images.before(Step::LeaseRenew).await?;
-        let asked = Instant::now();
+        let asked = self.uptime().now();
         let written = images.repo().write(store::holders::renew(self.life(), options.ttl)).await?;
         if written.rows_affected() == 0 {
             self.lose().await;

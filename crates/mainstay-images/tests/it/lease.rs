@@ -1,6 +1,7 @@
 //! Leases: who may use an image, and how they learn that they may not.
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use mainstay_images::*;
 use mainstay_testkit::{Polled, at_most_polls, eventually, for_each_database};
@@ -282,6 +283,55 @@ async fn a_lease_that_nobody_waited_for_is_given_back() {
         assert!(dropped > 1, "{dropped}");
         eventually("every lease was given back", async || world.count("images_leases").await == 0).await;
         assert!(node.is_live());
+    })
+    .await;
+}
+
+/// The clock of a machine that is put to sleep: it jumps, and timers have not moved.
+#[derive(Debug)]
+struct Sleeper {
+    began: Instant,
+    slept: Mutex<Duration>,
+}
+
+impl Uptime for Sleeper {
+    fn now(&self) -> Duration {
+        self.began.elapsed() + *self.slept.lock().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_machine_that_slept_does_not_believe_in_claims_that_ran_out_meanwhile() {
+    for_each_database(async |database| {
+        let sleeper = Arc::new(Sleeper { began: Instant::now(), slept: Mutex::default() });
+        let sleep = |time| *sleeper.slept.lock().unwrap() += time;
+        let clock: Arc<dyn Uptime> = sleeper.clone();
+        let world = World::with(database, |options| {
+            options.ttl = Duration::from_secs(600);
+            options.uptime = clock;
+        })
+        .await;
+        let node = world.images.join("node").await.unwrap();
+        let image = world.publish(&node, &["base"]).await;
+        let held = node.acquire("vm", image.id).await.unwrap();
+        // A sleep of less than a life: the heartbeat does not wait for the rest of its pause of 200 s.
+        world.meddle("UPDATE images_holders SET expires_at = expires_at - 300000000").await;
+        let before = world.images.holders(None, 10).await.unwrap().remove(0).expires_at;
+        sleep(Duration::from_secs(300));
+        assert!(held.is_live());
+        eventually("the holder renews when it wakes", async || {
+            world.images.holders(None, 10).await.unwrap().remove(0).expires_at > before
+        })
+        .await;
+        // A longer one: nobody has to ask the database to know.
+        let losing = tokio::spawn({
+            let held = held.clone();
+            async move { held.lost().await }
+        });
+        sleep(Duration::from_secs(600));
+        assert!(!held.is_live() && !node.is_live());
+        tokio::time::timeout(Duration::from_secs(10), losing).await.expect("it is told").unwrap();
+        assert!(node.renew().await.unwrap_err().is_stale());
     })
     .await;
 }
