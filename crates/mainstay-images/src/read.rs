@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::files::{Files, ReadFile, layout};
 use crate::ids::{BlobId, ImageId, Incarnation};
 use crate::images::{Images, no_image, rows};
+use crate::step::Step;
 use crate::store;
 use crate::store::guarded::Guarded;
 
@@ -167,6 +168,7 @@ impl Images {
         count: Option<Statement>,
     ) -> Result<bool> {
         self.shared.disk.prove().await?;
+        self.before(Step::ScrubMark).await?;
         let (blob, inc) = (id.get(), incarnation.get());
         // Again: a medium may have come back between the look and the proof.
         if found == Found::Missing && self.shared.disk.size(layout::blob(digest, inc)).await?.is_some() {
@@ -186,6 +188,7 @@ impl Images {
         }
         tracing::error!(%digest, %incarnation, ?found, "a blob is damaged");
         if found == Found::Wrong {
+            self.before(Step::ScrubSetAside).await?;
             let from = layout::blob(digest, incarnation.get());
             let to = layout::quarantined(digest, incarnation.get());
             self.shared

@@ -13,6 +13,7 @@ use crate::gc::Tranquility;
 use crate::ids::{BlobId, Incarnation};
 use crate::images::{Images, MAX_PAGE, rows};
 use crate::read::{Found, examine};
+use crate::step::Step;
 use crate::store;
 use crate::store::guarded::Guarded;
 use crate::store::sql::octets;
@@ -244,6 +245,7 @@ impl Images {
                 continue;
             }
             let path = layout::blob(&digest, inc);
+            self.before(Step::ScrubLook).await?;
             let seen = self.shared.disk.run(move |files| examine(files, &path, &digest, size)).await?;
             if seen == Found::Good {
                 good.push(id);

@@ -66,6 +66,12 @@ steps! {
     SweepCheck = "sweep.check",
     /// Remove a file that no row and no intent names.
     SweepUnlink = "sweep.unlink",
+    /// Read a row's file again.
+    ScrubLook = "scrub.look",
+    /// Mark the row of a file that is missing or wrong, if it is still its file.
+    ScrubMark = "scrub.mark",
+    /// Put a wrong file where nobody takes it for the blob's.
+    ScrubSetAside = "scrub.set_aside",
     /// Forget the intents of holders that are gone.
     IntentExpire = "intent.expire",
     /// Take a lease.

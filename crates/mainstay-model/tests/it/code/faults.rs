@@ -44,6 +44,9 @@ async fn check(scenario: Scenario, failure: Io, is_sticky: bool) {
                 "{context}: the kind does not tell that the disk failed"
             );
         }
+        if scenario == Scenario::Scrub {
+            world.scrub_and_repair(&context).await;
+        }
         if scenario != Scenario::Repair || outcome.is_ok() {
             world.check_safe(&context).await;
             world.check_drains(&context).await;
@@ -69,6 +72,11 @@ async fn adoption_survives_each_error_of_the_disk() {
 #[tokio::test]
 async fn repair_survives_each_error_of_the_disk() {
     check(Scenario::Repair, Io::Other, false).await;
+}
+
+#[tokio::test]
+async fn scrub_survives_each_error_of_the_disk() {
+    check(Scenario::Scrub, Io::Other, false).await;
 }
 
 #[tokio::test]

@@ -3,8 +3,10 @@
 mod expiry;
 mod faults;
 mod medium;
+mod names;
 mod power;
 mod scenario;
 mod schedule;
+mod scrub;
 mod steps;
 mod world;

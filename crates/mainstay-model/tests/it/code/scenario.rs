@@ -1,9 +1,9 @@
 //! What is done while processes end, disks fail and the power goes.
 
 use mainstay_images::gc::CollectOptions;
-use mainstay_images::{Digest, ErrorKind, Images, Result};
+use mainstay_images::{ErrorKind, Images, Result};
 
-use super::world::{A, B, C, World, collect, join, publish, publish_streams, remove};
+use super::world::{A, B, C, World, collect, join, publish, publish_streams, remove, scrub};
 
 /// One piece of work, and what was there before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub(super) enum Scenario {
     Sweep,
     /// A holder leases an image, renews, goes over to another and gives it back, while a collection lets go of what nobody claims.
     LeaseAndEvict,
+    /// A scrub that finds one file missing and one wrong.
+    Scrub,
 }
 
 impl Scenario {
@@ -31,7 +33,7 @@ impl Scenario {
     pub(super) async fn prepare(self, world: &World) {
         let images = world.open().await;
         match self {
-            Self::Publish | Self::Streams => {}
+            Self::Publish | Self::Streams | Self::Scrub => {}
             Self::Adopt | Self::Repair => {
                 publish(&images, "earlier", &[A, B]).await.unwrap();
             }
@@ -57,11 +59,14 @@ impl Scenario {
                 world.expire_holders().await;
             }
         }
+        if self == Self::Scrub {
+            publish(&images, "earlier", &[A, B, C]).await.unwrap();
+            world.expire_holders().await;
+            world.lose(A);
+            world.rot(B);
+        }
         if self == Self::Repair {
-            for path in world.fs.files().iter().filter(|path| path.contains(&Digest::of(A).to_string())) {
-                world.fs.unlink(path).unwrap();
-                world.fs.sync_dir(path.rsplit_once('/').unwrap().0).unwrap();
-            }
+            world.lose(A);
         }
     }
 
@@ -82,6 +87,7 @@ impl Scenario {
             }
             Self::Sweep => collect(images).await,
             Self::LeaseAndEvict => lease_and_evict(images).await,
+            Self::Scrub => scrub(images).await.map(|_| ()),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mainstay_images::gc::CollectOptions;
 use mainstay_images::{
     BlobKind, COMPONENT, CommitSet, Digest, Heartbeat, Image, ImageRef, Images, ImagesOptions, NewImage,
-    Node, Policy, Result, Steps, Unobserved, Verify, WriterSpec,
+    Node, Policy, Result, ScrubOptions, ScrubReport, Steps, Unobserved, Verify, WriterSpec,
 };
 use mainstay_repo::{Repo, Sql, Statement, Target};
 use mainstay_testkit::fault_fs::{Fate, Operation};
@@ -105,6 +105,7 @@ impl World {
             },
             reserve_bytes: 0,
             steps,
+            ..ImagesOptions::default()
         }
     }
 
@@ -177,8 +178,48 @@ impl World {
         facts
     }
 
+    /// The files of a blob.
+    fn files_of(&self, content: &[u8]) -> Vec<String> {
+        let digest = Digest::of(content).to_string();
+        self.fs
+            .files()
+            .into_iter()
+            .filter(|path| path.starts_with("blobs/") && path.contains(&digest))
+            .collect()
+    }
+
+    /// The medium loses the files of a blob.
+    pub(super) fn lose(&self, content: &[u8]) {
+        for path in self.files_of(content) {
+            self.fs.unlink(&path).unwrap();
+            self.fs.sync_dir(path.rsplit_once('/').unwrap().0).unwrap();
+        }
+    }
+
+    /// The files of a blob have other octets by now, and as many.
+    pub(super) fn rot(&self, content: &[u8]) {
+        for path in self.files_of(content) {
+            self.fs.tamper(&path, |octets| octets.fill(b'?'));
+        }
+    }
+
+    /// A scrub of everything finds each file that is not as its row says; then the content is brought again.
+    pub(super) async fn scrub_and_repair(&self, context: &str) {
+        let images = self.open().await;
+        scrub(&images).await.unwrap_or_else(|error| panic!("{context}: a scrub fails: {error:?}"));
+        for (digest, state) in &self.facts().await.rows {
+            if let RowState::Present(inc) = state {
+                let content = self.content(digest, *inc);
+                let is_whole = content.as_deref().is_some_and(|content| Digest::of(content) == *digest);
+                assert!(is_whole, "{context}: a scrub took {digest}.{inc} for good: {content:?}");
+            }
+        }
+        let repaired = publish(&images, "mender", &[A, B, C]).await;
+        repaired.unwrap_or_else(|error| panic!("{context}: nothing can be repaired: {error:?}"));
+    }
+
     /// What an incarnation's file holds.
-    fn content(&self, digest: &Digest, inc: i64) -> Option<Vec<u8>> {
+    pub(super) fn content(&self, digest: &Digest, inc: i64) -> Option<Vec<u8>> {
         let shard = digest.as_bytes()[0];
         self.fs.content(&format!("blobs/{shard:02x}/{digest}.{inc}"))
     }
@@ -291,6 +332,11 @@ pub(super) async fn publish_streams(images: &Images, holder: &str, blobs: &[&[u8
 /// Removes an image.
 pub(super) async fn remove(images: &Images, image: &Image) -> Result<()> {
     images.remove(&ImageRef::Id(image.id)).await.map(|_| ())
+}
+
+/// Reads everything again, from the beginning.
+pub(super) async fn scrub(images: &Images) -> Result<ScrubReport> {
+    images.scrub(&ScrubOptions { restart: true, ..ScrubOptions::default() }).await
 }
 
 /// One full collection.

@@ -97,7 +97,26 @@ fn a2_survives_crashes_under_leases_and_eviction() {
     let leased = Setup { publishers: &[0, 1], images: SHARED, incarnations: 2, evicts: true, ..REDUCED };
     check("a2-2-holders", Setup { holders: 2, ..leased });
     check("a2-1-blob-2-holders", Setup { publishers: TWO, holders: 2, evicts: true, ..A2 });
-    soak("a2-2-collectors-1-holder", Setup { holders: 1, collectors: 2, ..leased });
+}
+
+#[test]
+fn a2_survives_crashes_of_two_collectors_that_evict_beside_a_lease() {
+    let leased = Setup { publishers: &[0, 1], images: SHARED, incarnations: 2, evicts: true, ..REDUCED };
+    check("a2-2-collectors-1-holder", Setup { holders: 1, collectors: 2, ..leased });
+}
+
+#[test]
+fn a2_survives_crashes_of_two_collectors_of_one_blob_that_evict_beside_a_lease() {
+    let leased = Setup { publishers: TWO, holders: 1, collectors: 2, evicts: true, ..REDUCED };
+    check("a2-1-blob-2-collectors-1-holder", leased);
+    check("a2-1-blob-2-collectors-2-holders", Setup { holders: 2, ..leased });
+}
+
+#[test]
+fn a2_survives_crashes_by_power_loss_beside_a_lease() {
+    let leased = Setup { publishers: TWO, holders: 1, evicts: true, power_loss: true, ..REDUCED };
+    check("a2-power-loss-1-holder", leased);
+    check("a2-power-loss-2-collectors-1-holder", Setup { collectors: 2, ..leased });
 }
 
 #[test]
