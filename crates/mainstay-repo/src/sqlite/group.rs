@@ -176,7 +176,7 @@ fn run_work(session: &Session, watch: &Watch, member: &Member) -> Result<Vec<Wri
     watch.until(Some(member.call.deadline));
     let result = match &member.work {
         // SQLite undoes a single statement that fails by itself.
-        Work::Statement(statement) => session.write(statement, &[]).map(|written| vec![written]),
+        Work::Statement(statement) => session.write(statement).map(|written| vec![written]),
         Work::Batch(batch) => run_batch_alone(session, batch),
     };
     watch.until(None);
@@ -199,8 +199,9 @@ fn run_batch_alone(session: &Session, batch: &Batch) -> Result<Vec<Written>> {
 /// Runs a batch's statements in order and checks their conditions.
 pub(super) fn run_batch(session: &Session, batch: &Batch) -> Result<Vec<Written>> {
     let mut done = Vec::with_capacity(batch.steps().len());
+    let mut prepared = None;
     for (index, step) in batch.steps().iter().enumerate() {
-        let written = session.write(&step.statement, &done)?;
+        let written = session.write_next(&step.statement, &done, &mut prepared)?;
         if !step.expect.is_met_by(written.rows_affected()) {
             return Err(condition_failed(batch.name(), index, step.expect, written.rows_affected()));
         }

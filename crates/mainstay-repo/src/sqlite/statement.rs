@@ -26,6 +26,13 @@ struct Known {
     columns: Mutex<Columns>,
 }
 
+/// A statement that is ready to run, and its text.
+pub(super) struct Prepared<'s, 't> {
+    sql: &'t str,
+    statement: CachedStatement<'s>,
+    known: Arc<Known>,
+}
+
 /// A connection and what it has learnt of the statements that it has run, so that a point read does not learn it anew.
 pub(super) struct Session {
     connection: Connection,
@@ -55,13 +62,33 @@ impl Session {
         self.collect(&mut prepared, &known)
     }
 
-    /// Runs a statement that may write; `done` holds what the statements before it in the batch did.
-    pub(super) fn write(&self, statement: &Statement, done: &[Written]) -> Result<Written> {
-        let (mut prepared, known) = self.prepare(statement)?;
-        self.bind(&mut prepared, &known, &resolve_params(statement, done)?)?;
+    /// Runs a statement that may write.
+    pub(super) fn write(&self, statement: &Statement) -> Result<Written> {
+        self.write_next(statement, &[], &mut None)
+    }
+
+    /// Runs a statement of a batch; `done` holds what those before it did. In a batch the same text comes many times in a row: what was
+    /// prepared for it is kept from one to the next.
+    pub(super) fn write_next<'s, 't>(
+        &'s self,
+        statement: &'t Statement,
+        done: &[Written],
+        kept: &mut Option<Prepared<'s, 't>>,
+    ) -> Result<Written> {
+        let sql = statement.sql().text(Dialect::Sqlite);
+        let Prepared { statement: prepared, known, .. } = match kept {
+            Some(same) if same.sql == sql => same,
+            kept => {
+                // The one before goes back into the cache first: it may be the same as a later one.
+                *kept = None;
+                let (prepared, known) = self.prepare(statement)?;
+                kept.insert(Prepared { sql, statement: prepared, known })
+            }
+        };
+        self.bind(prepared, known, &resolve_params(statement, done)?)?;
         let readonly = prepared.readonly();
         let before = self.connection.total_changes();
-        let rows = self.collect(&mut prepared, &known)?;
+        let rows = self.collect(prepared, known)?;
         let affected = if readonly {
             u64::try_from(rows.len()).unwrap_or(u64::MAX)
         } else if self.connection.total_changes() == before {

@@ -103,7 +103,7 @@ fn converse(
                 let _ = reply.send(Err(already_failed()));
             }
             Command::Run(statement, reply) => {
-                let result = session.write(&statement, &[]).map(|written| vec![written]);
+                let result = session.write(&statement).map(|written| vec![written]);
                 failed = result.is_err();
                 let _ = reply.send(result);
             }
