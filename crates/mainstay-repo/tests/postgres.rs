@@ -12,7 +12,7 @@ use mainstay_repo::{
     Batch, Component, ErrorKind, Expect, Limits, Migration, Priority, Repo, RepoOptions, Row, Script, Sql,
     Statement, Target, TransactionLimits,
 };
-use mainstay_testkit::TestDatabase;
+use mainstay_testkit::{PostgresDatabase, TestDatabase};
 
 const PLAIN: &str =
     "INSERT INTO kv (id, n) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET n = kv.n + excluded.n";
@@ -188,4 +188,44 @@ async fn after_its_table_is_altered_a_statement_is_prepared_anew() {
     repo.write(Statement::new("ALTER TABLE kv ADD COLUMN word text")).await.unwrap();
     assert_eq!(repo.read(read()).await.unwrap()[0].columns().count(), 3);
     assert_eq!(repo.write(write()).await.unwrap().rows()[0].columns().count(), 3);
+}
+
+/// A plan that was made while the table was small reads all of it, once it has grown, for each element of the list.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_plans_anew_reads_no_grown_table_from_end_to_end() {
+    const FEW: i64 = 20;
+    const ROWS: i64 = 200_000;
+    const LIST: i64 = 200;
+    let db = PostgresDatabase::create();
+    let repo = Repo::connect(&format!("{}?committers=1", db.url())).await.unwrap();
+    let write = async |text: &'static str| repo.write(Statement::new(text)).await.unwrap();
+    let fill = async |from: i64, to: i64| {
+        let text = "INSERT INTO grown SELECT g, 0 FROM generate_series($1::bigint, $2::bigint) AS g";
+        repo.write(Statement::new(text).bind(from).bind(to)).await.unwrap()
+    };
+    // Nothing looks at the table meanwhile, which would make the server plan anew.
+    write("CREATE TABLE grown (id bigint PRIMARY KEY, n bigint NOT NULL) WITH (autovacuum_enabled = off)")
+        .await;
+    fill(1, FEW).await;
+    write("ANALYZE grown").await;
+    let change = async || {
+        let ids: Vec<i64> = (1..=LIST).collect();
+        let mut batch = Batch::new("test.grown");
+        batch.plan_anew();
+        let text = "UPDATE grown SET n = n + 1 WHERE ctid = ANY (ARRAY (SELECT g.ctid FROM unnest($1::bigint[]) AS u (id) \
+            CROSS JOIN LATERAL (SELECT t.ctid FROM grown t WHERE t.id = u.id OFFSET 0) AS g))";
+        batch.push(Statement::new(text).bind(ids));
+        i64::try_from(repo.batch(batch).await.unwrap().written()[0].rows_affected()).unwrap()
+    };
+    for _ in 0..8 {
+        assert_eq!(change().await, FEW);
+    }
+    fill(FEW + 1, ROWS).await;
+    assert_eq!(change().await, LIST);
+    // A session tells what it did at the latest when it ends.
+    repo.close().await;
+    let read = "SELECT seq_tup_read::text FROM pg_stat_user_tables WHERE relname = 'grown' AND n_tup_upd > 0";
+    mainstay_testkit::eventually("the server has counted", async || !db.query(read).is_empty()).await;
+    let read: i64 = db.query(read)[0].parse().unwrap();
+    assert!(read < ROWS, "{read} rows were read one after the other");
 }

@@ -10,7 +10,6 @@ use tokio::time::timeout_at;
 
 use super::group::{self, Order, Verdict};
 use super::pool::Pool;
-use super::session::Begin;
 use super::writer::Job;
 use crate::batch::Written;
 use crate::error::{Error, Result};
@@ -62,7 +61,7 @@ impl Aside {
 
     async fn attempt(&self, job: &Job, cap: Option<Duration>) -> Result<Vec<Written>> {
         let order = Order {
-            begin: self.pool.link.begin(Begin::Write, cap),
+            begin: self.pool.link.begin_group(std::slice::from_ref(job), cap),
             autocommit: false,
             merge: false,
             stall: None,

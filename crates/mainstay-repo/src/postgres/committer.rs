@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::aside::Aside;
 use super::group::{self, Order, Verdict, lost_commit};
-use super::session::{Access, Begin, Link, Session};
+use super::session::{Access, Link, Session};
 use super::writer::Job;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::Limits;
@@ -135,7 +135,7 @@ impl Committer {
     async fn commit(&mut self, jobs: &[Job], merge: bool) -> Option<Verdict> {
         let session = self.session.as_mut()?;
         let order =
-            Order { begin: self.link.begin(Begin::Write, None), autocommit: true, merge, stall: Some(STALL) };
+            Order { begin: self.link.begin_group(jobs, None), autocommit: true, merge, stall: Some(STALL) };
         let started = Instant::now();
         let verdict = session.wire.drive(group::run(&session.desk, jobs, &order)).await;
         if let Verdict::Done(results) = &verdict {

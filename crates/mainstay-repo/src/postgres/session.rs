@@ -19,6 +19,7 @@ use super::config::PostgresConfig;
 use super::error::{Fault, from_connect, no_answer};
 use super::statement::Statements;
 use super::tls;
+use super::writer::Job;
 use crate::error::Result;
 use crate::options::Limits;
 
@@ -126,6 +127,15 @@ impl Link {
             // Zero would mean no limit; the server's own limit is that of a signed 32-bit number.
             let millis = cap.as_millis().clamp(1, 2_147_483_647);
             text.push_str(&format!(";SET LOCAL statement_timeout={millis}"));
+        }
+        text
+    }
+
+    /// The same for a group of writes.
+    pub(super) fn begin_group(&self, jobs: &[Job], cap: Option<Duration>) -> String {
+        let mut text = self.begin(Begin::Write, cap);
+        if jobs.iter().any(Job::plans_anew) {
+            text.push_str(";SET LOCAL plan_cache_mode=force_custom_plan");
         }
         text
     }

@@ -50,6 +50,14 @@ impl Job {
         }
     }
 
+    /// Whether its statements are to be planned for their values.
+    pub(super) const fn plans_anew(&self) -> bool {
+        match &self.work {
+            Work::One(_) => false,
+            Work::Batch(batch) => batch.plans_anew(),
+        }
+    }
+
     /// When it is cancelled, a little before its caller gives up, so that the caller learns that nothing was written.
     pub(super) fn limit(&self) -> Instant {
         let left = self.call.deadline.saturating_duration_since(Instant::now());
