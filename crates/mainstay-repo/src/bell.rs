@@ -23,6 +23,8 @@ pub const MAX_TOPIC_BYTES: usize = 64;
 /// Ringing never waits and never fails. Within a process it is heard at once. On PostgreSQL it is heard by other processes too: rings are
 /// gathered, and sent at most once in ten milliseconds, outside of every transaction. It is not an operation, so it passes no middleware.
 ///
+/// [`Repo::close`] sends the last ones before a process ends; dropping the last handle does not.
+///
 /// A ring may get lost, with a connection or in a process that is killed: it makes waiting shorter and nothing else, and who listens has to ask
 /// the database from time to time all the same. Ring after the commit of what is to be seen.
 ///
