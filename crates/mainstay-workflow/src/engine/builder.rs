@@ -16,6 +16,10 @@ use crate::handler::{Handlers, States};
 use crate::runner::{Config, Runner, Setup};
 use crate::store::{Store, Takeover};
 
+/// The shortest and the longest pause between two polls.
+const SHORTEST_POLL: Duration = Duration::from_millis(1);
+const LONGEST_POLL: Duration = Duration::from_secs(24 * 3_600);
+
 /// Builds an [`Engine`].
 pub struct EngineBuilder {
     repo: Repo,
@@ -128,10 +132,12 @@ impl EngineBuilder {
 
     /// Between which two pauses, evenly drawn, this node asks the database for work, should nobody have told it that there is some; 100 ms
     /// and 500 ms unless said. Other nodes and operators tell it ([`Bell`](mainstay_repo::Bell)), but nothing that is told is sure to arrive:
-    /// the longer pause is how late the node may find out.
+    /// the longer pause is how late the node may find out, and how long a queue with a rate may wait for its next portion. A pause is at least
+    /// a millisecond and at most a day.
     #[must_use]
     pub fn poll(mut self, least: Duration, most: Duration) -> Self {
-        self.config.poll = (least, most.max(least));
+        let within = |pause: Duration| pause.clamp(SHORTEST_POLL, LONGEST_POLL);
+        self.config.poll = (within(least), within(most.max(least)));
         self
     }
 
@@ -225,5 +231,21 @@ impl fmt::Debug for EngineBuilder {
             .field("repo", &self.repo)
             .field("registry", &self.registry)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn polls_have_pauses_that_can_be_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let repo = Repo::connect(&format!("sqlite://{}/poll.db", directory.path().display())).await.unwrap();
+        let poll = |least, most| EngineBuilder::new(repo.clone()).poll(least, most).config.poll;
+        assert_eq!(poll(Duration::ZERO, Duration::ZERO), (SHORTEST_POLL, SHORTEST_POLL));
+        assert_eq!(poll(Duration::MAX, Duration::ZERO), (LONGEST_POLL, LONGEST_POLL));
+        let (least, most) = (Duration::from_secs(1), Duration::from_secs(2));
+        assert_eq!(poll(least, most), (least, most));
     }
 }

@@ -193,7 +193,7 @@ impl Core {
             Command::Start { birth, reply } => self.begin(*birth, Some(reply)),
             Command::Wake(run) => self.wake(run),
             Command::Look => self.keeper.look_at(Instant::now()),
-            Command::Rung => self.keeper.hear(Instant::now()),
+            Command::Rung => self.keeper.hear(Instant::now(), self.load() < self.config.backlog),
             Command::Watch { run, reply } => self.watch(run, reply),
             Command::Told { worker, told } => self.told(worker, told),
             Command::Beat { worker, progress } => self.beaten(worker, &progress),

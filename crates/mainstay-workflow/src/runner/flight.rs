@@ -71,7 +71,7 @@ pub(super) struct Polled {
     pub(super) next_due: Option<Timestamp>,
     pub(super) standing: Standing,
     /// What of this node's is not wanted any more; asked for when somebody rang, else the next beat says so.
-    pub(super) revoked: Vec<TaskKey>,
+    pub(super) revoked: Option<Vec<TaskKey>>,
 }
 
 /// What a node hears when it says that it is alive.

@@ -28,6 +28,10 @@ const LEAST_CLAIM: usize = 16;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// The longest pause after failures.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// For how long rings cause no look after one that found nothing; doubled with each further one.
+const FIRST_DEAF: Duration = Duration::from_millis(100);
+/// The longest such time.
+const LAST_DEAF: Duration = Duration::from_millis(400);
 /// How often at the most leases are compared with what is in memory.
 const COMPARE_EVERY: Duration = Duration::from_millis(500);
 /// How many times are remembered; beyond these the polls find out.
@@ -57,6 +61,9 @@ pub(super) struct Keeper {
     is_dead: bool,
     /// Somebody rang since the last look: what this node holds may not be wanted any more.
     has_heard: bool,
+    /// Rings cause no look before: those that did found nothing, as what was left was for other nodes.
+    deaf_until: Instant,
+    deaf_for: Duration,
 }
 
 impl Keeper {
@@ -77,6 +84,8 @@ impl Keeper {
             may_have_taken_over: false,
             is_dead: false,
             has_heard: false,
+            deaf_until: now,
+            deaf_for: Duration::ZERO,
         }
     }
 
@@ -84,10 +93,20 @@ impl Keeper {
         self.poll_at = self.poll_at.min(at);
     }
 
-    /// Somebody rang.
-    pub(super) fn hear(&mut self, now: Instant) {
+    /// Somebody rang. A node without room leaves the look to the others, and to the next poll.
+    pub(super) fn hear(&mut self, now: Instant, has_room: bool) {
         self.has_heard = true;
-        self.look_at(now);
+        if has_room {
+            self.look_at(now.max(self.deaf_until));
+        }
+    }
+
+    /// A look that somebody rang for has ended. While nothing is found, fewer and fewer follow: of many nodes that hear, few find something, and
+    /// the others must not stand in their way.
+    pub(super) fn has_looked(&mut self, now: Instant, found: bool) {
+        let doubled = self.deaf_for.saturating_mul(2).clamp(FIRST_DEAF, LAST_DEAF);
+        self.deaf_for = if found { Duration::ZERO } else { doubled };
+        self.deaf_until = now + self.deaf_for;
     }
 
     pub(super) fn expect(&mut self, at: Timestamp) {
@@ -260,7 +279,7 @@ impl Core {
                     let is_idle = claimed.is_empty() && woken.is_empty();
                     let after = if is_idle { wall } else { Timestamp::UNIX_EPOCH };
                     let next_due = store.next_due(after, &definitions).await?;
-                    let revoked = if has_heard { store.revoked(node).await? } else { Vec::new() };
+                    let revoked = if has_heard { Some(store.revoked(node).await?) } else { None };
                     Ok(Polled { claimed, woken, next_due, standing, revoked })
                 };
                 Landed::Poll { asked: room, result: poll.await }
@@ -383,4 +402,30 @@ impl Core {
 /// Any number: only to spread things out.
 pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rings_that_are_for_others_cause_fewer_and_fewer_looks() {
+        let now = Instant::now();
+        let mut keeper = Keeper::new(now);
+        let far = now + Duration::from_secs(3_600);
+        let looks_after = |keeper: &mut Keeper, has_room| {
+            keeper.poll_at = far;
+            keeper.hear(now, has_room);
+            keeper.poll_at - now
+        };
+        assert_eq!(looks_after(&mut keeper, true), Duration::ZERO);
+        for pause in [100, 200, 400, 400] {
+            keeper.has_looked(now, false);
+            assert_eq!(looks_after(&mut keeper, true), Duration::from_millis(pause));
+        }
+        keeper.has_looked(now, true);
+        assert_eq!(looks_after(&mut keeper, true), Duration::ZERO);
+        assert_eq!(looks_after(&mut keeper, false), far - now, "without room it is left to others");
+        assert!(keeper.has_heard, "and asked for with the next look");
+    }
 }

@@ -387,10 +387,14 @@ impl Core {
                 self.keeper.is_well();
                 let is_full = claimed.len() >= asked.max(1)
                     || u32::try_from(woken.len()).is_ok_and(|count| count >= super::keeper::WAKE_BATCH);
+                if let Some(revoked) = revoked {
+                    let found = !claimed.is_empty() || !woken.is_empty() || !revoked.is_empty();
+                    self.keeper.has_looked(now, found);
+                    self.take_back(revoked);
+                }
                 self.claimed(claimed.into_iter().map(Into::into));
                 woken.into_iter().for_each(|run| self.wake(run));
                 self.keeper.refill(next_due);
-                self.take_back(revoked);
                 if is_full {
                     self.keeper.look_at(now + Duration::from_millis(1));
                 }
