@@ -1,8 +1,9 @@
 //! The statements of commits. The first one is the fence: a run's history has one place for what follows its latest record, and whoever
 //! comes second finds it taken.
 //!
-//! PostgreSQL keeps the plan that it made when a table was small. `LATERAL (… OFFSET 0)` leaves it no other way than a look-up of each row by
-//! the key, and `ctid = ANY (ARRAY (…))` none than to go to the rows that were found; they are held first ([`super::locks`]).
+//! PostgreSQL keeps the plan that it made when a table was small, and no way to write a statement prevents that: a batch over a long list
+//! has its statements planned for the list ([`Batch::plan_anew`]). `LATERAL (… OFFSET 0)` looks up each row by the key, and
+//! `ctid = ANY (ARRAY (…))` goes to the rows that were found; they are held first ([`super::locks`]).
 
 use mainstay_repo::{Batch, Dialect, Sql, Statement, Value};
 

@@ -140,7 +140,7 @@ fn undoing_waits(url: &str, host: Host) {
         "--database",
         url,
     ];
-    refused(&down, 1, &["shop in the namespace default", "heard of", "end them first"]);
+    refused(&down, 1, &["shop in the namespace default", "heard of", "end all of them"]);
     assert_eq!(
         document(&["workflow", "nodes", "--database", url])["nodes"][0]["name"],
         "shop",
