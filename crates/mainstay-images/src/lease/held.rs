@@ -83,7 +83,7 @@ impl HeldLease {
     /// Gives the lease back. That it was gone already is an error: the image may have been used without protection.
     ///
     /// # Errors
-    /// [`ErrorKind::Stale`] when it was gone; of the database.
+    /// [`ErrorKind::Stale`] when it was gone; of the database, and then the holder gives it back after its next renewal.
     pub async fn release(self) -> Result<()> {
         let images = self.node.images();
         images.before(Step::LeaseRelease).await?;
@@ -94,9 +94,10 @@ impl HeldLease {
         // It was in use until now, which is what an eviction asks.
         batch.push(store::leases::used(released.column("image_id")));
         let outcome = batch.run(images.repo()).await;
-        if outcome.as_ref().map_or_else(Error::is_stale, |_| true) {
-            self.node.end_key(&self.lease.key, self.lease.token);
+        if outcome.as_ref().is_err_and(|error| !error.is_stale()) {
+            self.node.owe_lease(&self.lease);
         }
+        self.node.end_key(&self.lease.key, self.lease.token);
         outcome.map(drop)
     }
 
@@ -139,7 +140,7 @@ impl Drop for Lent {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
             if let Err(error) = held.release().await {
-                tracing::warn!(%error, "a lease was not given back; it ends with its holder");
+                tracing::warn!(%error, "a lease is given back after the next renewal of its holder");
             }
         });
     }

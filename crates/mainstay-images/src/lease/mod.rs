@@ -2,6 +2,7 @@
 
 mod held;
 mod node;
+mod owed;
 mod uptime;
 
 use mainstay_core::Timestamp;

@@ -10,6 +10,7 @@ use serde::Serialize;
 use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 
+use super::owed::Owed;
 use super::uptime::sleep_until;
 use super::{HeldLease, LeaseGuard, Lent, Uptime};
 use crate::error::{Error, ErrorKind, Result};
@@ -76,11 +77,11 @@ pub(crate) enum Life {
 /// claimed runs out; [`Node::leave`] gives it back at once.
 #[derive(Debug, Clone)]
 pub struct Node {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
-struct Shared {
+pub(super) struct Shared {
     images: Images,
     id: LifeId,
     name: String,
@@ -89,6 +90,7 @@ struct Shared {
     life: watch::Sender<Life>,
     /// The lease of each key, and whom to tell that it has ended.
     keys: Mutex<HashMap<String, (Token, watch::Sender<bool>)>>,
+    pub(super) owed: Owed,
     heartbeat: std::sync::OnceLock<AbortHandle>,
 }
 
@@ -143,6 +145,7 @@ impl Images {
             caller,
             life,
             keys: Mutex::default(),
+            owed: Owed::default(),
             heartbeat: std::sync::OnceLock::new(),
         };
         let node = Node { shared: Arc::new(shared) };
@@ -264,6 +267,9 @@ impl Node {
             }
             Life::Lost => false,
         });
+        if let Err(error) = self.give_back_owed().await {
+            tracing::warn!(holder = %self.name(), %error, "what nobody uses is given back after the next renewal");
+        }
         Ok(())
     }
 
@@ -315,16 +321,24 @@ impl Node {
     }
 
     async fn take_lease(&self, key: &str, image: ImageId) -> Result<Option<HeldLease>> {
-        let images = self.images();
+        let (images, mark) = (self.images(), self.mark());
         let mut batch = Guarded::new("images.lease_acquire");
         batch.push(store::leases::used_for(self.id().get(), key));
         batch.push(store::leases::drop_key(self.id().get(), key));
         let unmet = || Error::new(ErrorKind::Incomplete, "the lease cannot be had");
-        let taken = batch.require(Expect::ONE, store::leases::acquire(self.life(), key, image.get()), unmet);
+        let taken =
+            batch.require(Expect::ONE, store::leases::acquire(self.life(), key, image.get(), mark), unmet);
         batch.push(store::leases::used(image.get()));
-        let outcome = match batch.run(images.repo()).await {
+        let outcome = match self.heard(mark, batch.run(images.repo()).await).await {
             Err(error) if matches!(error.kind(), ErrorKind::Incomplete) => return Ok(None),
-            other => other?,
+            Err(error) => {
+                if error.is_unknown() {
+                    // It may have ended the key's earlier lease.
+                    self.end_lease_of(key);
+                }
+                return Err(error);
+            }
+            Ok(outcome) => outcome,
         };
         let row = outcome.get(taken).and_then(|written| written.rows().first());
         let row = row.ok_or_else(|| Error::internal("a lease's row was not returned"))?;
@@ -350,6 +364,13 @@ impl Node {
         if keys.get(key).is_some_and(|(held, _)| *held == token)
             && let Some((_, ended)) = keys.remove(key)
         {
+            ended.send_replace(true);
+        }
+    }
+
+    fn end_lease_of(&self, key: &str) {
+        let mut keys = self.shared.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, ended)) = keys.remove(key) {
             ended.send_replace(true);
         }
     }

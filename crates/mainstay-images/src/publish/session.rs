@@ -99,6 +99,13 @@ impl State {
         self.partials.get(&inc).map_or_else(|| layout::staged(inc), |digest| layout::partial(digest, inc))
     }
 
+    /// All intents of the session.
+    fn numbers(&self) -> Vec<i64> {
+        let claims = self.claims.values().map(|claim| claim.inc);
+        let pending = self.pending.values().map(|pending| pending.inc);
+        claims.chain(pending).chain(self.spare.iter().copied()).collect()
+    }
+
     /// Spare intents that nobody is about to put to use.
     pub(super) fn unused(&self) -> Vec<i64> {
         self.spare.iter().copied().filter(|inc| !self.in_use.contains(inc)).collect()
@@ -236,6 +243,7 @@ impl Session {
         blobs: &[(Option<&Digest>, u64)],
     ) -> Result<Vec<(InUse, Option<Blob>)>> {
         let mut batch = Guarded::new("images.publish_intent");
+        let mark = self.node.mark();
         self.guard_holder(&mut batch);
         // The blobs before the store, as all who lock both.
         let looks: Vec<_> = blobs
@@ -246,9 +254,9 @@ impl Session {
         let mut places = Vec::with_capacity(blobs.len());
         for ((digest, size), look) in blobs.iter().zip(looks) {
             self.guard_quota(&mut batch, *digest, *size);
-            places.push((look, batch.push(store::intents::insert(self.holder(), *digest, *size))));
+            places.push((look, batch.push(store::intents::insert(self.holder(), *digest, *size, mark))));
         }
-        let outcome = batch.run(self.images().repo()).await?;
+        let outcome = self.node.heard(mark, batch.run(self.images().repo()).await).await?;
         let mut intents = Vec::with_capacity(blobs.len());
         for (look, made) in places {
             let row = outcome.get(made).and_then(|written| written.rows().first());
@@ -496,15 +504,17 @@ impl Session {
             let mut files: Vec<String> = own.map(|(digest, claim)| layout::blob(digest, claim.inc)).collect();
             let unfinished = state.spare.iter().filter(|inc| refused || !state.partials.contains_key(inc));
             files.extend(unfinished.map(|inc| state.staged(*inc)));
-            let mut incs: Vec<i64> = state.claims.values().map(|claim| claim.inc).collect();
-            incs.extend(state.pending.values().map(|pending| pending.inc));
-            incs.extend(state.spare);
-            (incs, files, landed)
+            (state.numbers(), files, landed)
         };
         // A commit that may have happened uses these files. Once the intents are gone it cannot happen any more, and a
         // collection sees whether it did.
         let files = if self.doubts.load(Ordering::SeqCst) == 0 { files } else { Vec::new() };
-        self.drop_intents(incs, files).await?;
+        if let Err(error) = self.drop_intents(incs.clone(), Vec::new()).await {
+            // The session ends here, and nobody else knows them.
+            self.node.owe_intents(incs);
+            return Err(error);
+        }
+        self.discard(files).await?;
         let mut batch = Guarded::new("images.publish_refused");
         for (digest, inc) in &landed {
             batch.push(store::queue::hurry(digest, *inc));
@@ -641,8 +651,10 @@ impl Drop for Session {
         if nothing {
             return;
         }
-        // Without a runtime, the holder's end and a collection do the same later.
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        // Without a runtime, the holder's next renewal and a collection do the same later.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return self.node.owe_intents(std::mem::take(state).numbers());
+        };
         let rest = Self {
             node: self.node.clone(),
             state: Mutex::new(std::mem::take(state)),

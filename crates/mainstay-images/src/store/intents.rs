@@ -9,9 +9,9 @@ use crate::ids::LifeId;
 
 /// A blob that is there already needs no room.
 const INSERT: Sql = sql![
-    "INSERT INTO images_intents (holder_id, digest, size, created_at) VALUES ($1, $2, \
+    "INSERT INTO images_intents (holder_id, digest, size, created_at, mark) VALUES ($1, $2, \
      CASE WHEN EXISTS (SELECT 1 FROM images_blobs WHERE digest = $2 AND state = 0) THEN 0 ELSE CAST($3 AS bigint) END, "
-    now ") RETURNING inc"
+    now ", $4) RETURNING inc"
 ];
 const NAME: Sql =
     Sql::new("UPDATE images_intents SET digest = $3, size = $4 WHERE inc = $1 AND holder_id = $2");
@@ -31,6 +31,7 @@ const FINISH: Sql = sql![
     " AND EXISTS (SELECT 1 FROM images_holders WHERE id = $1 AND nonce = $3)"
 ];
 const OF_HOLDER: Sql = Sql::new("DELETE FROM images_intents WHERE holder_id = $1");
+const OF_MARKS: Sql = sql!["DELETE FROM images_intents WHERE holder_id = $1 AND mark IN " any "$2"];
 const ALL: Sql = Sql::new("SELECT inc, digest FROM images_intents");
 const OF_DIGEST: Sql = Sql::new(
     "SELECT i.inc, h.name, h.expires_at FROM images_intents i JOIN images_holders h ON h.id = i.holder_id \
@@ -41,11 +42,12 @@ const LAST: Sql = Sql::per_dialect(
     "SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS inc FROM images_intents_inc_seq",
 );
 /// Writes an intent; its number is the publication's. Behind a [guard](super::holders::guard).
-pub(crate) fn insert(holder: i64, digest: Option<&Digest>, size: u64) -> Statement {
+pub(crate) fn insert(holder: i64, digest: Option<&Digest>, size: u64, mark: i64) -> Statement {
     Statement::new(INSERT)
         .bind(holder)
         .bind(digest.map(|digest| digest.as_bytes().to_vec()))
         .bind(octets(size))
+        .bind(mark)
         .named("images.intent_insert")
 }
 
@@ -86,6 +88,11 @@ pub(crate) fn finish(life: LifeId, incs: &[i64]) -> Statement {
 /// Deletes all intents of a holder.
 pub(crate) fn of_holder(holder: i64) -> Statement {
     Statement::new(OF_HOLDER).bind(holder).named("images.intent_of_holder")
+}
+
+/// Deletes what some transactions of a holder wrote; behind [`own`](super::holders::own).
+pub(crate) fn of_marks(holder: i64, marks: &[i64]) -> Statement {
+    Statement::new(OF_MARKS).bind(holder).bind(marks.to_vec()).named("images.intent_of_marks")
 }
 
 /// All intents.

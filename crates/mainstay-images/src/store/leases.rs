@@ -11,8 +11,8 @@ const DROP_KEY: Sql = Sql::new("DELETE FROM images_leases WHERE holder_id = $1 A
 /// Only if the holder may act and every blob of the image can be had.
 const ACQUIRE: Sql = Sql::per_dialect(
     concat!(
-        "INSERT INTO images_leases (holder_id, key, image_id, since) \
-         SELECT h.id, $2, i.id, CAST(unixepoch('subsec') * 1000000 AS INTEGER) FROM images i, images_holders h \
+        "INSERT INTO images_leases (holder_id, key, image_id, since, mark) \
+         SELECT h.id, $2, i.id, CAST(unixepoch('subsec') * 1000000 AS INTEGER), $5 FROM images i, images_holders h \
          WHERE i.id = $3 AND h.id = $1 AND h.nonce = $4 AND h.live = 1 \
          AND h.expires_at > CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
         " AND NOT EXISTS (SELECT 1 FROM images_layers l JOIN images_blobs b ON b.id = l.blob_id \
@@ -22,8 +22,8 @@ const ACQUIRE: Sql = Sql::per_dialect(
          RETURNING token, holder_id, key, image_id, since"
     ),
     concat!(
-        "INSERT INTO images_leases (holder_id, key, image_id, since) \
-         SELECT h.id, $2, i.id, CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS bigint) \
+        "INSERT INTO images_leases (holder_id, key, image_id, since, mark) \
+         SELECT h.id, $2, i.id, CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS bigint), CAST($5 AS bigint) \
          FROM (SELECT id FROM images WHERE id = $3 FOR KEY SHARE) i, \
          (SELECT id FROM images_holders WHERE id = $1 AND nonce = $4 AND live = 1 \
          AND expires_at > CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS bigint) FOR SHARE) h \
@@ -57,6 +57,7 @@ const RELEASE: Sql = Sql::new(
      AND EXISTS (SELECT 1 FROM images_holders WHERE id = $2 AND nonce = $3) RETURNING image_id",
 );
 const OF_HOLDER: Sql = Sql::new("DELETE FROM images_leases WHERE holder_id = $1");
+const OF_MARKS: Sql = sql!["DELETE FROM images_leases WHERE holder_id = $1 AND mark IN " any "$2"];
 const GUARD: Sql = sql![
     "SELECT l.token FROM images_leases l JOIN images_holders h ON h.id = l.holder_id \
      WHERE l.token = $1 AND l.holder_id = $2 AND h.nonce = $3 AND h.live = 1 AND h.expires_at > " now for_share
@@ -94,12 +95,13 @@ pub(crate) fn drop_key(holder: i64, key: &str) -> Statement {
 }
 
 /// Takes a lease; no row if it cannot be had.
-pub(crate) fn acquire(life: LifeId, key: &str, image: i64) -> Statement {
+pub(crate) fn acquire(life: LifeId, key: &str, image: i64, mark: i64) -> Statement {
     Statement::new(ACQUIRE)
         .bind(life.number.get())
         .bind(key)
         .bind(image)
         .bind(life.nonce)
+        .bind(mark)
         .named("images.lease_acquire")
 }
 
@@ -129,6 +131,11 @@ pub(crate) fn release(token: i64, life: LifeId) -> Statement {
 /// Ends all leases of a holder.
 pub(crate) fn of_holder(holder: i64) -> Statement {
     Statement::new(OF_HOLDER).bind(holder).named("images.lease_of_holder")
+}
+
+/// Ends what some transactions of a holder took; behind [`own`](super::holders::own).
+pub(crate) fn of_marks(holder: i64, marks: &[i64]) -> Statement {
+    Statement::new(OF_MARKS).bind(holder).bind(marks.to_vec()).named("images.lease_of_marks")
 }
 
 /// One row if the lease is held; it stays so until the commit.

@@ -3,7 +3,8 @@
 use mainstay_repo::{Component, Migration, Script};
 
 /// The tables of images. Migrate it before the first [`Images`](crate::Images) is opened.
-pub const COMPONENT: Component = Component { name: "images", migrations: &[CREATE, ACTS, FINDINGS, LIVES] };
+pub const COMPONENT: Component =
+    Component { name: "images", migrations: &[CREATE, ACTS, FINDINGS, LIVES, MARKS] };
 
 const DOWN: &str = include_str!("migrations/down.sql");
 
@@ -39,4 +40,13 @@ const LIVES: Migration = Migration {
     name: "tell lives of holders and turns of collectors from those before a restore",
     sqlite: Script::reversible(include_str!("migrations/lives_sqlite.sql"), LIVES_DOWN),
     postgres: Script::reversible(include_str!("migrations/lives_postgres.sql"), LIVES_DOWN),
+};
+
+const MARKS_DOWN: &str = include_str!("migrations/marks_down.sql");
+
+const MARKS: Migration = Migration {
+    version: 5,
+    name: "find what a transaction made whose answer was lost",
+    sqlite: Script::reversible(include_str!("migrations/marks_sqlite.sql"), MARKS_DOWN),
+    postgres: Script::reversible(include_str!("migrations/marks_postgres.sql"), MARKS_DOWN),
 };

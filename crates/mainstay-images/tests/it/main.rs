@@ -16,6 +16,7 @@ mod defects;
 mod gc;
 mod lease;
 mod limits;
+mod lost;
 mod medium;
 mod oci;
 mod plans;

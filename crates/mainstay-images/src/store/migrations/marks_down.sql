@@ -1,0 +1,2 @@
+ALTER TABLE images_leases DROP COLUMN mark;
+ALTER TABLE images_intents DROP COLUMN mark;
