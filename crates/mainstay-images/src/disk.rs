@@ -73,8 +73,18 @@ pub(crate) fn marker(files: &dyn Files) -> Result<Option<String>> {
     match files.open(layout::MARKER) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
-        Ok(file) => file.take(MAX_MARKER_BYTES).read_to_string(&mut text).map_err(failed)?,
+        // One octet more shows that it is longer.
+        Ok(file) => file.take(MAX_MARKER_BYTES + 1).read_to_string(&mut text).map_err(failed)?,
     };
+    if text.len() as u64 > MAX_MARKER_BYTES {
+        let message = format!(
+            "{} is longer than {MAX_MARKER_BYTES} octets: no store wrote it",
+            shown(files, layout::MARKER)
+        );
+        return Err(Error::new(ErrorKind::Medium, message).with_help(
+            "name the directory of this database's images, or put the marker back as it was: the store's id and a line's end",
+        ));
+    }
     Ok(Some(text.trim_end().to_owned()))
 }
 

@@ -1,7 +1,7 @@
 //! The store: a database and a directory that belong together.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use mainstay_core::SystemClock;
 use mainstay_repo::{Priority, Repo, Row};
@@ -15,7 +15,7 @@ use crate::files::{Files, Space};
 use crate::ids::ImageId;
 use crate::image::{Attachment, Chain, Image, ImageRef, Reference};
 use crate::options::ImagesOptions;
-use crate::publish::Names;
+use crate::publish::{Names, RoomLeft};
 use crate::resolve::Resolving;
 use crate::step::Step;
 use crate::store;
@@ -45,19 +45,9 @@ pub(crate) struct Shared {
     pub(crate) chains: Chains,
     pub(crate) resolving: Resolving,
     pub(crate) names: Arc<Names>,
-    /// Octets that ingests were promised and have not written yet.
-    pub(crate) promised: Mutex<u64>,
-    /// The last look at how much room there is.
-    room: Mutex<Option<(Instant, Space)>>,
+    pub(crate) room: RoomLeft,
     id: String,
 }
-
-/// So long a look at the file system holds where there is plenty of room.
-const ROOM_HOLDS: Duration = Duration::from_millis(100);
-/// More octets than are written in that time.
-const PLENTY_BYTES: u64 = 4 << 30;
-/// More files than are made in that time.
-const PLENTY_INODES: u64 = 100_000;
 
 /// The longest that one statement of a collection may hold PostgreSQL.
 const CAP: Duration = Duration::from_secs(5);
@@ -102,8 +92,7 @@ impl Images {
             chains: Chains::default(),
             resolving: Resolving::default(),
             names: Names::of(&id),
-            promised: Mutex::default(),
-            room: Mutex::default(),
+            room: RoomLeft::default(),
             id,
         };
         Self { shared: Arc::new(shared) }
@@ -138,23 +127,6 @@ impl Images {
             .disk
             .run(|files| files.space().map_err(|error| Error::medium("cannot measure", ".", error)))
             .await
-    }
-
-    /// How much room there is for so many octets: as a look a moment ago said, if that leaves so much more than the policy's floors
-    /// that nobody can have come near them since. A small blob would wait longer for the look than for its file.
-    pub(crate) async fn recent_space(&self, size: u64) -> Result<Space> {
-        let policy = self.options().policy;
-        let last = *self.shared.room.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, space)) = last
-            && at.elapsed() < ROOM_HOLDS
-            && space.free_bytes > policy.min_free_bytes.saturating_add(size).saturating_add(PLENTY_BYTES)
-            && space.free_inodes > policy.min_free_inodes.saturating_add(PLENTY_INODES)
-        {
-            return Ok(space);
-        }
-        let space = self.space().await?;
-        *self.shared.room.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), space));
-        Ok(space)
     }
 
     /// One image.

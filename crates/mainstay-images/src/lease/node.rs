@@ -96,6 +96,7 @@ pub(super) struct Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
+        self.images.shared.room.know(self.id.number.get(), false);
         if let Some(heartbeat) = self.heartbeat.get() {
             heartbeat.abort();
         }
@@ -149,6 +150,7 @@ impl Images {
             heartbeat: std::sync::OnceLock::new(),
         };
         let node = Node { shared: Arc::new(shared) };
+        self.shared.room.know(id.get(), true);
         if heartbeat == Heartbeat::Task {
             let beating = tokio::spawn(beat(
                 Arc::downgrade(&node.shared),

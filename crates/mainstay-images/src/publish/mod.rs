@@ -16,6 +16,7 @@ mod session;
 mod writer;
 
 pub(crate) use names::Names;
+pub(crate) use room::RoomLeft;
 
 pub use commit::{CommitSet, Committed, NewImage, RefExpect, RefUpdate};
 pub use partial::{MAX_PARTIAL_AGE, MAX_PARTIAL_BYTES};

@@ -95,8 +95,9 @@ impl Images {
             .await
     }
 
-    /// Removes the beginnings of all blobs that nobody is bringing any more; says whether there were some.
-    pub(crate) async fn drop_partials(&self) -> Result<bool> {
+    /// Makes so much room of the beginnings of blobs that nobody is bringing any more, the oldest first; says whether it did. Where all of
+    /// them are not enough, none goes.
+    pub(crate) async fn drop_partials(&self, short: u64) -> Result<bool> {
         self.before(Step::SweepList).await?;
         let names = self.shared.disk.run(list).await?;
         let mut partials: Vec<(Digest, i64)> =
@@ -109,28 +110,31 @@ impl Images {
         let alive =
             intents.iter().map(|row| row.get("inc")).collect::<mainstay_repo::Result<BTreeSet<i64>>>()?;
         partials.retain(|(_, inc)| !alive.contains(inc));
+        let mut found = self.measure_partials(partials).await?;
+        if found.iter().fold(0_u64, |sum, partial| sum.saturating_add(partial.size)) < short {
+            return Ok(false);
+        }
+        found.sort_by_key(|partial| (Reverse(partial.age), partial.inc));
         self.before(Step::SweepUnlink).await?;
         self.shared
             .disk
             .run(move |files| {
-                let mut removed = false;
-                for (digest, inc) in &partials {
-                    removed |= unlink(files, &layout::partial(digest, *inc))?;
+                let mut freed = 0_u64;
+                for partial in found {
+                    if freed >= short {
+                        break;
+                    }
+                    unlink(files, &layout::partial(&partial.digest, partial.inc))?;
+                    freed = freed.saturating_add(partial.size);
                 }
-                Ok(removed)
+                Ok(true)
             })
             .await
     }
 
-    /// Of files whose numbers nothing announces, those that a collection removes: all but beginnings that are worth keeping.
-    pub(crate) async fn spent_partials(
-        &self,
-        files: Vec<(Digest, i64)>,
-        is_room_wanted: bool,
-    ) -> Result<Vec<String>> {
-        let floor = self.options().policy.min_free_bytes;
-        let found = self
-            .shared
+    /// How large and how old beginnings are; those that are gone by now are left out.
+    async fn measure_partials(&self, files: Vec<(Digest, i64)>) -> Result<Vec<Beginning>> {
+        self.shared
             .disk
             .run(move |on_disk| {
                 let mut found = Vec::with_capacity(files.len());
@@ -147,7 +151,17 @@ impl Images {
                 }
                 Ok(found)
             })
-            .await?;
+            .await
+    }
+
+    /// Of files whose numbers nothing announces, those that a collection removes: all but beginnings that are worth keeping.
+    pub(crate) async fn spent_partials(
+        &self,
+        files: Vec<(Digest, i64)>,
+        is_room_wanted: bool,
+    ) -> Result<Vec<String>> {
+        let floor = self.options().policy.min_free_bytes;
+        let found = self.measure_partials(files).await?;
         if found.is_empty() {
             return Ok(Vec::new());
         }

@@ -1,9 +1,92 @@
 //! Room on the store's disk: promised before anything is written, so that ingests beside each other do not count on the same octets.
+//! Those of one process share what it promised; what others announced stands in the database.
 
-use std::sync::PoisonError;
+use std::collections::BTreeSet;
+use std::io::ErrorKind as IoErrorKind;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
+use crate::files::{Files, Space, layout};
 use crate::images::Images;
+use crate::store;
+
+/// So long a look at the file system holds where there is plenty of room.
+const LOOK_HOLDS: Duration = Duration::from_millis(100);
+/// More octets than are written, or announced for [small](SMALL_BYTES) blobs, in that time.
+const PLENTY_BYTES: u64 = 4 << 30;
+/// More files than are made in that time.
+const PLENTY_INODES: u64 = 100_000;
+/// Whoever wants more looks anew.
+const SMALL_BYTES: u64 = 1 << 20;
+/// What others announced is held against what they wrote for the largest so many blobs; the rest counts whole.
+const ANNOUNCED_LOOKED_AT: u32 = 1_000;
+/// Octets that a process writes at most until it looks again whether the floor is kept, since others write there too.
+const SPACE_EVERY: u64 = 64 * 1024 * 1024;
+/// And at least: writers write in pieces of this size.
+const SPACE_EVERY_LEAST: u64 = 1024 * 1024;
+
+/// After so many octets a process looks again whether the floor is kept: a small part of it, so that who overruns it between two looks
+/// leaves most of it to the database beside the files.
+const fn look_every(floor: u64) -> u64 {
+    let part = floor / 16;
+    if part > SPACE_EVERY {
+        SPACE_EVERY
+    } else if part < SPACE_EVERY_LEAST {
+        SPACE_EVERY_LEAST
+    } else {
+        part
+    }
+}
+
+/// The room of a store's disk, as one process knows it.
+#[derive(Debug, Default)]
+pub(crate) struct RoomLeft {
+    /// Octets that ingests were promised and have not written yet.
+    promised: Mutex<u64>,
+    last: Mutex<Option<(Instant, Look)>>,
+    /// Octets that were written since the floor was looked at.
+    unmeasured: AtomicU64,
+    /// Holders of this process: what they announce was promised here.
+    holders: Mutex<BTreeSet<i64>>,
+}
+
+/// How much room there is, and how much of it other processes announced.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    space: Space,
+    announced: u64,
+}
+
+/// What there is no room for.
+#[derive(Debug)]
+struct Shortage {
+    /// So many octets fail; none when it is files that cannot be made.
+    octets: Option<u64>,
+    error: Error,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl RoomLeft {
+    /// A holder of this process begins, or ends.
+    pub(crate) fn know(&self, holder: i64, lives: bool) {
+        let mut holders = locked(&self.holders);
+        if lives {
+            holders.insert(holder)
+        } else {
+            holders.remove(&holder)
+        };
+    }
+
+    fn promised(&self) -> MutexGuard<'_, u64> {
+        locked(&self.promised)
+    }
+}
 
 /// Octets that are kept for a blob of this process until they are written. What is left of them is free for others when this is
 /// dropped.
@@ -18,7 +101,7 @@ impl Promise {
     pub(super) fn spend(&mut self, octets: u64) {
         let spent = octets.min(self.octets);
         self.octets -= spent;
-        let mut promised = self.images.shared.promised.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut promised = self.images.shared.room.promised();
         *promised = promised.saturating_sub(spent);
     }
 
@@ -38,52 +121,178 @@ impl Drop for Promise {
 
 impl Images {
     /// Has so many octets kept, and looks whether a file more can be made. What arrived of blobs that nobody is bringing any more makes
-    /// way: it may be the beginning of the very one.
+    /// way if that is enough: it may be the beginning of the very one.
     ///
     /// # Errors
     /// [`ErrorKind::NoSpace`] when they would leave less than the policy's floors, with what others were promised; of the database and
     /// the medium.
     pub(super) async fn promise(&self, octets: u64) -> Result<Promise> {
-        match self.try_promise(octets).await {
-            Err(error) if matches!(error.kind(), ErrorKind::NoSpace) => {
-                if self.drop_partials().await? {
-                    self.try_promise(octets).await
-                } else {
-                    Err(error)
-                }
+        let shortage = match self.try_promise(octets).await? {
+            Ok(promise) => return Ok(promise),
+            Err(shortage) => shortage,
+        };
+        match shortage.octets {
+            Some(short) if self.drop_partials(short).await? => {
+                self.try_promise(octets).await?.map_err(|shortage| shortage.error)
             }
-            promised => promised,
+            _ => Err(shortage.error),
         }
     }
 
-    async fn try_promise(&self, octets: u64) -> Result<Promise> {
+    async fn try_promise(&self, octets: u64) -> Result<std::result::Result<Promise, Shortage>> {
+        let mut look = self.look(octets).await?;
+        if let Err(shortage) = self.fits(&look, octets)
+            && shortage.octets.is_some()
+            && look.announced > 0
+        {
+            // Others may have written most of what they announced.
+            look.announced = self.announced_and_not_written().await?;
+        }
+        let mut promised = self.shared.room.promised();
+        Ok(self.fits_beside(&look, octets, *promised).map(|()| {
+            *promised = promised.saturating_add(octets);
+            Promise { images: self.clone(), octets }
+        }))
+    }
+
+    /// Looks whether all that this process promised fits beside what others announced, once its own announcement stands: two that
+    /// looked at the same time did not see each other before.
+    pub(super) async fn confirm(&self, octets: u64) -> Result<()> {
+        if octets <= SMALL_BYTES {
+            return Ok(());
+        }
+        let mut look = self.look(octets).await?;
+        if look.announced == 0 {
+            return Ok(());
+        }
+        if self.fits(&look, 0).is_err() {
+            look.announced = self.announced_and_not_written().await?;
+        }
+        self.fits(&look, 0).map_err(|shortage| shortage.error)
+    }
+
+    fn fits(&self, look: &Look, octets: u64) -> std::result::Result<(), Shortage> {
+        let promised = *self.shared.room.promised();
+        self.fits_beside(look, octets, promised)
+    }
+
+    fn fits_beside(&self, look: &Look, octets: u64, promised: u64) -> std::result::Result<(), Shortage> {
         let policy = self.options().policy;
-        let before = *self.shared.promised.lock().unwrap_or_else(PoisonError::into_inner);
-        let space = self.recent_space(octets.saturating_add(before)).await?;
+        let Look { space, announced } = look;
         if space.free_inodes <= policy.min_free_inodes {
-            return Err(Error::new(
-                ErrorKind::NoSpace,
-                format!(
-                    "only {} files more can be made, and {} stay free",
-                    space.free_inodes, policy.min_free_inodes
-                ),
-            )
-            .with_help("run a collection, or lower the floor"));
+            let (free, floor) = (space.free_inodes, policy.min_free_inodes);
+            let message = format!("only {free} files more can be made, and {floor} stay free");
+            let error =
+                Error::new(ErrorKind::NoSpace, message).with_help("run a collection, or lower the floor");
+            return Err(Shortage { octets: None, error });
         }
-        let floor = policy.min_free_bytes;
-        let mut promised = self.shared.promised.lock().unwrap_or_else(PoisonError::into_inner);
-        if space.free_bytes < floor.saturating_add(*promised).saturating_add(octets) {
-            let (free, promised) = (space.free_bytes, *promised);
-            return Err(Error::new(
-                ErrorKind::NoSpace,
-                format!(
-                    "{octets} octets would leave less than the floor of {floor}: {free} are free, and {promised} of them are promised \
-                     to what is being brought"
-                ),
-            )
-            .with_help("run a collection, wait until what is being brought is there, or lower the floor"));
+        let (free, floor) = (space.free_bytes, policy.min_free_bytes);
+        let wanted = floor.saturating_add(promised).saturating_add(*announced).saturating_add(octets);
+        let short = wanted.saturating_sub(free);
+        if short == 0 {
+            return Ok(());
         }
-        *promised = promised.saturating_add(octets);
-        Ok(Promise { images: self.clone(), octets })
+        let message = format!(
+            "{octets} octets would leave less than the floor of {floor}: {free} are free, {promised} of them are promised to what is \
+             being brought, and {announced} to what other processes bring"
+        );
+        let error = Error::new(ErrorKind::NoSpace, message)
+            .with_help("run a collection, wait until what is being brought is there, or lower the floor");
+        Err(Shortage { octets: Some(short), error })
+    }
+
+    /// How much room there is: for few octets, as a look a moment ago said, if that leaves so much more than the policy's floors that
+    /// nobody can have come near them since. A small blob would wait longer for the look than for its file.
+    async fn look(&self, octets: u64) -> Result<Look> {
+        let (policy, room) = (self.options().policy, &self.shared.room);
+        let (last, promised) = (*locked(&room.last), *room.promised());
+        if let Some((at, look)) = last
+            && octets <= SMALL_BYTES
+            && at.elapsed() < LOOK_HOLDS
+            && look.space.free_inodes > policy.min_free_inodes.saturating_add(PLENTY_INODES)
+            && self.fits_beside(&look, PLENTY_BYTES.saturating_add(octets), promised).is_ok()
+        {
+            return Ok(look);
+        }
+        let own: Vec<i64> = locked(&room.holders).iter().copied().collect();
+        let row = self.repo().read(store::intents::announced(&own)).await?;
+        let announced = row.first().map_or(Ok(0), |row| row.get("octets"))?;
+        let look = Look { space: self.space().await?, announced };
+        *locked(&room.last) = Some((Instant::now(), look));
+        Ok(look)
+    }
+
+    /// What other processes announced and have not written yet.
+    async fn announced_and_not_written(&self) -> Result<u64> {
+        let own: Vec<i64> = locked(&self.shared.room.holders).iter().copied().collect();
+        let total = self.repo().read(store::intents::announced(&own)).await?;
+        let total: u64 = total.first().map_or(Ok(0), |row| row.get("octets"))?;
+        let rows = self.repo().read(store::intents::largest_announced(&own, ANNOUNCED_LOOKED_AT)).await?;
+        let mut blobs: Vec<(i64, Option<Digest>, u64)> = Vec::with_capacity(rows.len());
+        for row in &rows {
+            blobs.push((row.get("inc")?, store::intents::read_digest(row)?, row.get("size")?));
+        }
+        let written = self.shared.disk.run(move |files| {
+            blobs.iter().try_fold(0_u64, |sum, (inc, digest, size)| {
+                let written = written(files, *inc, digest.as_ref())?;
+                Ok(sum.saturating_add(written.min(*size)))
+            })
+        });
+        Ok(total.saturating_sub(written.await?))
+    }
+}
+
+/// Octets of a publication that are on the disk.
+fn written(files: &dyn Files, inc: i64, digest: Option<&Digest>) -> Result<u64> {
+    let named = digest.map(|digest| [layout::partial(digest, inc), layout::blob(digest, inc)]);
+    for path in [layout::staged(inc)].into_iter().chain(named.into_iter().flatten()) {
+        match files.size(&path) {
+            Ok(size) => return Ok(size),
+            Err(error) if error.kind() == IoErrorKind::NotFound => {}
+            Err(error) => return Err(Error::medium("cannot look at", &path, error)),
+        }
+    }
+    Ok(0)
+}
+
+impl Images {
+    /// Octets were written, by somebody who was promised them or was not. From time to time, by all that this process writes, the disk
+    /// is held against the floor; who was promised nothing leaves there what others were.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoSpace`]; of the medium.
+    pub(super) fn has_written(&self, files: &dyn Files, octets: u64, was_promised: bool) -> Result<()> {
+        let (floor, room) = (self.options().policy.min_free_bytes, &self.shared.room);
+        let unmeasured = room.unmeasured.fetch_add(octets, Ordering::Relaxed).saturating_add(octets);
+        if unmeasured <= look_every(floor) {
+            return Ok(());
+        }
+        room.unmeasured.store(0, Ordering::Relaxed);
+        let promised = if was_promised { 0 } else { *room.promised() };
+        let free = files.space().map_err(|error| Error::medium("cannot measure", ".", error))?.free_bytes;
+        if free >= floor.saturating_add(promised) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::NoSpace,
+            format!("{free} octets are free, the floor is {floor}, and {promised} are promised to others"),
+        )
+        .with_help("run a collection, or lower the floor"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_floor_is_looked_at_after_a_small_part_of_it() {
+        const MIB: u64 = 1 << 20;
+        assert_eq!(look_every(0), SPACE_EVERY_LEAST);
+        assert_eq!(look_every(16 * MIB + 15), MIB);
+        assert_eq!(look_every(17 * MIB), 17 * MIB / 16);
+        assert_eq!(look_every(256 * MIB), 16 * MIB);
+        assert_eq!(look_every(1024 * MIB), SPACE_EVERY);
+        assert_eq!(look_every(u64::MAX), SPACE_EVERY);
     }
 }

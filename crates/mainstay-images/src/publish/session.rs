@@ -206,6 +206,13 @@ impl Session {
         let (intent, found) =
             written.map_err(|_| Error::internal("the task that writes an intent was ended"))??;
         self.state().promises.extend(promise.map(|promise| (intent.inc, promise)));
+        if found.as_ref().is_none_or(|blob| blob.state != BlobState::Present)
+            && let Err(error) = self.images().confirm(size).await
+        {
+            self.drop_intents(vec![intent.inc], Vec::new()).await?;
+            self.state().use_intent(intent.inc);
+            return Err(error);
+        }
         Ok((intent, found))
     }
 

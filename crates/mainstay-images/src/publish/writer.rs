@@ -15,8 +15,6 @@ use crate::step::Step;
 
 /// Octets that are read from a reader at once.
 const CHUNK: usize = 1024 * 1024;
-/// A blob is held against the free-space floor after so many octets, since others write there too.
-const SPACE_EVERY: u64 = 64 * 1024 * 1024;
 /// The largest blob: what both databases can count.
 const MAX_BLOB_BYTES: u64 = i64::MAX.unsigned_abs();
 
@@ -70,7 +68,6 @@ pub struct BlobWriter {
     staged: String,
     replaces: Option<i64>,
     open: Option<Open>,
-    measured: u64,
     /// Its number is its own until it is settled.
     _intent: InUse,
 }
@@ -149,12 +146,10 @@ impl Open {
         steps: &InPlace,
         inc: i64,
     ) -> Result<()> {
-        let floor = steps.session.images().options().policy.min_free_bytes;
         // A small blob needs no large buffer; one octet more shows that there is none.
         let chunk =
             most.map_or(CHUNK, |most| usize::try_from(most).unwrap_or(CHUNK).saturating_add(1).min(CHUNK));
         let mut chunk = vec![0; chunk];
-        let mut measured = 0;
         loop {
             let read = match reader.read(&mut chunk) {
                 Ok(0) => return Ok(()),
@@ -164,10 +159,7 @@ impl Open {
             };
             self.take(chunk.get(..read).unwrap_or_default(), most, path)?;
             steps.session.state().spend(inc, read as u64);
-            if self.size - measured > SPACE_EVERY {
-                measured = self.size;
-                keep_floor(files, floor)?;
-            }
+            steps.session.images().has_written(files, read as u64, most.is_some())?;
         }
     }
 
@@ -278,7 +270,6 @@ impl Ingest {
             staged: layout::staged(inc),
             replaces,
             open: None,
-            measured: 0,
             _intent: intent,
         })
     }
@@ -309,17 +300,15 @@ impl BlobWriter {
     pub async fn write(&mut self, octets: impl AsRef<[u8]> + Send + 'static) -> Result<()> {
         let mut open = self.take_open()?;
         let (most, path) = (self.spec.size_bytes, self.staged.clone());
-        let before = open.size;
-        let open =
-            self.session.disk().run(move |_| open.take(octets.as_ref(), most, &path).map(|()| open)).await?;
-        let size = open.size;
-        self.open = Some(open);
-        self.session.state().spend(self.inc, size - before);
-        if size - self.measured > SPACE_EVERY {
-            self.measured = size;
-            let floor = self.session.images().options().policy.min_free_bytes;
-            self.session.disk().run(move |files| keep_floor(files, floor)).await?;
-        }
+        let (inc, session) = (self.inc, Arc::clone(&self.session));
+        let open = self.session.disk().run(move |files| {
+            open.take(octets.as_ref(), most, &path)?;
+            let written = octets.as_ref().len() as u64;
+            session.state().spend(inc, written);
+            session.images().has_written(files, written, most.is_some())?;
+            Ok(open)
+        });
+        self.open = Some(open.await?);
         Ok(())
     }
 
@@ -448,16 +437,4 @@ impl BlobWriter {
         self.session.state().use_intent(self.inc);
         Ok(())
     }
-}
-
-fn keep_floor(files: &dyn Files, floor: u64) -> Result<()> {
-    let space = files.space().map_err(|error| Error::medium("cannot measure", ".", error))?;
-    if space.free_bytes >= floor {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorKind::NoSpace,
-        format!("{} octets are free, and the floor is {floor}", space.free_bytes),
-    )
-    .with_help("run a collection, or lower the floor"))
 }

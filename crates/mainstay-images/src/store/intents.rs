@@ -37,6 +37,16 @@ const OF_DIGEST: Sql = Sql::new(
     "SELECT i.inc, h.name, h.expires_at FROM images_intents i JOIN images_holders h ON h.id = i.holder_id \
      WHERE i.digest = $1 ORDER BY i.inc",
 );
+const ANNOUNCED: Sql = sql![
+    "SELECT CAST(COALESCE(SUM(i.size), 0) AS bigint) AS octets FROM images_intents i \
+     JOIN images_holders h ON h.id = i.holder_id \
+     WHERE i.size > 0 AND h.live = 1 AND h.expires_at > " now " AND i.holder_id NOT IN " any "$1"
+];
+const LARGEST_ANNOUNCED: Sql = sql![
+    "SELECT i.inc, i.digest, i.size FROM images_intents i JOIN images_holders h ON h.id = i.holder_id \
+     WHERE i.size > 0 AND h.live = 1 AND h.expires_at > " now " AND i.holder_id NOT IN " any "$1"
+    " ORDER BY i.size DESC LIMIT $2"
+];
 const LAST: Sql = Sql::per_dialect(
     "SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'images_intents'), 0) AS inc",
     "SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS inc FROM images_intents_inc_seq",
@@ -108,6 +118,17 @@ pub(crate) fn read_digest(row: &Row) -> Result<Option<Digest>> {
 /// Who publishes a digest.
 pub(crate) fn of_digest(digest: &Digest) -> Statement {
     Statement::new(OF_DIGEST).bind(digest.as_bytes().as_slice()).named("images.intent_of_digest")
+}
+
+/// Octets that holders announced, but for these holders; not of those whose time is over or whose name was taken over, since nothing of
+/// theirs will be committed.
+pub(crate) fn announced(but: &[i64]) -> Statement {
+    Statement::new(ANNOUNCED).bind(but.to_vec()).named("images.intent_announced")
+}
+
+/// The largest of what [`announced`] sums up.
+pub(crate) fn largest_announced(but: &[i64], limit: u32) -> Statement {
+    Statement::new(LARGEST_ANNOUNCED).bind(but.to_vec()).bind(limit).named("images.intent_largest_announced")
 }
 
 /// The number that was given last.

@@ -216,3 +216,17 @@ async fn many_blobs_are_announced_and_recorded_in_transactions_of_a_size() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_marker_is_at_most_256_octets_long() {
+    let database = mainstay_testkit::TestDatabase::sqlite();
+    let world = World::new(&database).await;
+    let marker = world.directory.path().join("mainstay-images");
+    let id = std::fs::read_to_string(&marker).unwrap();
+    std::fs::write(&marker, format!("{id:<256}")).unwrap();
+    world.images.probe().await.unwrap();
+    std::fs::write(&marker, format!("{id:<257}")).unwrap();
+    let error = world.images.probe().await.unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::Medium);
+    assert!(error.message().contains("longer than 256 octets"), "{error}");
+}

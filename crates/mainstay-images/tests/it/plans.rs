@@ -28,8 +28,9 @@ impl Middleware for Watch {
 }
 
 /// Reports and single rows may read a table; nothing that is done for each image, blob or lease may.
-const MAY_SCAN: [&str; 9] = [
+const MAY_SCAN: [&str; 10] = [
     "images.intent_all",
+    "images.intent_announced",
     "images.store_fits",
     "images.store_compare",
     "images.store_recount",

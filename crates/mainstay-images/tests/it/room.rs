@@ -393,6 +393,19 @@ async fn what_is_left_of_a_blob_does_not_keep_it_from_being_brought_again() {
         assert!(left.exists(), "there was room");
         node.ingest().expect(&[(digest("large"), 1500)]).await.unwrap();
         assert!(!left.exists());
+        // Where all of them would not be enough, none goes; else the oldest go until it is.
+        leave();
+        let older = world.directory.path().join(format!("tmp/{}.2", digest("older")));
+        std::fs::write(&older, "x".repeat(300)).unwrap();
+        let long_ago = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(3600);
+        std::fs::File::options().write(true).open(&older).unwrap().set_modified(long_ago).unwrap();
+        let ingest = node.ingest();
+        assert_eq!(ingest.has(&digest("huge"), 5000).await.unwrap_err().kind(), &ErrorKind::NoSpace);
+        assert!(left.exists() && older.exists());
+        assert!(!ingest.has(&digest("fits"), 700).await.unwrap());
+        assert!(left.exists() && !older.exists());
+        std::fs::remove_file(&left).unwrap();
+        ingest.abort().await.unwrap();
         leave();
         let ingest = node.ingest();
         assert!(!ingest.has(&digest("large"), 1500).await.unwrap());
@@ -472,4 +485,140 @@ async fn all_who_lock_blobs_and_the_store_lock_the_blobs_first() {
     }
     let seen = |name: &str| told.iter().filter(|told| *told == name).count();
     assert!(seen("images.store_lock") >= 4 && seen("images.blob_look") >= 3, "{told:?}");
+}
+
+/// A large disk of which so many octets are free above a floor of 16 MiB.
+async fn above_the_floor(database: &TestDatabase, octets: u64) -> World {
+    let world = World::new(database).await;
+    let taken = used(world.directory.path());
+    let files =
+        Arc::new(Small { inner: DiskFiles::new(world.directory.path()), octets: taken + 16 * MIB + octets });
+    let mut options = crate::support::options();
+    options.policy.min_free_bytes = 16 * MIB;
+    let images = Images::open(world.repo.clone(), files, options).await.unwrap();
+    World { images, ..world }
+}
+
+const MIB: u64 = 1 << 20;
+
+fn octets(count: u64) -> Vec<u8> {
+    vec![b'x'; usize::try_from(count).unwrap()]
+}
+
+fn is_full<T: std::fmt::Debug>(asked: Result<T>) -> bool {
+    matches!(asked.unwrap_err().kind(), ErrorKind::NoSpace)
+}
+
+#[tokio::test]
+async fn the_floor_is_looked_at_after_a_sixteenth_of_it_whoever_wrote() {
+    for_each_database(async |database| {
+        let world = above_the_floor(database, MIB).await;
+        let node = world.node().await;
+        let (one, two) = (node.ingest(), node.ingest());
+        let stream = || crate::support::spec(BlobKind::Base);
+        let (mut first, mut second) =
+            (one.writer(stream()).await.unwrap(), two.writer(stream()).await.unwrap());
+        // Up to the limit nobody looks, though the room is gone; one octet more is looked at, by whoever writes it.
+        first.write(octets(MIB / 2)).await.unwrap();
+        second.write(octets(MIB / 2)).await.unwrap();
+        let taken = world.directory.path().join("taken");
+        std::fs::write(&taken, octets(MIB)).unwrap();
+        assert!(is_full(first.write(octets(1)).await));
+        std::fs::remove_file(&taken).unwrap();
+        // The same of what is read to its end at once.
+        assert!(is_full(one.put(stream(), std::io::Cursor::new(octets(MIB + 1))).await));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_was_promised_nothing_leaves_what_others_were_promised() {
+    for_each_database(async |database| {
+        let world = above_the_floor(database, 5 * MIB).await;
+        let node = world.node().await;
+        let (told, stream) = (node.ingest(), node.ingest());
+        told.expect(&[(digest("large"), 3 * MIB)]).await.unwrap();
+        let mut writer = stream.writer(crate::support::spec(BlobKind::Base)).await.unwrap();
+        writer.write(octets(MIB + 1)).await.unwrap();
+        // It fills what was promised to the other.
+        assert!(is_full(writer.write(octets(MIB + 1)).await));
+        stream.abort().await.unwrap();
+        drop(writer);
+        // Who was promised it writes all of it.
+        let known = WriterSpec::known(Digest::of(&octets(4 * MIB)), 4 * MIB, BlobKind::Base, "t/t");
+        told.abort().await.unwrap();
+        node.ingest().put(known, std::io::Cursor::new(octets(4 * MIB))).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_another_process_announced_is_not_promised_again() {
+    for_each_database(async |database| {
+        let world = above_the_floor(database, 10 * MIB).await;
+        let content = octets(6 * MIB);
+        let known = WriterSpec::known(Digest::of(&content), 6 * MIB, BlobKind::Base, "t/t");
+        let other = Small {
+            inner: DiskFiles::new(world.directory.path()),
+            octets: used(world.directory.path()) + 26 * MIB,
+        };
+        let other = Images::open(world.repo.clone(), Arc::new(other), world.images.options().clone());
+        let (other, node) = (other.await.unwrap(), world.node().await);
+        let other_node = other.join_with("other", Heartbeat::Host).await.unwrap();
+        let theirs = other_node.ingest();
+        assert!(!theirs.has(&known.digest.unwrap(), 6 * MIB).await.unwrap());
+        let ours = node.ingest();
+        let wanted = [(digest("large"), 5 * MIB)];
+        assert!(is_full(ours.expect(&wanted).await));
+        assert!(is_full(node.ingest().has(&digest("large"), 5 * MIB).await));
+        assert!(is_full(
+            node.ingest().writer(WriterSpec::known(wanted[0].0, 5 * MIB, BlobKind::Base, "t/t")).await
+        ));
+        assert!(!node.ingest().has(&digest("fits"), 4 * MIB).await.unwrap());
+        // What they wrote of it the disk tells, and is not counted twice.
+        let mut writer = theirs.writer(known).await.unwrap();
+        writer.write(content).await.unwrap();
+        assert!(is_full(node.ingest().has(&digest("large"), 5 * MIB).await));
+        assert!(!node.ingest().has(&digest("fits too"), 4 * MIB).await.unwrap());
+        drop(writer);
+        theirs.abort().await.unwrap();
+        ours.abort().await.unwrap();
+        eventually("all is given back", async || world.count("images_intents").await == 0).await;
+        let ours = node.ingest();
+        assert!(!ours.has(&digest("large"), 9 * MIB).await.unwrap());
+        ours.abort().await.unwrap();
+        // Nor does what nobody will commit any more count.
+        let theirs = other_node.ingest();
+        assert!(!theirs.has(&digest("theirs"), 9 * MIB).await.unwrap());
+        assert!(is_full(node.ingest().has(&digest("large"), 9 * MIB).await));
+        world
+            .meddle(&format!("UPDATE images_holders SET expires_at = 1 WHERE id = {}", other_node.id()))
+            .await;
+        assert!(!node.ingest().has(&digest("large"), 9 * MIB).await.unwrap());
+    })
+    .await;
+}
+
+/// Announces for another process, just before an intent is written.
+#[tokio::test]
+async fn two_processes_that_look_at_the_same_time_do_not_both_get_the_last_room() {
+    for_each_database(async |database| {
+        let world = above_the_floor(database, 10 * MIB).await;
+        let theirs = world.images.join_with("theirs", Heartbeat::Host).await.unwrap();
+        let announce = "INSERT INTO images_intents (holder_id, digest, size, created_at) \
+                        SELECT id, NULL, 7000000, 0 FROM images_holders WHERE name = 'theirs'";
+        let meddling = crate::support::Meddling::new(&world, "images.intent_insert", announce);
+        let repo = database.options().with(meddling).connect().await.unwrap();
+        let small = Small {
+            inner: DiskFiles::new(world.directory.path()),
+            octets: used(world.directory.path()) + 26 * MIB,
+        };
+        let ours = Images::open(repo, Arc::new(small), world.images.options().clone()).await.unwrap();
+        let node = ours.join_with("ours", Heartbeat::Host).await.unwrap();
+        assert!(is_full(node.ingest().has(&digest("large"), 5 * MIB).await));
+        let mine = format!("SELECT COUNT(*) AS n FROM images_intents WHERE holder_id = {}", node.id());
+        assert_eq!(world.number(&mine).await, 0, "nothing is announced for what was refused");
+        drop(theirs);
+    })
+    .await;
 }
