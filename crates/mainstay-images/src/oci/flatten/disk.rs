@@ -7,7 +7,7 @@ use crate::digest::Digest;
 use crate::oci::content::Source as _;
 use crate::oci::document::{Config, Descriptor, Manifest};
 use crate::oci::error::{Error, ErrorKind, Result};
-use crate::oci::layout::blocking;
+use crate::oci::layout::{blocking, sync_directory};
 use crate::oci::media::{self, Kind};
 use crate::oci::refusal::Refusal;
 use crate::oci::store::StoreSource;
@@ -62,7 +62,8 @@ impl Oci {
     ///
     /// # Errors
     /// [`ErrorKind::MissingTool`] without `mkfs.erofs`; [`ErrorKind::Invalid`] for what is not an image of tar layers;
-    /// [`ErrorKind::NeedsPrivilege`]; [`ErrorKind::Refused`] for layers that are not what the configuration promises, or break a
+    /// [`ErrorKind::NeedsPrivilege`] for owners, attributes and files that their owner may not read, when this process is not root's, and
+    /// for attributes that the scratch directory's file system adds and nobody may take away; [`ErrorKind::Refused`] for layers that are not what the configuration promises, or break a
     /// limit; [`ErrorKind::Exists`]; [`ErrorKind::Store`].
     pub async fn flatten(
         &self,
@@ -95,10 +96,10 @@ impl Oci {
             let top = scratch.path().join("root");
             let scratch = Scratch { directory: Some(scratch), top };
             std::fs::create_dir(&scratch.top).map_err(|error| Error::io(scratch.top.display(), error))?;
-            unpack::unpack(&tree, &layers, &scratch.top, ownership, &limits)?;
-            Ok(scratch)
+            let attributes = unpack::unpack(&tree, &layers, &scratch.top, ownership, &limits)?;
+            Ok((scratch, attributes))
         });
-        let unpacked = unpacked.outcome().await?;
+        let (unpacked, attributes) = unpacked.outcome().await?;
         let parent = match file.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
@@ -106,8 +107,9 @@ impl Oci {
         let mut builder = tempfile::Builder::new();
         builder.prefix(".partial-").permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         let staged = builder.tempfile_in(parent).map_err(|error| Error::io(parent.display(), error))?;
-        erofs::make(&options.program, &unpacked.top, staged.path(), identity, ownership).await?;
-        let file = file.to_owned();
+        let (program, top) = (&options.program, &unpacked.top);
+        erofs::make(program, top, staged.path(), identity, ownership, attributes).await?;
+        let (file, parent) = (file.to_owned(), parent.to_owned());
         blocking(move || {
             drop(unpacked);
             let flattened = measure(staged.path())?;
@@ -119,6 +121,7 @@ impl Oci {
                 }
                 _ => Error::io(file.display(), error.error),
             })?;
+            sync_directory(&parent)?;
             Ok(flattened)
         })
         .await

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 use super::disk::Ownership;
+use super::unpack::Attributes;
 use crate::digest::Digest;
 use crate::oci::error::{Error, ErrorKind, Result};
 use crate::oci::refusal::shown;
@@ -21,11 +22,16 @@ pub(super) async fn make(
     image: &Path,
     identity: Digest,
     ownership: Ownership,
+    attributes: Attributes,
 ) -> Result<()> {
     let mut command = Command::new(program);
     command.args(["--quiet", "-T0", "-U"]).arg(uuid(identity));
     if ownership == Ownership::Root {
         command.arg("--all-root");
+    }
+    if attributes == Attributes::None {
+        // Labels that this machine gives to all files, and that nobody may take away, are not the image's.
+        command.arg("-x-1");
     }
     command.arg(image).arg(tree);
     command.env("LC_ALL", "C").env_remove("SOURCE_DATE_EPOCH");

@@ -20,6 +20,9 @@ use crate::oci::media::Compression;
 use crate::oci::refusal::{Limit, Refusal};
 use crate::oci::tar::Entry;
 
+/// The longest list of attributes' names that Linux gives.
+const XATTR_LIST_MAX: usize = 64 * 1024;
+
 /// A layer that can be read more than once.
 pub(super) struct Stored {
     pub(super) compression: Compression,
@@ -66,6 +69,13 @@ fn weight(entry: &Entry) -> u64 {
     u64::try_from(entry.path.len() + entry.link.len() + xattrs + names + 256).unwrap_or(u64::MAX)
 }
 
+/// Whether a tree brings extended attributes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Attributes {
+    None,
+    Some,
+}
+
 /// Makes the tree below a directory that is empty and nobody else's.
 pub(super) fn unpack(
     tree: &Tree,
@@ -73,7 +83,7 @@ pub(super) fn unpack(
     root: &Path,
     ownership: Ownership,
     limits: &Limits,
-) -> Result<()> {
+) -> Result<Attributes> {
     let mut files: HashMap<Content, PathBuf> = HashMap::new();
     let mut made: HashMap<NodeId, PathBuf> = HashMap::new();
     let mut links: Vec<(PathBuf, PathBuf)> = Vec::new();
@@ -133,27 +143,99 @@ fn write_files(at: usize, stored: &Stored, files: &HashMap<Content, PathBuf>, li
 }
 
 /// Gives everything its attributes; directories after what is in them, because they may forbid writing.
-fn finish(tree: &Tree, root: &Path, ownership: Ownership) -> Result<()> {
+fn finish(tree: &Tree, root: &Path, ownership: Ownership) -> Result<Attributes> {
     let mut all = Vec::new();
     depth_first(tree, &mut |names, _, node| {
         all.push((path_of(root, names), node.clone_attributes()));
         Ok(())
     })?;
-    for (path, node) in all.into_iter().rev() {
-        attributes(&path, &node, ownership)?;
+    let mut foreign = None;
+    let mut names = vec![0; XATTR_LIST_MAX];
+    let is_root = rustix::process::geteuid().is_root();
+    for (path, node) in all.iter().rev() {
+        if !is_root {
+            check_readable(path, node)?;
+        }
+        attributes(path, node, ownership)?;
+        if let Some(name) = take_foreign(path, node, &mut names)? {
+            foreign = Some((path, name));
+        }
+        mode(path, node)?;
     }
-    Ok(())
+    let brings = all.iter().any(|(_, node)| !node.attributes.xattrs.is_empty());
+    match foreign {
+        Some((path, name)) if brings => Err(Error::new(
+            ErrorKind::NeedsPrivilege,
+            format!(
+                "this machine gives {} the attribute {}, which is not the image's and may not be taken away; unpack on a file system \
+                 that gives none, by another scratch directory",
+                path.display(),
+                name.escape_ascii()
+            ),
+        )),
+        // Without attributes of its own the disk has none.
+        _ => Ok(if brings { Attributes::Some } else { Attributes::None }),
+    }
+}
+
+/// Only root reads what its owner may not: `mkfs.erofs` would fail in the middle.
+fn check_readable(path: &Path, node: &Last) -> Result<()> {
+    let needed = match node.form {
+        Form::Directory => 0o500,
+        Form::File => 0o400,
+        Form::Other { .. } => 0,
+    };
+    if node.attributes.mode & needed == needed {
+        return Ok(());
+    }
+    let (path, mode) = (path.display(), node.attributes.mode);
+    let text =
+        format!("{path} has the mode {mode:04o}: only root reads it to make a disk of it; run as root");
+    Err(Error::new(ErrorKind::NeedsPrivilege, text))
+}
+
+/// Takes away what this machine's file system adds to each file, such as inherited access lists. Returns one that stays.
+fn take_foreign(path: &Path, node: &Last, names: &mut [u8]) -> Result<Option<Vec<u8>>> {
+    let length = match rustix::fs::llistxattr(path, &mut *names) {
+        Ok(length) => length,
+        Err(rustix::io::Errno::OPNOTSUPP) => return Ok(None),
+        Err(error) => return Err(failed(path, error.into())),
+    };
+    let mut stays = None;
+    for name in names.get(..length).unwrap_or_default().split(|octet| *octet == 0) {
+        let is_ours = node.attributes.xattrs.iter().any(|(own, _)| own == name);
+        if !name.is_empty() && !is_ours && rustix::fs::lremovexattr(path, name).is_err() {
+            stays = Some(name.to_owned());
+        }
+    }
+    Ok(stays)
+}
+
+/// How a place is read.
+enum Form {
+    Directory,
+    File,
+    /// A link or a pipe, which is not opened.
+    Other {
+        is_link: bool,
+    },
 }
 
 /// What is needed of a place at the end.
 struct Last {
-    is_link: bool,
+    form: Form,
     attributes: layer::Attributes,
 }
 
 impl Node {
     fn clone_attributes(&self) -> Last {
-        Last { is_link: matches!(self.kind, Kind::Symlink(_)), attributes: self.attributes.clone() }
+        let form = match self.kind {
+            Kind::Directory(_) => Form::Directory,
+            Kind::File { .. } => Form::File,
+            Kind::Symlink(_) => Form::Other { is_link: true },
+            Kind::Fifo => Form::Other { is_link: false },
+        };
+        Last { form, attributes: self.attributes.clone() }
     }
 }
 
@@ -172,12 +254,16 @@ fn attributes(path: &Path, node: &Last, ownership: Ownership) -> Result<()> {
         let set = rustix::fs::lsetxattr(path, name.as_slice(), value, XattrFlags::empty());
         set.map_err(|error| refuse_xattr(path, name, error.into()))?;
     }
-    if !node.is_link {
-        // Last: a change of owner takes the set-user-id bit away.
-        let mode = fs::Permissions::from_mode(node.attributes.mode);
-        fs::set_permissions(path, mode).map_err(|error| failed(path, error))?;
-    }
     Ok(())
+}
+
+/// Sets the mode, last: a change of owner takes the set-user-id bit away, and an access list has a part of it.
+fn mode(path: &Path, node: &Last) -> Result<()> {
+    if matches!(node.form, Form::Other { is_link: true }) {
+        return Ok(());
+    }
+    let mode = fs::Permissions::from_mode(node.attributes.mode);
+    fs::set_permissions(path, mode).map_err(|error| failed(path, error))
 }
 
 fn refuse_xattr(path: &Path, name: &[u8], error: io::Error) -> Error {
@@ -202,4 +288,26 @@ fn path_of(root: &Path, names: &[Box<[u8]>]) -> PathBuf {
 
 fn failed(path: &Path, error: io::Error) -> Error {
     Error::io(path.display(), error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_root_reads_is_told_by_its_path_before_it_fails() {
+        let check = |form: Form, mode: u32| {
+            let attributes = layer::Attributes { mode, ..layer::Attributes::default() };
+            check_readable(Path::new("/tree/etc/shadow"), &Last { form, attributes })
+        };
+        for (form, mode) in
+            [(Form::File, 0), (Form::File, 0o4111), (Form::Directory, 0o400), (Form::Directory, 0o111)]
+        {
+            let error = check(form, mode).unwrap_err();
+            assert_eq!(error.kind(), &ErrorKind::NeedsPrivilege);
+            assert!(error.to_string().contains("/tree/etc/shadow has the mode "), "{error}");
+        }
+        assert!(check(Form::File, 0o400).is_ok() && check(Form::Directory, 0o500).is_ok());
+        assert!(check(Form::Other { is_link: true }, 0).is_ok());
+    }
 }

@@ -6,7 +6,7 @@ mod write;
 
 pub use read::Layout;
 pub(crate) use read::blocking;
-pub(crate) use write::LayoutWriter;
+pub(crate) use write::{LayoutWriter, sync_directory};
 
 /// The file that says that a directory is a layout.
 pub(crate) const MARKER: &str = "oci-layout";

@@ -309,7 +309,7 @@ fn write_new(path: &Path, content: &[u8]) -> Result<()> {
     write().map_err(|error| Error::io(path.display(), error))
 }
 
-fn sync_directory(path: &Path) -> Result<()> {
+pub(crate) fn sync_directory(path: &Path) -> Result<()> {
     let sync = || std::fs::File::open(path)?.sync_all();
     sync().map_err(|error| Error::io(path.display(), error))
 }

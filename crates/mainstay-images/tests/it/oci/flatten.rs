@@ -51,6 +51,58 @@ async fn the_disk_holds_what_umoci_unpacks() {
     assert_eq!(world.count("images_leases").await, 0);
 }
 
+/// An access list that everything inherits that is made below a directory.
+fn inherit_access_list(directory: &Path) {
+    let entry = |tag: u16, rights: u16, id: u32| {
+        [&tag.to_le_bytes()[..], &rights.to_le_bytes(), &id.to_le_bytes()].concat()
+    };
+    let (nobody, user) = (u32::MAX, 1234);
+    let entries = [
+        entry(1, 7, nobody),
+        entry(2, 4, user),
+        entry(4, 5, nobody),
+        entry(0x10, 7, nobody),
+        entry(0x20, 5, nobody),
+    ];
+    let list = [&2_u32.to_le_bytes()[..], &entries.concat()].concat();
+    rustix::fs::setxattr(directory, "system.posix_acl_default", &list, rustix::fs::XattrFlags::empty())
+        .unwrap();
+}
+
+#[tokio::test]
+async fn what_the_machine_gives_all_files_does_not_come_into_the_disk() {
+    let mut made = Handmade::new();
+    made.image(&[layer(|tar| {
+        entry(tar, EntryType::Directory, "d", "", b"");
+        file(tar, "d/f", b"content");
+    })]);
+    let world = World::new(&TestDatabase::sqlite()).await;
+    let oci = Oci::new(world.node().await);
+    oci.import(made.layout(), &Import::only().named("app")).await.unwrap();
+    let at = made.directory.path();
+    let (plain, labelled) = (at.join("plain"), at.join("labelled"));
+    for directory in [&plain, &labelled] {
+        std::fs::create_dir(directory).unwrap();
+    }
+    inherit_access_list(&labelled);
+    let mut options = Flatten::default();
+    let mut digests = Vec::new();
+    for scratch in [plain, labelled] {
+        options.scratch = Some(scratch.clone());
+        let to = scratch.join("app.erofs");
+        digests.push(oci.flatten(&"app".parse().unwrap(), to, &options).await.unwrap().digest);
+    }
+    assert_eq!(digests[0], digests[1]);
+    // Where they cannot be taken away, the program that makes the disk is told to leave them out.
+    let told = at.join("told");
+    let script = at.join("mkfs");
+    std::fs::write(&script, format!("#!/bin/sh\necho \"$@\" > {}\nexit 1\n", told.display())).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    options.program = script;
+    oci.flatten(&"app".parse().unwrap(), at.join("none.erofs"), &options).await.unwrap_err();
+    assert!(std::fs::read_to_string(told).unwrap().contains(" -x-1 "));
+}
+
 #[tokio::test]
 async fn the_memory_for_a_tree_ends_at_its_limit() {
     let mut made = Handmade::new();
