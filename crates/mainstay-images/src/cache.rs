@@ -1,4 +1,5 @@
-//! Chains that were resolved before. A chain never changes and a number is never given twice, so nothing here gets old.
+//! Chains that were resolved before. A chain never changes and a number is never given twice, so nothing here gets old. What has no
+//! layers is not remembered: it may yet turn out to be an image that has some.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,7 +27,7 @@ impl Chains {
     }
 
     pub(crate) fn put(&self, image: ImageId, chain: Arc<Chain>) {
-        let Some(shard) = self.shard(image) else { return };
+        let Some(shard) = self.shard(image).filter(|_| chain.depth() > 0) else { return };
         let mut chains = shard.lock().unwrap_or_else(PoisonError::into_inner);
         // Any one may go: it is one row to read again.
         if chains.len() >= MAX_CHAINS / SHARDS
@@ -47,11 +48,14 @@ impl Chains {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::digest::Digest;
+    use crate::image::Layer;
 
     #[test]
     fn it_holds_no_more_than_its_limit() {
         let chains = Chains::default();
-        let chain = Arc::new(Chain::default());
+        let chain =
+            Arc::new(Chain::new(vec![Layer { digest: Digest::of(b"layer"), size_bytes: 5 }]).unwrap());
         let last = 3 * i64::try_from(MAX_CHAINS).unwrap() - 1;
         for number in 0..=last {
             chains.put(ImageId(number), Arc::clone(&chain));
@@ -62,5 +66,7 @@ mod tests {
         assert!(chains.get(last).is_some());
         chains.forget(last);
         assert!(chains.get(last).is_none());
+        chains.put(last, Arc::new(Chain::default()));
+        assert!(chains.get(last).is_none(), "what has no layers yet");
     }
 }

@@ -10,10 +10,11 @@ use tokio::sync::mpsc;
 use super::derived::{self, Added, Below, History};
 use super::document::{Descriptor, Manifest, Platform};
 use super::error::{Error, ErrorKind, Result};
-use super::graph::{self, LayerForm, Select};
+use super::graph::LayerForm;
 use super::limits::MAX_DOCUMENT;
 use super::media::{self, Compression, Kind};
 use super::reference::Reference;
+use super::select::{Select, select as selected};
 use super::store::{ROLE_CONFIG, ROLE_MANIFEST, StoreSource};
 use super::tee::LayerTee;
 use super::thread::Beside;
@@ -188,17 +189,17 @@ impl Oci {
         self.give_back(lease, outcome).await
     }
 
-    /// The image that is meant by one for several platforms and a choice; any other image is meant itself.
+    /// The image that is meant by one for several platforms and a choice; any other image is meant itself, if it is for that platform.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] for no such image, or none for the platform.
+    /// [`ErrorKind::NotFound`] for no such image; [`ErrorKind::OtherPlatform`] for none that is for the platform.
     pub async fn choose(&self, image: &ImageRef, select: &Select) -> Result<Image> {
         let found = self.node().images().image(image).await.map_err(not_found)?;
-        if found.kind != ImageKind::Index || *select == Select::All {
+        if *select == Select::All {
             return Ok(found);
         }
         let (source, root, lease) = self.outgoing(&found.id.into()).await?;
-        let chosen = graph::select(&source, root, select).await;
+        let chosen = selected(&source, root, select).await;
         let chosen = self.give_back(lease, chosen).await?;
         self.node().images().image(&chosen.digest.0.into()).await.map_err(not_found)
     }

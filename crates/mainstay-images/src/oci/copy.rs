@@ -187,7 +187,8 @@ impl Copy<'_> {
 
 /// Whether a failure may have come of going on in the middle, and not from the first octet.
 fn is_of_going_on(error: &Error) -> bool {
-    !error.is_transient() && !matches!(error.kind(), ErrorKind::Unauthorized | ErrorKind::Store)
+    !error.is_transient()
+        && !matches!(error.kind(), ErrorKind::Unauthorized | ErrorKind::Proxy | ErrorKind::Store)
 }
 
 /// The next octets: of a beginning while there is one, then of the rest.

@@ -135,8 +135,20 @@ impl Platform {
     /// Whether an image for `offered` runs here: a variant matters only when it was asked for.
     #[must_use]
     pub fn accepts(&self, offered: &Self) -> bool {
-        let variant = self.variant.is_none() || self.variant == offered.variant;
+        let variant = self.variant.is_none() || self.plain_variant() == offered.plain_variant();
         variant && self.os == offered.os && self.architecture == offered.architecture
+    }
+
+    /// The variant, none for the one that is meant where none is said: builders write `arm64` and `arm64/v8` for the same.
+    fn plain_variant(&self) -> Option<&str> {
+        self.variant.as_deref().filter(|variant| (self.architecture.as_str(), *variant) != ("arm64", "v8"))
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", shown(&self.os), shown(&self.architecture))?;
+        self.variant.as_ref().map_or(Ok(()), |variant| write!(f, "/{}", shown(variant)))
     }
 }
 
@@ -249,6 +261,19 @@ pub(crate) fn check_unambiguous(octets: &[u8], media_type: &str) -> Result<(), R
     Ok(())
 }
 
+/// Refuses what is listed as content of an unknown type and is an index or a manifest by its own words: it would be kept as something
+/// that cannot be mounted, under the digest of an image that can, and whoever lists it rightly would be refused from then on.
+pub(crate) fn check_is_no_image(octets: &[u8], media_type: &str) -> Result<(), Refusal> {
+    let Ok(own) = serde_json::from_slice::<SelfDescription>(octets) else { return Ok(()) };
+    let says_so = own.media_type.as_deref().map(media::kind);
+    let has_its_shape = own.schema == Some(2) && (own.manifests.is_some() || own.config.is_some());
+    if has_its_shape || matches!(says_so, Some(media::Kind::Index | media::Kind::Manifest)) {
+        let why = format!("it is listed as {:?} and is an index or a manifest", shown(media_type));
+        return Err(Refusal::Document { what: "manifest", why });
+    }
+    Ok(())
+}
+
 fn parse<'de, T: Deserialize<'de>>(what: &'static str, octets: &'de [u8]) -> Result<T, Refusal> {
     check_size(u64::try_from(octets.len()).unwrap_or(u64::MAX))?;
     serde_json::from_slice(octets).map_err(|error| Refusal::Document { what, why: shown(&error.to_string()) })
@@ -320,11 +345,40 @@ mod tests {
     }
 
     #[test]
+    fn an_image_is_listed_as_one() {
+        let digest = format!(r#"{{"digest":"{DIGEST}","size":0}}"#);
+        for image in [
+            format!(r#"{{"schemaVersion":2,"config":{digest}}}"#),
+            r#"{"schemaVersion":2,"manifests":[]}"#.to_owned(),
+            format!(r#"{{"mediaType":"{}","config":{digest}}}"#, media::MANIFEST),
+            r#"{"mediaType":"application/vnd.docker.distribution.manifest.list.v2+json"}"#.to_owned(),
+        ] {
+            let refused = check_is_no_image(image.as_bytes(), "application/x").unwrap_err();
+            assert!(matches!(refused, Refusal::Document { what: "manifest", .. }), "{image}: {refused}");
+        }
+        for other in [
+            "no JSON",
+            "{}",
+            "[2]",
+            r#"{"config":{}}"#,
+            r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.artifact.manifest.v1+json","blobs":[]}"#,
+        ] {
+            assert_eq!(check_is_no_image(other.as_bytes(), "application/x"), Ok(()), "{other}");
+        }
+    }
+
+    #[test]
     fn platforms_match_their_variant_only_when_asked() {
         let offered = Platform { variant: Some("v8".to_owned()), ..Platform::new("linux", "arm64") };
         assert!(Platform::new("linux", "arm64").accepts(&offered));
         assert!(!Platform::new("linux", "amd64").accepts(&offered));
         let exact = Platform { variant: Some("v7".to_owned()), ..offered.clone() };
         assert!(!exact.accepts(&offered));
+        // The first of arm64 is written in two ways; of arm it is a choice.
+        assert!(offered.accepts(&Platform::new("linux", "arm64")) && offered.accepts(&offered));
+        let arm =
+            |variant: &str| Platform { variant: Some(variant.to_owned()), ..Platform::new("linux", "arm") };
+        assert!(!arm("v8").accepts(&Platform::new("linux", "arm")) && !arm("v8").accepts(&arm("v7")));
+        assert_eq!(Platform { os: "a\nb".to_owned(), ..arm("v8") }.to_string(), "a\\nb/arm/v8");
     }
 }

@@ -18,10 +18,14 @@ pub enum ErrorKind {
     Invalid,
     /// The image, tag or blob is not there.
     NotFound,
+    /// The image is not made for the platform that was asked for, or does not say for which it is.
+    OtherPlatform,
     /// Something is there already that would be written over.
     Exists,
     /// The registry wants other credentials.
     Unauthorized,
+    /// The proxy on the way to the registry wants other credentials; the registry was not asked.
+    Proxy,
     /// The registry cannot be reached or does not serve now; later it may.
     Unavailable,
     /// The registry answers what the distribution specification does not know, or refuses.

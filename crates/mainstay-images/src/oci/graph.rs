@@ -8,9 +8,9 @@ use bytes::Bytes;
 
 use super::content::{Source, Verifier};
 use super::document::{
-    Config, Descriptor, Index, Manifest, OciDigest, Platform, check_size, check_unambiguous,
+    Config, Descriptor, Index, Manifest, OciDigest, check_is_no_image, check_size, check_unambiguous,
 };
-use super::error::{Error, ErrorKind, Result};
+use super::error::{Error, Result};
 use super::limits::{
     Limits, MAX_DOCUMENT, MAX_DOCUMENTS, MAX_DOCUMENTS_TOTAL, MAX_INDEX_DEPTH, MAX_REFERENCES,
 };
@@ -88,17 +88,6 @@ impl Part {
     }
 }
 
-/// Which images of an index are copied.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Select {
-    /// All, and the index.
-    #[default]
-    All,
-    /// The first that runs on a platform, alone.
-    Platform(Platform),
-}
-
 /// Reads the documents below some roots; each root's octets are fetched too.
 pub(crate) async fn plan(source: &dyn Source, roots: &[Descriptor], limits: &Limits) -> Result<Plan> {
     let (plan, seen) = (Plan::default(), HashMap::new());
@@ -107,32 +96,6 @@ pub(crate) async fn plan(source: &dyn Source, roots: &[Descriptor], limits: &Lim
         walk.visit(root, 1).await?;
     }
     Ok(walk.plan)
-}
-
-/// The image that is meant by a root and a selection.
-pub(crate) async fn select(source: &dyn Source, root: Descriptor, select: &Select) -> Result<Descriptor> {
-    let Select::Platform(wanted) = select else { return Ok(root) };
-    let mut found = root;
-    for _ in 0..MAX_INDEX_DEPTH {
-        if media::kind(&found.media_type) != Kind::Index {
-            return Ok(found);
-        }
-        let octets = document(source, &found).await?;
-        let index = Index::parse(&octets)?;
-        let accepts =
-            |entry: &&Descriptor| entry.platform.as_ref().is_some_and(|offered| wanted.accepts(offered));
-        let Some(chosen) = index.manifests.iter().find(accepts) else {
-            let Platform { os, architecture, .. } = wanted;
-            let text = format!(
-                "the image is not made for {}/{}; ask for a platform of its index",
-                shown(os),
-                shown(architecture)
-            );
-            return Err(Error::new(ErrorKind::NotFound, text));
-        };
-        found = chosen.clone();
-    }
-    Err(too_deep())
 }
 
 struct Walk<'a> {
@@ -166,6 +129,7 @@ impl Walk<'_> {
                 // Kept as it is. What is small enough may be a manifest of a kind to come.
                 _ if descriptor.size <= MAX_DOCUMENT => {
                     let octets = self.hold(descriptor).await?;
+                    check_is_no_image(&octets, &descriptor.media_type)?;
                     self.keep(descriptor, octets, Form::Artifact, vec![Part::of(descriptor)])
                 }
                 _ => {
@@ -313,12 +277,12 @@ impl Walk<'_> {
     }
 }
 
-fn too_deep() -> Error {
+pub(super) fn too_deep() -> Error {
     Refusal::Limit { what: Limit::IndexDepth, limit: MAX_INDEX_DEPTH as u64 }.into()
 }
 
 /// An index or manifest, verified.
-async fn document(source: &dyn Source, descriptor: &Descriptor) -> Result<Bytes> {
+pub(super) async fn document(source: &dyn Source, descriptor: &Descriptor) -> Result<Bytes> {
     check_size(descriptor.size)?;
     let octets = source.manifest(descriptor).await?;
     Verifier::check(descriptor, &octets)?;
@@ -326,7 +290,7 @@ async fn document(source: &dyn Source, descriptor: &Descriptor) -> Result<Bytes>
 }
 
 /// A small blob in memory, verified.
-async fn blob(source: &dyn Source, descriptor: &Descriptor) -> Result<Bytes> {
+pub(super) async fn blob(source: &dyn Source, descriptor: &Descriptor) -> Result<Bytes> {
     let mut reader = source.open(descriptor, &Silent).await?;
     let mut verifier = Verifier::new(descriptor);
     let mut octets = Vec::new();
@@ -339,4 +303,4 @@ async fn blob(source: &dyn Source, descriptor: &Descriptor) -> Result<Bytes> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

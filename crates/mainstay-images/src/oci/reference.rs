@@ -125,7 +125,7 @@ fn is_registry(text: &str) -> bool {
 }
 
 /// Lowercase words between single separators, in components between slashes.
-fn is_repository(text: &str) -> bool {
+pub(super) fn is_repository(text: &str) -> bool {
     let word =
         |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
     let component = |component: &str| {

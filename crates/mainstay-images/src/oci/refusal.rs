@@ -57,12 +57,14 @@ pub enum Refusal {
         /// What is missing or wrong.
         why: String,
     },
-    /// More than one image, or none, has the name that was asked for.
+    /// A layout lists more than one image, or none, by the name that was asked for, or at all when none was.
     Ambiguous {
-        /// The name.
-        name: String,
-        /// How many have it.
+        /// The name, shortened.
+        name: Option<String>,
+        /// How many are meant.
         found: usize,
+        /// Names that the layout has, shortened, a few of many.
+        listed: Vec<String>,
     },
     /// A limit was reached.
     Limit {
@@ -224,9 +226,19 @@ impl fmt::Display for Refusal {
                 write!(f, "content of type {found:?} is not supported; convert the image to the OCI format")
             }
             Self::NotALayout { why } => write!(f, "this is not an OCI image layout: {why}"),
-            Self::Ambiguous { name, found: 0 } => write!(f, "no image in the layout is named {name:?}"),
-            Self::Ambiguous { name, found } => {
-                write!(f, "{found} images in the layout are named {name:?}; name one by its digest")
+            Self::Ambiguous { name: None, found: 0, .. } => write!(f, "the layout lists no image"),
+            Self::Ambiguous { name: None, found, listed } => {
+                write!(
+                    f,
+                    "the layout has {found} images{}; say which one, by its tag or digest",
+                    tags(listed)
+                )
+            }
+            Self::Ambiguous { name: Some(name), found: 0, listed } => {
+                write!(f, "no image in the layout has the tag {name:?}{}", tags(listed))
+            }
+            Self::Ambiguous { name: Some(name), found, .. } => {
+                write!(f, "{found} images in the layout have the tag {name:?}; say by its digest which one")
             }
             Self::Limit { what, limit } => write!(f, "the image has more than {limit} {what}"),
             Self::TooManyLayers { found } => write!(
@@ -304,6 +316,11 @@ impl fmt::Display for ArchiveRefusal {
             Self::Extended => "has a malformed extended header",
         })
     }
+}
+
+/// The tags that a layout has, for a message.
+fn tags(listed: &[String]) -> String {
+    if listed.is_empty() { String::new() } else { format!(" (it has {})", listed.join(", ")) }
 }
 
 /// The beginning of a foreign text, fit for a message.

@@ -11,13 +11,15 @@ use super::content::{Source, Target};
 use super::copy::Copy;
 use super::document::Descriptor;
 use super::error::{Error, ErrorKind, Result};
-use super::graph::{self, Plan, Select};
+use super::graph::{self, Plan};
 use super::layout::{Container, Layout, LayoutWriter};
 use super::limits::Limits;
 use super::media;
 use super::progress::{Event, Progress, Silent};
-use super::reference::Reference;
+use super::reference::{Reference, is_repository};
+use super::refusal::shown;
 use super::registry::{Access, PushTarget, Registry, RegistryOptions};
+use super::select::{Select, select as selected};
 use super::store::{StoreSource, StoreTarget};
 use crate::lease::Lent;
 use crate::{Digest, Image, ImageRef, Node};
@@ -84,7 +86,7 @@ impl Import {
         Self { which: Which::All, ..Self::default() }
     }
 
-    /// Of an image for several platforms, only that for one.
+    /// Of an image for several platforms, only that for one; an image for another platform is not taken.
     #[must_use]
     pub fn platform(mut self, select: Select) -> Self {
         self.select = select;
@@ -144,7 +146,7 @@ impl Oci {
     /// one that was asked for; an index is followed by what it names.
     ///
     /// # Errors
-    /// [`ErrorKind::Refused`] with the exact reason; [`ErrorKind::NotFound`]; [`ErrorKind::Store`].
+    /// [`ErrorKind::Refused`] with the exact reason; [`ErrorKind::NotFound`]; [`ErrorKind::OtherPlatform`]; [`ErrorKind::Store`].
     pub async fn import(&self, layout: impl AsRef<Path>, import: &Import) -> Result<Vec<Image>> {
         self.import_layout(Layout::open(layout).await?, import).await
     }
@@ -163,7 +165,7 @@ impl Oci {
             Which::Only => layout.root(None)?,
             Which::Tagged(tag) => layout.root(Some(tag))?,
         };
-        let root = graph::select(&layout, root, &import.select).await?;
+        let root = selected(&layout, root, &import.select).await?;
         let mut names = Vec::new();
         if let Some(name) = &import.name {
             names.push((name.clone(), root.digest.0));
@@ -215,8 +217,8 @@ impl Oci {
     /// what arrived is kept for [a day](crate::MAX_PARTIAL_AGE) and checked with the rest.
     ///
     /// # Errors
-    /// [`ErrorKind::Unauthorized`], [`ErrorKind::NotFound`], [`ErrorKind::Unavailable`], [`ErrorKind::Registry`] of the registry;
-    /// [`ErrorKind::Refused`] with the exact reason; [`ErrorKind::Store`].
+    /// [`ErrorKind::Unauthorized`], [`ErrorKind::NotFound`], [`ErrorKind::OtherPlatform`], [`ErrorKind::Proxy`],
+    /// [`ErrorKind::Unavailable`], [`ErrorKind::Registry`] of the registry; [`ErrorKind::Refused`] with the exact reason; [`ErrorKind::Store`].
     pub async fn pull(
         &self,
         reference: &Reference,
@@ -225,17 +227,20 @@ impl Oci {
         options: &RegistryOptions,
     ) -> Result<Vec<Image>> {
         let registry = Registry::new(reference, Access::Pull, options)?;
-        let root = registry.resolve().await?;
-        let root = graph::select(&registry, root, select).await?;
-        let names = name.map(|name| (name.to_owned(), root.digest.0)).into_iter().collect();
-        self.ingest(&registry, root, names).await.map_err(|error| error.about(reference))
+        let pulled = async {
+            let root = selected(&registry, registry.resolve().await?, select).await?;
+            let names = name.map(|name| (name.to_owned(), root.digest.0)).into_iter().collect();
+            self.ingest(&registry, root, names).await
+        };
+        pulled.await.map_err(|error| error.about(reference))
     }
 
     /// Sends an image to a registry and gives it the reference's tag. Blobs that the registry has are not sent; `mount_from` names
     /// another of its repositories that may have some.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for a reference with a digest that is not the image's; [`ErrorKind::Unauthorized`], [`ErrorKind::Unavailable`], [`ErrorKind::Registry`] of the registry; [`ErrorKind::Store`].
+    /// [`ErrorKind::Invalid`] for a reference with a digest that is not the image's, or no repository in `mount_from`; [`ErrorKind::Unauthorized`],
+    /// [`ErrorKind::Proxy`], [`ErrorKind::Unavailable`], [`ErrorKind::Registry`] of the registry; [`ErrorKind::Store`].
     pub async fn push(
         &self,
         image: &ImageRef,
@@ -258,6 +263,13 @@ impl Oci {
     ) -> Result<()> {
         if reference.digest.is_some_and(|digest| digest != root.digest) {
             let text = format!("{reference} names another image than {}; leave the digest out", root.digest);
+            return Err(Error::new(ErrorKind::Invalid, text));
+        }
+        if let Some(from) = mount_from.filter(|from| !is_repository(from)) {
+            let text = format!(
+                "{:?} is no repository to mount blobs from; write it without host and tag",
+                shown(from)
+            );
             return Err(Error::new(ErrorKind::Invalid, text));
         }
         let access = Access::Push { mount_from: mount_from.map(str::to_owned) };
@@ -361,10 +373,10 @@ impl From<Error> for crate::Error {
         use crate::ErrorKind as Store;
         let kind = match error.kind() {
             ErrorKind::Refused(_) => Store::Refused,
-            ErrorKind::Invalid | ErrorKind::NeedsPrivilege | ErrorKind::Unauthorized => {
+            ErrorKind::Invalid | ErrorKind::NeedsPrivilege | ErrorKind::Unauthorized | ErrorKind::Proxy => {
                 Store::Invalid { field: "oci" }
             }
-            ErrorKind::NotFound => Store::NotFound,
+            ErrorKind::NotFound | ErrorKind::OtherPlatform => Store::NotFound,
             ErrorKind::Exists => Store::Conflict,
             ErrorKind::Unavailable | ErrorKind::Registry => Store::Unavailable,
             ErrorKind::Io(std::io::ErrorKind::StorageFull) => Store::NoSpace,

@@ -601,7 +601,10 @@ fn push_image(batch: &mut Guarded, places: &mut Places, image: &Ready<'_>) {
     };
     let digest = image.digest;
     let place = batch.require(Expect::ONE, store::images::insert(insert), move || {
-        Error::new(ErrorKind::Conflict, format!("image sha256:{digest} is there with other layers"))
+        let message =
+            format!("image sha256:{digest} is there with other layers, or as something of another kind");
+        Error::new(ErrorKind::Conflict, message)
+            .with_help("look at it, and remove it and what lists it if it is wrong")
     });
     for (position, layer) in image.chain.layers().iter().enumerate() {
         let blob = layer.digest;

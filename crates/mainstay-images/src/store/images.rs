@@ -11,11 +11,19 @@ use crate::image::{Attachment, Chain, Image, ImageKind};
 
 /// Makes an image or returns the one that is there; no row if that has other layers. A parent that goes at the same moment is
 /// none.
+///
+/// What was kept as an artefact of which nothing was known becomes the image that it is: whoever named its digest first, by another type,
+/// does not decide what it is for all others. One that has more than itself was understood.
 const INSERT: Sql = sql![
     "INSERT INTO images (digest, chain_id, parent_id, kind, media_type, depth, chain, size, label, pinned, created_at, \
      last_used_at) VALUES ($1, $2, (SELECT p.id FROM images p WHERE p.digest = $3" for_share "), $4, $5, $6, $7, $8, $9, 0, " now ", " now ") \
-     ON CONFLICT (digest) DO UPDATE SET last_used_at = excluded.last_used_at \
-     WHERE images.chain = excluded.chain AND images.kind = excluded.kind \
+     ON CONFLICT (digest) DO UPDATE SET last_used_at = excluded.last_used_at, kind = excluded.kind, chain = excluded.chain, \
+     depth = excluded.depth, chain_id = excluded.chain_id, \
+     media_type = CASE WHEN images.kind = excluded.kind THEN images.media_type ELSE excluded.media_type END, \
+     size = CASE WHEN images.kind = excluded.kind THEN images.size ELSE excluded.size END \
+     WHERE (images.chain = excluded.chain AND images.kind = excluded.kind) \
+     OR (images.kind = 2 AND images.depth = 0 AND NOT EXISTS (SELECT 1 FROM images_attachments a \
+     JOIN images_blobs b ON b.id = a.blob_id WHERE a.image_id = images.id AND b.digest <> images.digest)) \
      RETURNING id, digest, chain_id, parent_id, kind, media_type, chain, size, label, pinned, created_at, last_used_at"
 ];
 const ADD_LAYER: Sql = Sql::new(

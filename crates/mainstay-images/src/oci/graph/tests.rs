@@ -6,12 +6,13 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::oci::content::{BlobReader, Whole};
+use crate::oci::error::ErrorKind;
 use crate::oci::limits::MAX_INDEX_ENTRIES;
 use crate::oci::progress::Progress;
 
 /// Content in memory, under digests that may lie.
 #[derive(Default)]
-struct Content(Map<OciDigest, Bytes>);
+pub(in crate::oci) struct Content(Map<OciDigest, Bytes>);
 
 #[async_trait]
 impl Source for Content {
@@ -34,32 +35,32 @@ impl Source for Content {
 }
 
 impl Content {
-    fn add(&mut self, media_type: &str, octets: &str) -> Descriptor {
+    pub(in crate::oci) fn add(&mut self, media_type: &str, octets: &str) -> Descriptor {
         let descriptor = Descriptor::of(media_type, octets.as_bytes());
         self.0.insert(descriptor.digest, Bytes::copy_from_slice(octets.as_bytes()));
         descriptor
     }
 
-    fn index(&mut self, entries: &[Descriptor]) -> Descriptor {
+    pub(in crate::oci) fn index(&mut self, entries: &[Descriptor]) -> Descriptor {
         let entries = serde_json::to_string(entries).unwrap();
         self.add(media::INDEX, &format!(r#"{{"schemaVersion":2,"manifests":{entries}}}"#))
     }
 
-    fn image(&mut self, layers: &[Descriptor]) -> Descriptor {
+    pub(in crate::oci) fn image(&mut self, layers: &[Descriptor]) -> Descriptor {
         let ids: Vec<String> = layers.iter().map(|layer| format!("{:?}", layer.digest.to_string())).collect();
         let config = format!(r#"{{"rootfs":{{"diff_ids":[{}]}}}}"#, ids.join(","));
         let config = self.add(media::CONFIG, &config);
         self.manifest_of(&config, layers)
     }
 
-    fn manifest_of(&mut self, config: &Descriptor, layers: &[Descriptor]) -> Descriptor {
+    pub(in crate::oci) fn manifest_of(&mut self, config: &Descriptor, layers: &[Descriptor]) -> Descriptor {
         let (config, layers) =
             (serde_json::to_string(config).unwrap(), serde_json::to_string(layers).unwrap());
         self.add(media::MANIFEST, &format!(r#"{{"config":{config},"layers":{layers}}}"#))
     }
 }
 
-fn layer(name: &str) -> Descriptor {
+pub(in crate::oci) fn layer(name: &str) -> Descriptor {
     Descriptor::of(media::LAYER, name.as_bytes())
 }
 
@@ -196,25 +197,6 @@ async fn many_references_are_refused() {
     let error = plan(&content, &indexes, &Limits::default()).await.unwrap_err();
     let limit = MAX_REFERENCES as u64;
     assert_eq!(error.refusal(), Some(&Refusal::Limit { what: Limit::References, limit }));
-}
-
-#[tokio::test]
-async fn a_platform_chooses_one_image() {
-    let mut content = Content::default();
-    let mut arm = content.image(&[layer("arm")]);
-    arm.platform = Some(Platform { variant: Some("v8".to_owned()), ..Platform::new("linux", "arm64") });
-    let mut amd = content.image(&[layer("amd")]);
-    amd.platform = Some(Platform::new("linux", "amd64"));
-    let index = content.index(&[arm.clone(), amd.clone()]);
-    let chosen = |platform| {
-        let (content, index) = (&content, index.clone());
-        async move { select(content, index, &platform).await }
-    };
-    assert_eq!(chosen(Select::All).await.unwrap().digest, index.digest);
-    let platform = |architecture: &str| Select::Platform(Platform::new("linux", architecture));
-    assert_eq!(chosen(platform("amd64")).await.unwrap().digest, amd.digest);
-    assert_eq!(chosen(platform("arm64")).await.unwrap().digest, arm.digest);
-    assert_eq!(chosen(platform("riscv64")).await.unwrap_err().kind(), &ErrorKind::NotFound);
 }
 
 /// An index may list an image with megabytes of notes, and a thousand indexes may list that index.

@@ -1,6 +1,6 @@
 //! Reads a layout, wherever it is kept.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::archive::{self, Place};
 use super::{BLOBS, INDEX, MARKER};
 use crate::oci::content::{BlobReader, Source};
-use crate::oci::document::{Descriptor, Index, check_size};
+use crate::oci::document::{Descriptor, Index, OciDigest, check_size};
 use crate::oci::error::{Error, ErrorKind, Result};
 use crate::oci::media;
 use crate::oci::progress::Progress;
@@ -27,6 +27,8 @@ const PIECE: u64 = 256 * 1024;
 const PARALLEL: usize = 4;
 /// The largest marker: a few words of JSON.
 const MAX_MARKER: u64 = 4 * 1024;
+/// How many names of a layout an error tells of.
+const TAGS_TOLD: usize = 8;
 
 /// An OCI image layout that can be read. Opening it reads its marker and its list of images.
 #[derive(Debug)]
@@ -121,18 +123,24 @@ impl Layout {
         &self.descriptor
     }
 
-    /// The one image with a name, or the only one when no name is given.
+    /// The one image with a name, or with a digest, or the only one when neither is given.
     ///
     /// # Errors
     /// [`Refusal::Ambiguous`] when there are none or several.
     pub fn root(&self, name: Option<&str>) -> Result<Descriptor> {
-        let is_meant = |root: &&Descriptor| name.is_none_or(|name| root.name() == Some(name));
-        let mut found = self.roots.iter().filter(is_meant);
-        match (found.next(), found.count()) {
-            (Some(root), 0) => Ok(root.clone()),
-            (first, more) => {
-                let name = name.map_or_else(|| "any name".to_owned(), shown);
-                Err(Refusal::Ambiguous { name, found: more + usize::from(first.is_some()) }.into())
+        let digest = name.and_then(|name| name.parse::<OciDigest>().ok());
+        let is_meant = |root: &&Descriptor| {
+            name.is_none_or(|name| root.name() == Some(name)) || digest == Some(root.digest)
+        };
+        let meant: Vec<&Descriptor> = self.roots.iter().filter(is_meant).collect();
+        // Listed under several names it is still one image.
+        let digests: HashSet<OciDigest> = meant.iter().map(|root| root.digest).collect();
+        match meant.as_slice() {
+            [root, ..] if digests.len() == 1 => Ok((*root).clone()),
+            _ => {
+                let names = self.roots.iter().filter_map(|root| root.name());
+                let listed = names.take(TAGS_TOLD).map(shown).collect();
+                Err(Refusal::Ambiguous { name: name.map(shown), found: digests.len(), listed }.into())
             }
         }
     }

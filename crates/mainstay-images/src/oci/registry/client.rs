@@ -481,17 +481,18 @@ pub(crate) fn jittered(wait: Duration) -> Duration {
 fn proxy_refused(host: &str) -> Error {
     let text =
         "the proxy does not let us through: it wants another user or password; write them into its URL";
-    Error::new(ErrorKind::Unauthorized, format!("{} cannot be reached: {text}", shown(host)))
+    Error::new(ErrorKind::Proxy, format!("{} cannot be reached: {text}", shown(host)))
 }
 
 fn unreachable(host: &str, error: hyper_util::client::legacy::Error) -> Error {
     // The error itself says only that it failed; the reason is inside.
-    let mut reason = error.to_string();
+    let mut reasons = Vec::new();
     let mut inner = std::error::Error::source(&error);
     while let Some(error) = inner {
-        reason = format!("{reason}: {error}");
+        reasons.push(error.to_string());
         inner = error.source();
     }
+    let reason = if reasons.is_empty() { error.to_string() } else { reasons.join(": ") };
     if reason.contains("proxy authorization required") {
         return proxy_refused(host).with(error);
     }
@@ -504,9 +505,16 @@ fn tls(trusted: &[u8]) -> Result<rustls::ClientConfig> {
     let failed = |why: String| Error::new(ErrorKind::Invalid, format!("TLS cannot be set up: {why}"));
     let mut roots = rustls::RootCertStore::empty();
     let (_added, _ignored) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let mut given = 0_usize;
     for certificate in CertificateDer::pem_slice_iter(trusted) {
         let certificate = certificate.map_err(|error| failed(error.to_string()))?;
         roots.add(certificate).map_err(|error| failed(error.to_string()))?;
+        given += 1;
+    }
+    if given == 0 && !trusted.is_empty() {
+        return Err(failed(
+            "what is to be trusted holds no certificate; give a PEM file with one".to_owned(),
+        ));
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();

@@ -279,7 +279,7 @@ impl Upload<'_> {
         };
         if !error.is_transient() {
             // What broke may have arrived twice: the whole blob is sent once more.
-            let again = self.broke && *error.kind() != ErrorKind::Unauthorized;
+            let again = self.broke && !matches!(error.kind(), ErrorKind::Unauthorized | ErrorKind::Proxy);
             return Err(if again { Error::new(ErrorKind::Unavailable, error.to_string()) } else { error });
         }
         *failures += 1;

@@ -169,7 +169,12 @@ async fn a_parent_for_several_platforms_wants_a_choice() {
     let error = oci.commit(commit()).await.unwrap_err();
     assert!(error.kind() == &ErrorKind::Invalid && error.to_string().contains("choose one"), "{error}");
     let error = oci.commit(commit().platform(Platform::new("linux", "riscv64"))).await.unwrap_err();
-    assert_eq!(error.kind(), &ErrorKind::NotFound);
+    assert_eq!(error.kind(), &ErrorKind::OtherPlatform);
+    // Nor is an image alone taken for what it is not.
+    let base: ImageRef = sample.listed("base").digest.0.into();
+    let commit_alone = Commit::over(base, LayerContent::Directory(directory.clone()));
+    let error = oci.commit(commit_alone.platform(Platform::new("plan9", "mips"))).await.unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::OtherPlatform);
     let made = oci.commit(commit().platform(Platform::new("linux", "arm64"))).await.unwrap();
     let parent = world.images.image(&made.parent.unwrap().into()).await.unwrap();
     assert_eq!(parent.digest, sample.listed("base").digest.0);

@@ -11,8 +11,10 @@ use mainstay_images::oci::limits::{
 };
 use mainstay_images::oci::refusal::{ArchiveRefusal, EntryRefusal, Limit};
 use mainstay_images::oci::{Container, Error, Import, Limits, Oci, Refusal, Select, media};
-use mainstay_images::{CollectOptions, Digest};
-use mainstay_testkit::{Random, TestDatabase};
+use mainstay_images::{
+    BlobKind, CollectOptions, CommitSet, Digest, ErrorKind, ImageKind, NewImage, Node, WriterSpec,
+};
+use mainstay_testkit::{Random, TestDatabase, for_each_database};
 use serde_json::json;
 use tar::EntryType;
 
@@ -344,6 +346,87 @@ async fn documents_that_lie_are_refused() {
     shop.accepts(&made.layout()).await;
 }
 
+#[tokio::test]
+async fn an_image_that_is_listed_as_something_else_is_refused_and_comes_in_from_who_lists_it_rightly() {
+    let shop = Shop::new().await;
+    let mut honest = Handmade::new();
+    honest.image(&[layer(|tar| file(tar, "a", b"content"))]);
+    let manifest = honest.entries[0].clone();
+    let index = honest.add_json(media::INDEX, &json!({"schemaVersion": 2, "manifests": [manifest]}));
+    let octets = |listed: &Descriptor| std::fs::read(honest.path(&listed.digest.0)).unwrap();
+    // Kept as what the list says, its digest would stand for something without layers from then on.
+    let malformed = |refusal: &Refusal| matches!(refusal, Refusal::Document { what: "manifest", .. });
+    for listed in [&manifest, &index] {
+        for lie in ["application/x-other", "", media::LAYER, media::CONFIG] {
+            let mut made = Handmade::new();
+            let entry = made.add(lie, &octets(listed));
+            made.entries = vec![made.add_json(media::INDEX, &json!({"manifests": [entry]}))];
+            made.list();
+            shop.refuses_with(&made, malformed, &format!("an image listed as {lie:?}")).await;
+        }
+    }
+    shop.accepts(&honest.layout()).await;
+}
+
+#[tokio::test]
+async fn what_was_kept_as_an_artefact_becomes_the_image_that_it_is() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let (node, mut made) = (world.node().await, Handmade::new());
+        made.image(&[layer(|tar| file(tar, "a", b"content"))]);
+        let manifest = made.entries[0].digest.0;
+        let octets = std::fs::read(made.path(&manifest)).unwrap();
+        // As whoever lists it by another type would have it kept.
+        let keep = async |more: Option<&[u8]>| {
+            let ingest = node.ingest();
+            let mut attachments = Vec::new();
+            for (role, octets) in [("manifest", Some(&octets[..])), ("more", more)] {
+                let Some(octets) = octets else { continue };
+                let spec = WriterSpec::new(BlobKind::Document, "application/x");
+                let staged = ingest.put(spec, std::io::Cursor::new(octets.to_vec())).await.unwrap();
+                attachments.push((role.to_owned(), staged.digest));
+            }
+            let kind = ImageKind::Artifact;
+            let image = NewImage { digest: Some(manifest), kind, attachments, ..NewImage::chain(Vec::new()) };
+            let set = CommitSet { images: vec![image], refs: Vec::new(), guard: None };
+            ingest.commit(set).await.unwrap().images.remove(0)
+        };
+        let oci = Oci::new(node.clone());
+        // What has more than itself was understood by somebody.
+        let understood = keep(Some(b"more")).await;
+        let error = oci.import(made.layout(), &Import::only()).await.unwrap_err();
+        assert!(error.to_string().contains("of another kind"), "{error}");
+        world.images.remove(&understood.id.into()).await.unwrap();
+
+        let kept = keep(None).await;
+        assert_eq!(world.images.resolve_chain(kept.id).await.unwrap().depth(), 0);
+        let image = oci.import(made.layout(), &Import::only().named("app")).await.unwrap().remove(0);
+        assert_eq!(
+            (image.id, image.kind, image.media_type.as_str()),
+            (kept.id, ImageKind::Chain, media::MANIFEST)
+        );
+        assert_eq!(world.images.resolve_chain(kept.id).await.unwrap().depth(), 1);
+        let out = made.directory.path().join("out");
+        oci.export(&"app".parse().unwrap(), &out, Container::Directory).await.unwrap();
+        super::tools::assert_same(&made.layout().join("blobs"), &out.join("blobs"));
+        // The artefact does not come back.
+        assert_eq!(keep_error(&world, &node, manifest).await, ErrorKind::Conflict);
+    })
+    .await;
+}
+
+/// What is said to who brings an image's document as an artefact.
+async fn keep_error(world: &World, node: &Node, manifest: Digest) -> ErrorKind {
+    let ingest = node.ingest();
+    let size = world.images.blob(&manifest).await.unwrap().size_bytes;
+    assert!(ingest.has(&manifest, size).await.unwrap());
+    let attachments = vec![("manifest".to_owned(), manifest)];
+    let kind = ImageKind::Artifact;
+    let image = NewImage { digest: Some(manifest), kind, attachments, ..NewImage::chain(Vec::new()) };
+    let set = CommitSet { images: vec![image], refs: Vec::new(), guard: None };
+    ingest.commit(set).await.unwrap_err().kind().clone()
+}
+
 /// A document of the same size, with other octets and of the same form.
 fn exchange(made: &Handmade, digest: &Digest) -> Refusal {
     let octets = std::fs::read(made.path(digest)).unwrap();
@@ -511,7 +594,7 @@ async fn what_is_no_layout_is_refused() {
     replace(&made.layout().join("oci-layout"), br#"{"imageLayoutVersion":"2.0.0"}"#);
     shop.refuses_at(&made.layout(), no_layout, "version 2").await;
     let empty = Handmade::new();
-    let nothing = Refusal::Ambiguous { name: "any name".to_owned(), found: 0 };
+    let nothing = Refusal::Ambiguous { name: None, found: 0, listed: Vec::new() };
     shop.refuses_at(&empty.layout(), |found| *found == nothing, "an empty list").await;
 
     // Content of the layout lies behind a link that leads out.

@@ -118,6 +118,13 @@ async fn one_platform_of_an_index_is_imported_alone() {
     let arm = Import::tagged("multi").platform(Select::Platform(Platform::new("linux", "arm64")));
     let images = oci.import(&sample.layout, &arm.named("arm")).await.unwrap();
     assert_eq!(images.iter().map(|image| image.digest).collect::<Vec<_>>(), [sample.listed("base").digest.0]);
+    // Neither an index nor an image alone is taken for another platform's.
+    for tag in ["multi", "app"] {
+        let plan9 = Import::tagged(tag).platform(Select::Platform(Platform::new("plan9", "mips")));
+        let error = oci.import(&sample.layout, &plan9.named("plan9")).await.unwrap_err();
+        assert_eq!(error.kind(), &ErrorKind::OtherPlatform, "{tag}: {error}");
+    }
+    assert_eq!((world.count("images").await, world.count("images_refs").await), (1, 1));
     let images = oci.import(&sample.layout, &Import::tagged("multi").named("multi")).await.unwrap();
     assert_eq!(images.len(), 3);
     // An index that is not a layout's list is exported as one image.

@@ -124,7 +124,7 @@ async fn what_goes_by_https_goes_through_a_tunnel() {
     }
     assert_eq!(proxy.asked(), asked);
     let error = push(through(Proxies::new(None, Some(proxy.url("wrong-secret")), ""))).await.unwrap_err();
-    assert_eq!(error.kind(), &ErrorKind::Unauthorized, "{error}");
+    assert_eq!(error.kind(), &ErrorKind::Proxy, "{error}");
     let told = format!("{error} {error:?}");
     assert!(told.contains(&proxy.address.to_string()) && !told.contains("secret"), "{told}");
     let error =
@@ -150,6 +150,6 @@ async fn what_goes_by_http_names_its_whole_url_to_the_proxy() {
     assert_eq!(pull(&oci, &to, &plain("proxy-secret")).await.unwrap(), sample.listed("app").digest.0);
     assert!(proxy.asked().iter().all(|head| head.contains(" http://registry.test:5000/v2/team/app/")));
     let error = pull(&oci, &to, &plain("wrong-secret")).await.unwrap_err();
-    assert_eq!(error.kind(), &ErrorKind::Unauthorized, "{error}");
+    assert_eq!(error.kind(), &ErrorKind::Proxy, "{error}");
     assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
 }

@@ -99,8 +99,24 @@ async fn what_skopeo_pushed_is_pulled_octet_for_octet() {
     assert_eq!((images.len(), images[0].digest), (1, sample.listed("base").digest.0));
     let by_digest = registry.reference(&format!("team/app@{}", sample.listed("app").digest));
     assert_eq!(pull(&oci, &by_digest, &options()).await.unwrap(), sample.listed("app").digest.0);
+    let plan9 = Select::Platform(Platform::new("plan9", "mips"));
+    for image in ["app", "multi"] {
+        let from = registry.reference(&format!("team/{image}:1"));
+        let error = oci.pull(&from, &plan9, None, &options()).await.unwrap_err();
+        assert_eq!(error.kind(), &ErrorKind::OtherPlatform, "{error}");
+    }
     let missing = pull(&oci, &registry.reference("team/nothing:1"), &options()).await.unwrap_err();
-    assert_eq!(missing.kind(), &ErrorKind::NotFound);
+    assert!(
+        missing.kind() == &ErrorKind::NotFound && missing.to_string().contains("team/nothing:1"),
+        "{missing}"
+    );
+    let mut nothing_to_trust = options();
+    nothing_to_trust.trusted = b"no certificate".to_vec();
+    let error = pull(&oci, &by_digest, &nothing_to_trust).await.unwrap_err();
+    assert!(error.kind() == &ErrorKind::Invalid && error.to_string().contains("no certificate"), "{error}");
+    let pulled: ImageRef = "pulled".parse().unwrap();
+    let error = oci.push(&pulled, &by_digest, Some("No/Repository"), &options()).await.unwrap_err();
+    assert!(error.kind() == &ErrorKind::Invalid && error.to_string().contains("No/Repository"), "{error}");
 }
 
 #[tokio::test]
