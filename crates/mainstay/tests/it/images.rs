@@ -110,6 +110,52 @@ pub(crate) fn terminate(child: &mut Child) {
 }
 
 #[test]
+fn what_is_wrong_is_told_with_what_mends_it() {
+    let database = TestDatabase::sqlite();
+    let store = Store::new(&database);
+    let layout = sample(store.at());
+    let at = |name: &str| store.at().join(name).display().to_string();
+    let layout = layout.to_str().unwrap();
+    let import = |more: &[&str], code, told| store.refuses(&[&["import", layout], more].concat(), code, told);
+    // Listed twice it is still the only image.
+    tool(store.at(), "umoci", &["tag", "--image", "L:app", "other"]);
+    let twice = store.json(&["import", layout]);
+    store.json(&["rm", twice["images"][0]["digest"].as_str().unwrap()]);
+    tool(store.at(), "umoci", &["insert", "--rootless", "--image", "L:other", "more", "/srv/other"]);
+    import(&[], 1, "the layout has 2 images (it has app, other)");
+    import(&["--tag", "none"], 1, "no image in the layout has the tag \"none\" (it has app, other)");
+    import(&["--tag", "app", "--platform", "plan9/mips"], 1, "not for plan9/mips");
+    assert_eq!(store.names(), [""; 0], "nothing of it came in");
+    let imported = store.json(&["import", layout, "--tag", "app", "--name", "app"]);
+    let digest = imported["images"][0]["digest"].as_str().unwrap();
+    assert_eq!(store.json(&["import", layout, "--tag", digest])["images"][0]["digest"], digest);
+    // What people have in place of a layout.
+    for (wrong, made_by) in [("docker.tar", "docker-archive:docker.tar:app:1"), ("flat", "dir:flat")] {
+        tool(store.at(), "skopeo", &["copy", "--insecure-policy", "oci:L:app", made_by]);
+        store.refuses(&["import", &at(wrong)], 1, "skopeo copy docker-archive:FILE oci-archive:NEW.tar");
+    }
+    store.refuses(&["commit", &at("r")], 2, "give --parent");
+    store.refuses(
+        &["commit", &at("r"), "--parent", "app", "--platform", "plan9/mips"],
+        1,
+        "not for plan9/mips",
+    );
+    store.refuses(&["untag", "none"], 1, "there is no name none");
+    store.refuses(&["untag", digest], 1, "images rm removes an image");
+    store.refuses(&["inspect", &digest[7..12]], 1, "first six digits");
+    store.json(&["inspect", &digest[7..13]]);
+    store.json(&["pin", "app"]);
+    store.refuses(&["rm", "app"], 1, "mainstay images pin --off app");
+    store.refuses(&["scrub", "--limit", "0"], 2, "--limit");
+    store.refuses(
+        &["flatten", "app", &at("disk"), "--scratch", &at("none")],
+        3,
+        "see that the directory is there",
+    );
+    assert!(!store.at().join("disk").exists());
+}
+
+#[test]
 fn e2e_an_image_is_kept_used_removed_and_given_back_on_sqlite() {
     lives(&TestDatabase::sqlite());
 }
@@ -343,11 +389,11 @@ fn bad_input(store: &Store<'_>) {
     let (none, within, disk) = (path("none"), path("none/image.tar"), path("disk"));
     for (args, code, what, mend) in [
         (&["import", &none][..], 2, none.as_str(), "the path is right"),
-        (&["import", &disk], 1, "archive", "have it made right"),
+        (&["import", &disk], 1, "archive", "skopeo copy docker-archive"),
         (&["commit", &none], 2, &none, "the path is right"),
         (&["pull", "localhost:1/x:1", "--ca", &none], 2, &none, "the path is right"),
         (&["export", "vm", &within], 2, "there is no directory", "mkdir"),
-        (&["untag", "nothing"], 1, "no image nothing", "images ls"),
+        (&["untag", "nothing"], 1, "no name nothing", "images ls"),
         (&["tag", "vm", "bad name!"], 2, "is no name", "a letter or digit first"),
         (&["lease", "revoke", "99"], 1, "no holder 99", "lease holders"),
         (&["lease", "run", "vm", "--", "/nonexistent"], 2, "does not start", "may be run"),

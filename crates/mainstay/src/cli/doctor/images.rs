@@ -140,7 +140,7 @@ fn remains(found: &Checkup, report: &mut Report) {
     }
     if let Some(until) = found.collecting.as_ref().and_then(|now| now.off_until) {
         let why = "the database was restored, or somebody switched it off";
-        let mend = "wait until then; mainstay images acts tells who did which";
+        let mend = "wait until then; mainstay images acts tells who did it";
         report.warning(CHECK, format!("collecting is off until {until}: {why}"), mend);
     }
     if found.leftovers > 0 {

@@ -129,7 +129,7 @@ pub(crate) struct Import {
     pub(crate) platform: Platform,
     /// The layout: a directory, or a tar archive
     pub(crate) layout: PathBuf,
-    /// The image that the layout names so [default: the only one]
+    /// The image that the layout names so, or with this digest [default: the only one]
     #[arg(long, value_name = "TAG")]
     pub(crate) tag: Option<String>,
     /// All images, and the layout's list of them
@@ -343,7 +343,7 @@ pub(crate) struct Scrub {
     #[arg(long)]
     pub(crate) restart: bool,
     /// Stop after so many blobs; the next scrub goes on from there
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) limit: Option<u64>,
     /// Hundredths of each piece of work's time to rest after it
     #[arg(long, value_name = "N", default_value_t = 0)]

@@ -42,7 +42,7 @@ pub(super) async fn collect(args: &Gc, context: &Context) -> Outcome {
     }
     let collected = commands.collect(&options).await.map_err(|error| match error.kind() {
         ErrorKind::CollectingOff => {
-            Failure::from(error).with_help("wait until then; mainstay images acts tells who did which")
+            Failure::from(error).with_help("wait until then; mainstay images acts tells who did it")
         }
         _ => error.into(),
     });

@@ -13,7 +13,7 @@ use mainstay_server::images::is_layered;
 use serde::Serialize;
 
 use super::args::{Commit, Name, Pin, Rm, Untag};
-use super::{as_holder, find, one, open, progress, transfer, unfound};
+use super::{as_holder, find, one, open, progress, transfer};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Outcome};
 
@@ -128,6 +128,12 @@ fn file(path: &Path) -> Outcome<Box<dyn Read + Send>> {
         return Ok(Box::new(std::io::stdin()));
     }
     let file = std::fs::File::open(path).map_err(|error| transfer::unreadable(path, &error))?;
+    if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+        let message = format!("{} is a directory, and a disk is a file", path.display());
+        return Err(Failure::new(Exit::Usage, message).with_help(
+            "as a layer: give --parent and an image that was imported or pulled, or --platform for the first of a new one",
+        ));
+    }
     Ok(Box::new(file))
 }
 
@@ -179,7 +185,14 @@ pub(super) async fn tag(args: &Name, context: &Context) -> Outcome {
 
 pub(super) async fn untag(args: &Untag, context: &Context) -> Outcome {
     let commands = open(&args.place, context).await?;
-    let image = commands.look()?.image(&ImageRef::Name(args.name.clone())).await.map_err(unfound)?;
+    // Of an image that has the name, or of a name that is one: a digest removes no name.
+    let no_name = || {
+        Failure::new(Exit::Refused, format!("there is no name {}", args.name))
+            .with_help("mainstay images ls shows the names; mainstay images rm removes an image")
+    };
+    let wanted: ImageRef = args.name.parse()?;
+    let ImageRef::Name(_) = &wanted else { return Err(no_name()) };
+    let image = commands.look()?.find_image(&wanted).await?.ok_or_else(no_name)?;
     let name = commands.untag(&args.name).await?;
     let told = |name: &str, image: &str| format!("the name {name} is removed; the image {image} stays\n");
     print_name("mainstay.images.untag/1", &image, name, told, context);
@@ -202,8 +215,9 @@ pub(super) async fn remove(args: &Rm, context: &Context) -> Outcome {
             Claim::Name { name } if args.names || name == args.one.image => {}
             Claim::Unclaimed { .. } => {}
             claim => {
+                let called = &args.one.image;
                 let message = format!("the image sha256:{} is not removed: {claim}", image.digest);
-                return Err(Failure::new(Exit::Refused, message).with_help(mend(&claim)));
+                return Err(Failure::new(Exit::Refused, message).with_help(mend(&claim, called)));
             }
         }
     }
@@ -215,12 +229,12 @@ pub(super) async fn remove(args: &Rm, context: &Context) -> Outcome {
     Ok(())
 }
 
-fn mend(claim: &Claim) -> String {
+fn mend(claim: &Claim, called: &str) -> String {
     match claim {
         Claim::Name { name } => {
             format!("remove it too by --names, or alone by mainstay images untag {name}")
         }
-        Claim::Pin => "take the pin away: mainstay images pin --off".to_owned(),
+        Claim::Pin => format!("take the pin away: mainstay images pin --off {called}"),
         Claim::Lease { .. } => {
             "end its use, or wait until the lease runs out; mainstay images lease revoke ends a holder that does not".to_owned()
         }

@@ -10,8 +10,9 @@ mod progress;
 mod scrub;
 mod transfer;
 
+use mainstay_images::oci::refusal::EntryRefusal;
 use mainstay_images::oci::{self, Refusal};
-use mainstay_images::{Commands, ErrorKind, Image, Node};
+use mainstay_images::{Commands, ErrorKind, Image, MIN_DIGITS, Node};
 use mainstay_server::images::open_images;
 
 use self::args::{ImagesCommand, LeaseCommand, One, Place};
@@ -19,7 +20,9 @@ use super::context::Context;
 use super::exit::{Exit, Failure, Outcome};
 
 /// What helps with a name that leads nowhere.
-const LIST: &str = "mainstay images ls shows the names and digests";
+const LIST: &str =
+    "mainstay images ls shows the names and digests; of a digest the first six digits are enough";
+const _: () = assert!(MIN_DIGITS == 6, "the text above says so");
 
 pub(super) async fn run(command: ImagesCommand, context: &Context) -> Outcome {
     match command {
@@ -130,17 +133,31 @@ impl From<oci::Error> for Failure {
     fn from(error: oci::Error) -> Self {
         let help = match error.kind() {
             // The proxy's user is none of the registry's; the text says where it is written.
-            oci::ErrorKind::Unauthorized if error.to_string().contains("the proxy") => {
+            oci::ErrorKind::Proxy => {
                 "HTTPS_PROXY=http://user:password@host:port; NO_PROXY names the registries that are reached without it"
             }
             oci::ErrorKind::Unauthorized => "give --user and --password-file",
             oci::ErrorKind::NotFound => "see that the path or the reference is right",
+            oci::ErrorKind::OtherPlatform => {
+                "give --platform and one that it is made for, or leave it out to take all of it"
+            }
             oci::ErrorKind::Exists => "give a path at which nothing is yet",
-            oci::ErrorKind::Unavailable => "run it again later; what arrived is not fetched again",
+            oci::ErrorKind::Unavailable => {
+                "run it again later; what was transferred is not transferred again"
+            }
+            oci::ErrorKind::Io(_) => {
+                "see that the directory is there, that you may write there, and that its disk has room"
+            }
             oci::ErrorKind::MissingTool => "install it; Debian has mkfs.erofs in erofs-utils",
             oci::ErrorKind::NeedsPrivilege => "leave --keep-owners out, or do it as root",
             oci::ErrorKind::Refused(Refusal::Ambiguous { .. }) => {
-                "give --tag and one that the layout's index.json has, leave it out for the only image, or take --all"
+                "give --tag and one that the layout's index.json has, or a digest of it; leave it out for the only image, or take --all"
+            }
+            // What people have instead of a layout.
+            oci::ErrorKind::Refused(Refusal::NotALayout { .. } | Refusal::Archive { .. })
+            | oci::ErrorKind::Refused(Refusal::Entry { why: EntryRefusal::Link, .. }) => {
+                "give a directory or a whole, uncompressed tar archive with the files oci-layout and index.json; of what docker save \
+                 wrote, skopeo copy docker-archive:FILE oci-archive:NEW.tar makes one"
             }
             oci::ErrorKind::Refused(_) => {
                 "get the content again from where it was made, or have it made right; nothing of it was kept"
