@@ -121,10 +121,15 @@ impl Core {
 
     /// Runs were read: what arrived for them meanwhile can be done.
     pub(super) fn loaded(&mut self, asked: &[RunId], loaded: Vec<(Loaded, Vec<Record>)>) {
+        let is_old = |run: &&RunId| self.arrivals.get(run).is_some_and(|arrivals| arrivals.is_old);
+        let (old, asked): (Vec<RunId>, Vec<RunId>) = asked.iter().partition(is_old);
         let mut unreadable = HashSet::new();
         let mut seen: HashMap<RunId, Seen> = HashMap::new();
         for (mut loaded, history) in loaded {
             let run = loaded.meta.run;
+            if old.contains(&run) {
+                continue;
+            }
             let revoked = std::mem::take(&mut loaded.revoked).into_iter().collect();
             seen.insert(
                 run,
@@ -147,8 +152,6 @@ impl Core {
             let history: Vec<Record> = history.into_iter().filter(|record| record.seq < until).collect();
             let (results, tally) = (Results::of(&history), Tally::of(&history));
             match self.cells.get_mut(&run) {
-                // It was born while it was read, and has moved since: what is known here is younger.
-                Some(cell) if !cell.busy && cell.head.state.seq > head.state.seq => {}
                 Some(cell) => {
                     cell.end = run_output(&registered.flow, &history);
                     cell.head = head;
@@ -167,13 +170,14 @@ impl Core {
             self.delivered(run, mail);
         }
         for run in asked {
-            if unreadable.contains(run) {
-                self.arrivals.remove(run);
-                self.leave_to_others(*run);
+            if unreadable.contains(&run) {
+                self.arrivals.remove(&run);
+                self.leave_to_others(run);
             } else {
-                self.arrived(*run, &seen.remove(run).unwrap_or_default());
+                self.arrived(run, &seen.remove(&run).unwrap_or_default());
             }
         }
+        self.ask_again(old);
         self.forget();
     }
 
@@ -227,11 +231,11 @@ impl Core {
         }
     }
 
-    /// Runs could not be read: another read follows, which shows all that was leased until then.
+    /// Runs could not be read, or what was read does not count: another read follows, which shows all that was leased until then.
     pub(super) fn ask_again(&mut self, runs: Vec<RunId>) {
         for run in &runs {
             let arrivals = self.arrivals.entry(*run).or_default();
-            arrivals.is_asked = false;
+            (arrivals.is_asked, arrivals.is_old) = (false, false);
             arrivals.claimed.append(&mut arrivals.late);
         }
         self.to_load.extend(runs);

@@ -86,6 +86,8 @@ pub(super) struct Arrivals {
     pub(super) woken: bool,
     /// The read is under way.
     pub(super) is_asked: bool,
+    /// The read began before the run was born here and does not count: another one follows.
+    pub(super) is_old: bool,
     /// What was leased since: the read may not show it, so another one follows.
     pub(super) late: Vec<Taken>,
 }

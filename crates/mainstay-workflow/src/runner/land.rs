@@ -1,5 +1,6 @@
 //! What comes back from the database.
 
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -296,7 +297,7 @@ impl Core {
         &mut self,
         birth: crate::engine::birth::Birth,
         head: Head,
-        leased: Vec<crate::plan::Attempt>,
+        mut leased: Vec<crate::plan::Attempt>,
     ) -> RunId {
         let run = head.meta.run;
         if let Some((parent, attempt)) = &birth.parent
@@ -318,8 +319,22 @@ impl Core {
         }
         let mut cell = Cell::new(head, birth.registered, Results::of(&records));
         birth.span.in_scope(|| super::telemetry::began(&mut cell, run, &records, &birth.request));
+        if let Some(arrivals) = self.arrivals.get_mut(&run) {
+            // Somebody spoke to it before it was heard here that it is there. While a run is read nothing is decided in it.
+            arrivals.is_old = arrivals.is_asked;
+            cell.busy = true;
+        }
         let is_ended = cell.head.state.is_ended();
-        self.cells.insert(run, cell);
+        match self.cells.entry(run) {
+            Entry::Occupied(known) => {
+                // It was even read, and may have moved: what is known here is younger.
+                let given_out = known.get().given_out();
+                leased.retain(|attempt| given_out.contains(attempt));
+            }
+            Entry::Vacant(place) => {
+                place.insert(cell);
+            }
+        }
         for attempt in leased {
             self.lease(run, attempt);
         }
@@ -362,6 +377,8 @@ impl Core {
                 }
             }
             Ok(delivered) => {
+                // What was sent in time counts before what ran out in time, as it does when a run is read.
+                delivered.into_iter().for_each(|(run, mail)| self.delivered(run, mail));
                 for run in runs {
                     if let Some(cell) = self.cells.get_mut(&run) {
                         cell.busy = false;
@@ -370,7 +387,6 @@ impl Core {
                         self.look_again(run);
                     }
                 }
-                delivered.into_iter().for_each(|(run, mail)| self.delivered(run, mail));
             }
         }
     }

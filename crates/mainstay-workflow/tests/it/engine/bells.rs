@@ -14,6 +14,7 @@ use mainstay_workflow::{
 };
 use serde_json::{Value, json};
 
+use super::gate::{At, Gate};
 use super::{chain, noop, soon};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -189,6 +190,52 @@ async fn a_step_that_runs_on_another_node_is_told_that_it_is_cancelled() {
     eventually("the step is told", async || told.load(Ordering::SeqCst) == 1).await;
     soon(second.stop()).await;
     soon(worker.stop()).await;
+    soon(other.close()).await;
+    soon(repo.close()).await;
+}
+
+/// A node that has not the steps of a run cannot take up what is sent to it there; those who have them are told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signal_sent_where_nobody_knows_the_steps_is_taken_up() {
+    let database = TestDatabase::postgres();
+    let (repo, other) = (super::repo(&database).await, database.repo().await);
+    let worker = deaf(&repo).workflow(parked(), noop(1)).start().await.unwrap();
+    let stranger = chain("other", 1, |step| Node::task(step, ["ok"]));
+    let stranger = deaf(&other).workflow(stranger, noop(1)).start().await.unwrap();
+    brisk(async {
+        for _ in 0..6 {
+            let run = worker.start(StartRequest::new("parked", Value::Null)).await.unwrap();
+            stranger.signal(run, "go", Value::Null).await.unwrap();
+            assert_eq!(soon(worker.wait(run)).await.unwrap().outcome, Outcome::Completed);
+        }
+    })
+    .await;
+    soon(stranger.stop()).await;
+    soon(worker.stop()).await;
+    soon(other.close()).await;
+    soon(repo.close()).await;
+}
+
+/// What stands in a queue of its own is leased by nobody as it is started: who could have it is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_node_starts_and_does_not_take_is_taken_up_by_another() {
+    let (database, gate) = (TestDatabase::postgres(), Gate::default());
+    let (repo, other) = (gate.repo(&database).await, database.repo().await);
+    let flow = || chain("work", 1, |step| Node::task(step, ["ok"]));
+    let second = deaf(&other).queue("narrow", ["s0"]).workflow(flow(), noop(1)).start().await.unwrap();
+    let first = deaf(&repo).queue("narrow", ["s0"]).workflow(flow(), noop(1)).start().await.unwrap();
+    // It does not come to look for it by itself.
+    let _looks = gate.stop("workflow.standing", At::Before);
+    brisk(async {
+        for _ in 0..3 {
+            let run = first.start(StartRequest::new("work", Value::Null)).await.unwrap();
+            assert_eq!(soon(second.wait(run)).await.unwrap().outcome, Outcome::Completed);
+        }
+    })
+    .await;
+    gate.open("workflow.standing", At::Before);
+    soon(first.stop()).await;
+    soon(second.stop()).await;
     soon(other.close()).await;
     soon(repo.close()).await;
 }

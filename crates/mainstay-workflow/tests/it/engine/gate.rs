@@ -42,6 +42,7 @@ struct Inner {
     stops: HashMap<(&'static str, At), Arc<Stop>>,
     failing: HashMap<&'static str, usize>,
     losing: HashMap<&'static str, usize>,
+    slow: HashMap<&'static str, Duration>,
     done: HashMap<String, usize>,
 }
 
@@ -79,6 +80,11 @@ impl Gate {
     /// The next so many operations of this name are run, and their answers are lost.
     pub(crate) fn lose(&self, name: &'static str, times: usize) {
         self.0.lock().unwrap().losing.insert(name, times);
+    }
+
+    /// From now on operations of this name take that much longer.
+    pub(crate) fn slow(&self, name: &'static str, pause: Duration) {
+        self.0.lock().unwrap().slow.insert(name, pause);
     }
 
     /// How many operations of this name were run.
@@ -121,6 +127,10 @@ impl Middleware for Gate {
             return Err(made_up());
         }
         self.hold(&name, At::Before).await;
+        let pause = self.0.lock().unwrap().slow.get(name.as_str()).copied();
+        if let Some(pause) = pause {
+            tokio::time::sleep(pause).await;
+        }
         let outcome = next.run(operation).await;
         *self.0.lock().unwrap().done.entry(name.clone()).or_default() += 1;
         self.hold(&name, At::After).await;

@@ -6,6 +6,7 @@ mod failures;
 mod gate;
 mod holds;
 mod keys;
+mod leases;
 mod losses;
 mod nodes;
 mod races;

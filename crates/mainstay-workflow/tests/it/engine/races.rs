@@ -8,22 +8,23 @@ use mainstay_core::{Clock as _, SystemClock};
 use mainstay_repo::{Batch, Repo, Row, Statement};
 use mainstay_workflow::store::{Commit, Committed, Head, Lane, Start, Started, Store, Takeover};
 use mainstay_workflow::{
-    Attempt, Definition, Engine, EngineBuilder, Handlers, Input, Join, Node, NodeId, Outcome, Part,
-    StartRequest, Workflow, transition,
+    Attempt, Control, Definition, Engine, EngineBuilder, Fact, Fault, Handlers, Input, Join, Node, NodeId,
+    Outcome, Part, RunId, StartRequest, Workflow, transition,
 };
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
-use super::gate::{At, on_each_gated};
+use super::gate::{At, Gate, Stop, on_each_gated};
 use super::{chain, losses, soon};
 
 /// Beats come often; nobody is given up for being silent.
-fn engine(repo: &Repo) -> EngineBuilder {
+pub(super) fn engine(repo: &Repo) -> EngineBuilder {
     Engine::builder(repo.clone()).leases(Duration::from_millis(100), Duration::from_secs(600))
 }
 
 /// Steps that count themselves.
-fn counted(steps: &[&str]) -> (Arc<AtomicUsize>, Handlers) {
+pub(super) fn counted(steps: &[&str]) -> (Arc<AtomicUsize>, Handlers) {
     let begun = Arc::new(AtomicUsize::new(0));
     let handlers = steps.iter().fold(Handlers::new(), |set, step| {
         let begun = Arc::clone(&begun);
@@ -33,6 +34,33 @@ fn counted(steps: &[&str]) -> (Arc<AtomicUsize>, Handlers) {
         })
     });
     (begun, handlers)
+}
+
+/// Steps that count themselves and stand before a door, each until it is let through.
+pub(super) fn before_a_door(steps: &[&str]) -> (Arc<AtomicUsize>, Arc<Semaphore>, Handlers) {
+    let (begun, door) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+    let handlers = steps.iter().fold(Handlers::new(), |set, step| {
+        let (begun, door) = (Arc::clone(&begun), Arc::clone(&door));
+        set.handler(step, move |_cx| {
+            let (begun, door) = (Arc::clone(&begun), Arc::clone(&door));
+            async move {
+                begun.fetch_add(1, Ordering::SeqCst);
+                door.acquire().await.unwrap().forget();
+                Ok("ok".into())
+            }
+        })
+    });
+    (begun, door, handlers)
+}
+
+/// Waits until so many steps have begun.
+pub(super) async fn begins(begun: &AtomicUsize, many: usize) {
+    soon(async {
+        while begun.load(Ordering::SeqCst) < many {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
 }
 
 async fn count(repo: &Repo, sql: &'static str) -> i64 {
@@ -162,6 +190,11 @@ async fn a_baton_that_became_a_task_before_it_was_looked_up_is_found() {
         gate.open("workflow.load", At::Before);
         assert_eq!(soon(engine.wait(run)).await.unwrap().outcome, Outcome::Completed);
         assert_eq!(begun.load(Ordering::SeqCst), 3, "slow, other and meet, each once");
+        let history = store.histories(&[run]).await.unwrap().remove(0).1;
+        let lost = history.iter().any(|record| {
+            matches!(&record.fact, Fact::AttemptFailed { attempt, fault: Fault::Lost, .. } if attempt.step.as_str() == "slow")
+        });
+        assert!(lost, "it may have begun in the dead node's hands");
         soon(engine.stop()).await;
     })
     .await;
@@ -178,27 +211,7 @@ async fn a_baton_that_nobody_here_knows_of_is_looked_up_and_never_given_back() {
             flow = flow.node(Node::wait(wait).signal(wait, "gone").on("gone", [next]));
         }
         let flow = flow.node(Node::task("s2", ["ok"]).on("ok", ["end"])).done("end").build().unwrap();
-        let begun = Arc::new(AtomicUsize::new(0));
-        let door = Arc::new(Semaphore::new(0));
-        let handlers = ["s0", "s1", "s2"].into_iter().fold(Handlers::new(), |set, step| {
-            let (begun, door) = (Arc::clone(&begun), Arc::clone(&door));
-            set.handler(step, move |_cx| {
-                let (begun, door) = (Arc::clone(&begun), Arc::clone(&door));
-                async move {
-                    begun.fetch_add(1, Ordering::SeqCst);
-                    door.acquire().await.unwrap().forget();
-                    Ok("ok".into())
-                }
-            })
-        });
-        let begins = async |many: usize| {
-            soon(async {
-                while begun.load(Ordering::SeqCst) < many {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
-            })
-            .await;
-        };
+        let (begun, door, handlers) = before_a_door(&["s0", "s1", "s2"]);
         let engine = engine(&repo).workflow(flow, handlers).start().await.unwrap();
         let (ask, told) = (gate.stop("workflow.leases", At::Before), gate.stop("workflow.leases", At::After));
         let run = engine.start(StartRequest::new("stretches", Value::Null)).await.unwrap();
@@ -209,7 +222,7 @@ async fn a_baton_that_nobody_here_knows_of_is_looked_up_and_never_given_back() {
             if stretch > 0 {
                 engine.signal(run, "w0", Value::Null).await.unwrap();
             }
-            begins(stretch + 1).await;
+            begins(&begun, stretch + 1).await;
             ask.let_one();
             told.arrived().await;
             door.add_permits(1);
@@ -302,70 +315,43 @@ async fn what_a_given_up_node_gives_out_in_its_last_moment_goes_on() {
     .await;
 }
 
-/// The answer to a commit is lost, and with it what the commit leased to this node, while one start or another is on its way all the time.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lease_that_nobody_heard_of_is_found_while_runs_are_being_started() {
-    on_each_gated(async |gate, repo| {
-        let flow = chain("two", 2, |step| Node::task(step, ["ok"]));
-        let (begun, door) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
-        let handlers = ["s0", "s1"].into_iter().fold(Handlers::new(), |set, step| {
-            let (begun, door) = (Arc::clone(&begun), Arc::clone(&door));
-            set.handler(step, move |_cx| {
-                let (begun, door) = (Arc::clone(&begun), Arc::clone(&door));
-                async move {
-                    begun.fetch_add(1, Ordering::SeqCst);
-                    door.acquire().await.unwrap().forget();
-                    Ok("ok".into())
-                }
-            })
-        });
-        let engine = engine(&repo).workflow(flow, handlers).start().await.unwrap();
-        let request = || StartRequest::new("two", Value::Null);
-        let run = engine.start(request()).await.unwrap();
-        let starts = gate.stop("workflow.start", At::After);
-        let other = tokio::spawn({
-            let (engine, request) = (engine.clone(), request());
-            async move { engine.start(request).await.unwrap() }
-        });
-        starts.arrived().await;
-        gate.lose("workflow.commit", 1);
-        door.add_permits(4);
-        assert_eq!(soon(engine.wait(run)).await.unwrap().outcome, Outcome::Completed);
-        assert_eq!(begun.load(Ordering::SeqCst), 2, "each step began once");
-        gate.open("workflow.start", At::After);
-        let other = soon(other).await.unwrap();
-        assert_eq!(soon(engine.wait(other)).await.unwrap().outcome, Outcome::Completed);
-        soon(engine.stop()).await;
-    })
-    .await;
+/// Two branches, of which either suffices.
+fn raced(version: u32, branch: fn(&str) -> Node) -> Workflow {
+    Definition::new("raced", version)
+        .node(Node::task("fork", ["ok"]).on("ok", ["a", "b"]))
+        .node(branch("a").on("ok", ["meet"]))
+        .node(branch("b").on("ok", ["meet"]))
+        .node(Node::timer("meet", Duration::from_millis(1), "over").join(Join::Any).on("over", ["end"]))
+        .done("end")
+        .build()
+        .unwrap()
 }
 
 /// Between a claim and the reading of the run somebody else cancels it, or ends it: what was claimed does not begin.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_taken_back_before_it_was_read_does_not_begin() {
     on_each_gated(async |gate, repo| {
-        let flow = Definition::new("raced", 1)
-            .node(Node::task("fork", ["ok"]).on("ok", ["a", "b"]))
-            .node(Node::task("a", ["ok"]).on("ok", ["meet"]))
-            .node(Node::task("b", ["ok"]).on("ok", ["meet"]))
-            .node(Node::timer("meet", Duration::from_millis(1), "over").join(Join::Any).on("over", ["end"]))
-            .done("end")
-            .build()
-            .unwrap();
+        let plain = Box::new(raced(1, |step| Node::task(step, ["ok"])));
+        // These are out until it is known whether they began.
+        let undone = Box::new(raced(2, |step| Node::task(step, ["ok"]).compensate("undo")));
         let store = Store::open(&repo, "default").await.unwrap();
         let (now, fork, a) = (SystemClock.now(), attempt("fork"), attempt("a"));
         let cancel = vec![Input::Cancel { reason: "enough".into() }];
         let end = vec![Input::succeeded(&a, "ok"), Input::Tick];
-        for (inputs, outcome) in [(cancel, Outcome::Cancelled), (end, Outcome::Completed)] {
-            let head = started(&store, &flow, None).await;
+        for (flow, inputs, outcome) in [
+            (&plain, cancel.clone(), Outcome::Cancelled),
+            (&undone, cancel, Outcome::Cancelled),
+            (&plain, end, Outcome::Completed),
+        ] {
+            let head = started(&store, flow, None).await;
             let mut next = Commit::new(&head, now);
             next.done(fork.clone());
-            next.push(&flow, transition(&flow, &head.state, Input::succeeded(&fork, "ok"), now).unwrap())
+            next.push(flow, transition(flow, &head.state, Input::succeeded(&fork, "ok"), now).unwrap())
                 .unwrap();
             let head = commit(&store, next).await;
             let reads = gate.stop("workflow.load", At::Before);
-            let (begun, handlers) = counted(&["fork", "a", "b"]);
-            let engine = engine(&repo).workflow(flow.clone(), handlers).start().await.unwrap();
+            let (begun, handlers) = counted(&["fork", "a", "b", "undo"]);
+            let engine = engine(&repo).workflow((**flow).clone(), handlers).start().await.unwrap();
             reads.arrived().await;
             let mut moved = Commit::new(&head, now);
             if outcome == Outcome::Completed {
@@ -374,7 +360,7 @@ async fn what_was_taken_back_before_it_was_read_does_not_begin() {
             for (input, after) in inputs.into_iter().zip(0..) {
                 let state = moved.state().unwrap_or(&head.state);
                 let at = now.saturating_add(Duration::from_secs(after));
-                moved.push(&flow, transition(&flow, state, input, at).unwrap()).unwrap();
+                moved.push(flow, transition(flow, state, input, at).unwrap()).unwrap();
             }
             aside(&store, &moved).await;
             gate.open("workflow.load", At::Before);
@@ -414,4 +400,80 @@ async fn what_a_dropped_transaction_had_given_out_goes_on() {
         soon(engine.stop()).await;
     })
     .await;
+}
+
+/// A run that is spoken to before it is heard here that it is there: what is read of it then is older than what is known when that arrives.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_read_before_a_run_was_born_here_does_not_count() {
+    on_each_gated(async |gate, repo| {
+        let flow = Definition::new("three", 1)
+            .node(Node::task("s0", ["ok"]).on("ok", ["s1"]))
+            .node(Node::task("s1", ["ok"]).on("ok", ["hold"]))
+            .node(Node::wait("hold").signal("go", "gone").on("gone", ["end"]))
+            .done("end")
+            .build()
+            .unwrap();
+        let (begun, door, handlers) = before_a_door(&["s0", "s1"]);
+        let engine = engine(&repo).workflow(flow, handlers).start().await.unwrap();
+        let (run, starts, reads) = spoken_to(&gate, &repo, &engine, "three").await;
+        reads.arrived().await;
+        gate.open("workflow.start", At::After);
+        soon(starts).await.unwrap();
+        begins(&begun, 1).await;
+        door.add_permits(1);
+        // If anything were decided meanwhile the second step would have begun, and its answer be refused for what arrives now.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        gate.open("workflow.load", At::After);
+        begins(&begun, 2).await;
+        door.add_permits(1);
+        assert_eq!(soon(engine.wait(run)).await.unwrap().outcome, Outcome::Completed);
+        assert_eq!(begun.load(Ordering::SeqCst), 2, "each step began once");
+        soon(engine.stop()).await;
+    })
+    .await;
+}
+
+/// And one that is even read, and has moved, before it is heard that it is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_moved_before_it_was_born_here_is_not_put_back() {
+    on_each_gated(async |gate, repo| {
+        let flow = Definition::new("parked", 1)
+            .node(Node::wait("hold").signal("go", "gone").on("gone", ["s0"]))
+            .node(Node::task("s0", ["ok"]).on("ok", ["s1"]))
+            .node(Node::task("s1", ["ok"]).on("ok", ["end"]))
+            .done("end")
+            .build()
+            .unwrap();
+        let (begun, door, handlers) = before_a_door(&["s0", "s1"]);
+        let engine = engine(&repo).workflow(flow, handlers).start().await.unwrap();
+        let (run, starts, reads) = spoken_to(&gate, &repo, &engine, "parked").await;
+        reads.let_one();
+        begins(&begun, 1).await;
+        gate.open("workflow.start", At::After);
+        soon(starts).await.unwrap();
+        gate.open("workflow.load", At::After);
+        door.add_permits(2);
+        assert_eq!(soon(engine.wait(run)).await.unwrap().outcome, Outcome::Completed);
+        assert_eq!(begun.load(Ordering::SeqCst), 2, "each step began once");
+        soon(engine.stop()).await;
+    })
+    .await;
+}
+
+/// A run whose start is there while nobody here has heard of it, and a signal to it. What is read stops on its way back.
+async fn spoken_to(
+    gate: &Gate,
+    repo: &Repo,
+    engine: &Engine,
+    workflow: &str,
+) -> (RunId, JoinHandle<RunId>, Arc<Stop>) {
+    let (starts, reads) = (gate.stop("workflow.start", At::After), gate.stop("workflow.load", At::After));
+    let request = StartRequest::new(workflow, Value::Null);
+    let engine = engine.clone();
+    let started = tokio::spawn(async move { engine.start(request).await.unwrap() });
+    starts.arrived().await;
+    let run = RunId::from_stored(count(repo, "SELECT id FROM wf_runs").await);
+    let control = Control::open(repo, "default").await.unwrap();
+    control.signal(run, "go", Value::Null, None).await.unwrap();
+    (run, started, reads)
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use mainstay_workflow::{Definition, Done, Engine, ErrorKind, Handlers, Node, Outcome, RunId, StartRequest};
 use serde_json::{Value, json};
 
+use super::gate::{At, on_each_gated};
+use super::races::counted;
 use super::{chain, noop, on_each, soon};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -118,6 +120,30 @@ async fn a_signal_that_is_to_arrive_later_arrives_then_and_not_before() {
         let refused = second.signal_after(past, wait, "then", Value::Null).await.unwrap_err();
         assert_eq!(refused.kind(), &ErrorKind::Ended);
         soon(second.stop()).await;
+    })
+    .await;
+}
+
+/// What was sent before the time ran out counts, also when both are found at once, by a node that has the run in memory.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signal_that_came_in_time_goes_before_the_time_out() {
+    const EXPIRES: Duration = Duration::from_secs(3);
+    on_each_gated(async |gate, repo| {
+        let ask = Node::wait("ask").signal("paid", "paid").expires(EXPIRES, "late");
+        let flow = Definition::new("due", 1).node(ask.on("paid", ["s0"]).on("late", ["end"]));
+        let flow = flow.node(Node::task("s0", ["ok"]).on("ok", ["end"])).done("end").build().unwrap();
+        let (begun, handlers) = counted(&["s0"]);
+        let engine = Engine::builder(repo.clone()).workflow(flow, handlers).start().await.unwrap();
+        let run = engine.start(StartRequest::new("due", Value::Null)).await.unwrap();
+        let expired = std::time::Instant::now() + EXPIRES + Duration::from_millis(200);
+        let polls = gate.stop("workflow.standing", At::Before);
+        polls.arrived().await;
+        engine.control().signal(run, "paid", Value::Null, None).await.unwrap();
+        tokio::time::sleep_until(expired.into()).await;
+        gate.open("workflow.standing", At::Before);
+        assert_eq!(soon(engine.wait(run)).await.unwrap().outcome, Outcome::Completed);
+        assert_eq!(begun.load(Ordering::SeqCst), 1, "paid, and not late");
+        soon(engine.stop()).await;
     })
     .await;
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mainstay_core::{Clock as _, SystemClock};
-use mainstay_repo::{Row, Statement};
+use mainstay_repo::{Repo, Row, Statement};
 use mainstay_testkit::TestDatabase;
 use mainstay_workflow::store::{Schedule, Store};
 use mainstay_workflow::{Definition, Engine, Handlers, Node, Outcome, StartRequest};
@@ -68,18 +68,7 @@ async fn a_node_is_at_rest_beside_a_schedule_that_nobody_can_fire() {
         let engine = Engine::builder(repo.clone())
             .workflow(chain("other", 1, |step| Node::task(step, ["ok"])), noop(1));
         let engine = engine.start().await.unwrap();
-        let now = SystemClock.now();
-        let schedule = Schedule {
-            name: "nightly".into(),
-            workflow: "unknown".into(),
-            version: None,
-            plan: json!({"cron": "0 2 * * *"}),
-            paused: false,
-            next_at: Some(now.saturating_sub(Duration::from_secs(60))),
-            last_at: None,
-            updated_at: now,
-        };
-        Store::open(&repo, "default").await.unwrap().schedule_put(&schedule).await.unwrap();
+        nightly(&repo).await;
         gate.more("workflow.standing", 2).await;
         let before = gate.count("workflow.standing");
         tokio::time::sleep(Duration::from_secs(2)).await;
@@ -88,4 +77,41 @@ async fn a_node_is_at_rest_beside_a_schedule_that_nobody_can_fire() {
         soon(engine.stop()).await;
     })
     .await;
+}
+
+/// Nor does it hide what comes later: a timer that nobody here has set is looked for when it is due, and not with the next look an hour later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schedule_that_nobody_can_fire_hides_no_timer() {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    on_each_gated(async |_, repo| {
+        let flow = || {
+            let nap = Node::timer("nap", Duration::from_secs(2), "up").on("up", ["end"]);
+            Definition::new("nap", 1).node(nap).done("end").build().unwrap()
+        };
+        nightly(&repo).await;
+        let before = Engine::builder(repo.clone()).workflow(flow(), Handlers::new()).start().await.unwrap();
+        let run = before.start(StartRequest::new("nap", Value::Null)).await.unwrap();
+        soon(before.stop()).await;
+        let engine = Engine::builder(repo.clone()).poll(HOUR, HOUR).workflow(flow(), Handlers::new());
+        let engine = engine.start().await.unwrap();
+        assert_eq!(soon(engine.wait(run)).await.unwrap().outcome, Outcome::Completed);
+        soon(engine.stop()).await;
+    })
+    .await;
+}
+
+/// A schedule that is overdue, of a workflow that nobody has.
+async fn nightly(repo: &Repo) {
+    let now = SystemClock.now();
+    let schedule = Schedule {
+        name: "nightly".into(),
+        workflow: "unknown".into(),
+        version: None,
+        plan: json!({"cron": "0 2 * * *"}),
+        paused: false,
+        next_at: Some(now.saturating_sub(Duration::from_secs(60))),
+        last_at: None,
+        updated_at: now,
+    };
+    Store::open(repo, "default").await.unwrap().schedule_put(&schedule).await.unwrap();
 }
