@@ -164,7 +164,13 @@ impl From<mainstay_core::Denied> for Error {
 
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
-        Self::new(ErrorKind::Refused(refusal.clone()), refusal.to_string())
+        let error = Self::new(ErrorKind::Refused(refusal.clone()), refusal.to_string());
+        match refusal {
+            Refusal::NotUndone { .. } => error.with_help(
+                "see to what it did, and then fork the run from the first step that is to be done again",
+            ),
+            _ => error,
+        }
     }
 }
 

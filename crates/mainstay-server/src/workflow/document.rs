@@ -351,7 +351,7 @@ fn told(fact: &Fact) -> (Option<String>, String) {
         Fact::Waiting { step, deadline: None } => of(step, format!("{step} waits")),
         Fact::Waiting { step, deadline: Some(at) } => of(step, format!("{step} waits until {at}")),
         Fact::Scheduled { attempt, .. } => of(&attempt.step, format!("{attempt} was given out")),
-        Fact::AttemptFailed { attempt, fault, retry_at } => {
+        Fact::AttemptFailed { attempt, fault, retry_at, .. } => {
             let after = match retry_at {
                 Some(at) => format!("tried again at {at}"),
                 None => "not tried again".to_owned(),

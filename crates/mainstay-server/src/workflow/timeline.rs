@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_retry_is_a_bar_of_its_own_that_begins_when_it_may() {
-        let fault = Fault::Error { message: "away".to_owned(), retry: true };
+        let fault = Fault::Error { message: "away".to_owned(), retry: true, ran: false };
         check(
             vec![
                 scheduled(attempt("charge", Part::Body, 1), 0),
@@ -182,6 +182,7 @@ mod tests {
                         attempt: attempt("charge", Part::Body, 1),
                         fault,
                         retry_at: Some(at(5)),
+                        ran: false,
                     },
                 ),
                 (2, Fact::Scheduled { attempt: attempt("charge", Part::Body, 2), ready_at: at(5) }),

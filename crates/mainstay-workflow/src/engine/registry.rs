@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
 use super::{StartRequest, Version, WorkflowSource};
 use crate::definition::Workflow;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{HandlerName, Kind, Node};
-use crate::handler::{Code, Handlers};
+use crate::handler::{Code, Handlers, panicked};
 use crate::id::DefinitionId;
 use crate::plan::{Attempt, Part};
 
@@ -38,6 +39,16 @@ pub(crate) struct Registered {
     handlers: Handlers,
     /// What the store calls it, once it is known there.
     pub(crate) definition: OnceLock<DefinitionId>,
+}
+
+/// Asks the host's code, which may panic: that is an error of this one start, wherever it comes from.
+fn asked(resolver: &Resolver, request: &StartRequest) -> Result<Option<u32>> {
+    catch_unwind(AssertUnwindSafe(|| resolver(request))).map_err(|panic| {
+        let text = format!("the resolver of {} panicked: {}", request.workflow(), panicked(&*panic));
+        Error::new(ErrorKind::Setup, text).with_help(
+            "let it return None for a request that it does not expect, or name a version in the request",
+        )
+    })
 }
 
 impl Registry {
@@ -106,8 +117,10 @@ impl Registry {
                 Error::new(ErrorKind::UnknownWorkflow, format!("no workflow {name:?} is registered"))
                     .with_help("register it with EngineBuilder::workflow before the engine starts")
             })?;
-        let chosen =
-            request.version.or_else(|| family.resolver.as_ref().and_then(|resolver| resolver(request)));
+        let chosen = match &family.resolver {
+            Some(resolver) if request.version.is_none() => asked(resolver, request)?,
+            _ => request.version,
+        };
         let chosen = chosen.or(family.current).or_else(|| family.versions.keys().next_back().copied());
         chosen.and_then(|version| family.versions.get(&version)).ok_or_else(|| {
             let known: Vec<String> = family.versions.keys().map(u32::to_string).collect();

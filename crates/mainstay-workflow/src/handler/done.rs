@@ -122,6 +122,8 @@ pub struct StepError {
     retry: bool,
     /// Another transaction was in the way.
     busy: bool,
+    /// The code did, or may have done, what it is for, and failed after that.
+    ran: bool,
 }
 
 impl StepError {
@@ -130,12 +132,12 @@ impl StepError {
 
     /// An error that may pass: the step's retry policy decides.
     pub fn retry(message: impl Into<String>) -> Self {
-        Self { message: message.into(), retry: true, busy: false }
+        Self { message: message.into(), retry: true, busy: false, ran: false }
     }
 
     /// An error that trying again does not mend.
     pub fn fatal(message: impl Into<String>) -> Self {
-        Self { message: message.into(), retry: false, busy: false }
+        Self { message: message.into(), retry: false, busy: false, ran: false }
     }
 
     /// Any error, with those beneath it; it may pass.
@@ -163,7 +165,7 @@ impl StepError {
     }
 
     pub(crate) fn busy(message: String) -> Self {
-        Self { message, retry: true, busy: true }
+        Self { message, retry: true, busy: true, ran: false }
     }
 
     /// Whether another transaction was in the way: that is no fault of the step.
@@ -171,12 +173,17 @@ impl StepError {
         self.busy
     }
 
+    /// The code did, or may have done, what it is for: what it said about that is of no use.
+    pub(crate) fn after_its_work(self) -> Self {
+        Self { ran: true, ..self }
+    }
+
     pub(crate) fn into_fault(self) -> Fault {
-        let Self { mut message, retry, .. } = self;
+        let Self { mut message, retry, ran, .. } = self;
         if let Some((end, _)) = message.char_indices().nth(Self::MESSAGE_LIMIT) {
             message.truncate(end);
         }
-        Fault::Error { message, retry }
+        Fault::Error { message, retry, ran }
     }
 }
 
@@ -199,7 +206,7 @@ impl From<mainstay_repo::Error> for StepError {
                 | ErrorKind::Corrupt
         );
         let busy = *error.kind() == ErrorKind::Busy;
-        Self { message: error.to_string(), retry: may_pass, busy }
+        Self { message: error.to_string(), retry: may_pass, busy, ran: false }
     }
 }
 

@@ -1,5 +1,6 @@
 //! From an attempt to what it means for its run.
 
+use std::any::Any;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 
@@ -9,24 +10,37 @@ use serde_json::Value;
 use super::{Done, StepContext, StepError, StepResult};
 use crate::plan::{Attempt, Fault, Input, Part};
 
-/// Runs code of the host: a panic is an error of that attempt and of nothing else.
-pub(crate) async fn guarded(code: impl Future<Output = StepResult>) -> StepResult {
-    match AssertUnwindSafe(code).catch_unwind().await {
+/// Runs code of the host: a panic is an error of that attempt and of nothing else, be it in what the code does before its first `await`.
+pub(crate) async fn guarded<Fut>(code: impl FnOnce() -> Fut) -> StepResult
+where
+    Fut: Future<Output = StepResult>,
+{
+    let run = async { code().await };
+    match AssertUnwindSafe(run).catch_unwind().await {
         Ok(result) => result,
         Err(panic) => {
-            let text = panic.downcast_ref::<&str>().copied();
-            let text =
-                text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
-            Err(StepError::retry(format!("the handler panicked: {text}")))
+            let text = format!("the handler panicked: {}", panicked(&*panic));
+            // Nobody knows how far it came.
+            Err(StepError::retry(text).after_its_work())
         }
     }
 }
 
+/// What a panic said.
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
 /// Runs code of the host with what it is given, and gathers what it said of its run.
-pub(crate) async fn attempted(cx: StepContext, code: impl Future<Output = StepResult>) -> StepResult {
+pub(crate) async fn attempted<Fut>(cx: StepContext, code: impl FnOnce(StepContext) -> Fut) -> StepResult
+where
+    Fut: Future<Output = StepResult>,
+{
     // The same attempt may be at it again, because another transaction was in its way.
     drop(cx.take_notes());
-    let mut done = guarded(code).await?;
+    let given = cx.clone();
+    let mut done = guarded(|| code(given)).await?;
     let said = std::mem::replace(&mut done.attributes, cx.take_notes());
     done.attributes.extend(said);
     Ok(done)
@@ -52,7 +66,8 @@ fn succeeded(attempt: &Attempt, done: Done) -> Result<Input, StepError> {
     match attempt.part {
         Part::Body => {
             let event = done.event.ok_or_else(|| {
-                StepError::fatal("the handler of a task returned no event; return Done::event(..) with one that the step declares")
+                let text = "the handler of a task returned no event; return Done::event(..) with one that the step declares";
+                StepError::fatal(text).after_its_work()
             })?;
             Ok(Input::Succeeded { attempt, event, targets: done.targets, output: done.value })
         }
@@ -91,7 +106,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_an_error_of_the_attempt() {
-        let result = guarded(async { panic!("boom {}", 7) }).await;
-        assert_eq!(result, Err(StepError::retry("the handler panicked: boom 7")));
+        let result = guarded(|| async { panic!("boom {}", 7) }).await;
+        assert_eq!(result.unwrap_err().message(), "the handler panicked: boom 7");
+        let result = guarded(|| -> std::future::Ready<StepResult> { panic!("at once") }).await;
+        assert_eq!(result.unwrap_err().message(), "the handler panicked: at once");
     }
 }

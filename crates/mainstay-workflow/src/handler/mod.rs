@@ -16,7 +16,7 @@ pub(crate) use cancel::{Cancel, Cancelled};
 pub use context::StepContext;
 pub(crate) use context::{Beat, ContextParts, States};
 pub use done::{Done, StepError};
-pub(crate) use invoke::{answer, attempted, guarded};
+pub(crate) use invoke::{answer, attempted, guarded, panicked};
 pub(crate) use results::{Results, Seen};
 pub(crate) use set::Code;
 pub use set::Handlers;

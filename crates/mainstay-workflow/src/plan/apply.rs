@@ -146,14 +146,14 @@ impl Place<'_> {
                 trial.at = Some(*ready_at);
                 Ok(())
             }
-            Fact::AttemptFailed { attempt, fault, retry_at } => {
+            Fact::AttemptFailed { attempt, fault, retry_at, ran } => {
                 let trial = self.open_trial(state, &attempt.step, attempt.part)?;
                 match fault {
                     Fault::Lost => trial.losses += 1,
                     Fault::Withdrawn => {}
                     _ => trial.failures += 1,
                 }
-                trial.unsure |= fault.is_unsure();
+                trial.unsure |= *ran || fault.is_unsure();
                 trial.out = false;
                 trial.at = *retry_at;
                 match (attempt.part, retry_at) {

@@ -180,11 +180,12 @@ impl<'a> Machine<'a> {
     }
 
     fn failed(&mut self, attempt: &Attempt, current: &Current<'_>, fault: Fault) -> Result<(), Refusal> {
+        let ran = fault.has_run() && !matches!(current.node.kind, Kind::Task { tx: true, .. });
         if self.is_stopping() && attempt.part != Part::Undo {
-            return self.drained(attempt.clone(), current, fault.is_unsure());
+            return self.drained(attempt.clone(), current, ran || fault.is_unsure());
         }
         let retry_at = self.retry_at(attempt, current, &fault);
-        self.record(Fact::AttemptFailed { attempt: attempt.clone(), fault: fault.clone(), retry_at })?;
+        self.record(Fact::AttemptFailed { attempt: attempt.clone(), fault: fault.clone(), retry_at, ran })?;
         match attempt.part {
             _ if retry_at.is_some() => Ok(()),
             Part::Undo => self.keep(Fact::NotUndone { step: attempt.step.clone(), fault }),

@@ -67,6 +67,9 @@ pub enum Fact {
         fault: Fault,
         /// When the next one may run; `None` when there is none.
         retry_at: Option<Timestamp>,
+        /// The step did, or may have done, what it is for, and failed after that: what has a compensation is undone.
+        #[serde(default, skip_serializing_if = "is_false")]
+        ran: bool,
     },
     /// The items of a map are known.
     Listed {
@@ -223,6 +226,10 @@ pub enum Fault {
         message: String,
         /// Whether it makes sense to try again.
         retry: bool,
+        /// The code had run, or panicked on its way, and its answer was of no use. An error that the code itself returns says that nothing
+        /// was done.
+        #[serde(default, skip_serializing_if = "is_false")]
+        ran: bool,
     },
     /// It took too long. Whether it did something is not known.
     TimedOut,
@@ -289,6 +296,21 @@ impl Fault {
     pub fn is_unsure(&self) -> bool {
         matches!(self, Self::TimedOut | Self::Lost)
     }
+
+    /// Whether the code ran, perhaps to its end, and then broke its word. What a `tx` step did is rolled back then; what another one did stands.
+    #[must_use]
+    pub fn has_run(&self) -> bool {
+        match self {
+            Self::Error { ran, .. } => *ran,
+            Self::UndeclaredEvent { .. } | Self::UndeclaredTarget { .. } | Self::WrongChoice { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 impl fmt::Display for Fault {

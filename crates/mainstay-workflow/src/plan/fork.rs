@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use mainstay_core::Timestamp;
 use serde_json::Value;
 
-use super::{Fact, Machine, Record, Refusal, State, Transition, after_ms};
+use super::{Fact, Machine, Part, Record, Refusal, State, Transition, after_ms};
 use crate::definition::Workflow;
 use crate::graph::StepKey;
 
@@ -15,7 +15,8 @@ use crate::graph::StepKey;
 /// Signals that nobody took, or that a step took which is done anew, lie in the new run's mailbox. Its deadline begins anew.
 ///
 /// # Errors
-/// [`Refusal::NotReached`] when the other run did not come to one of the steps; [`Refusal::Corrupt`] when the history is that of another
+/// [`Refusal::NotReached`] when the other run did not come to one of the steps; [`Refusal::NotUndone`] when no step is named and one would be
+/// done anew whose effect stands, because its compensation failed; [`Refusal::Corrupt`] when the history is that of another
 /// graph.
 pub fn fork(
     flow: &Workflow,
@@ -26,6 +27,9 @@ pub fn fork(
 ) -> Result<Transition, Refusal> {
     let old = super::replay(flow, history)?;
     let again = again(flow, history, from, &old)?;
+    if from.is_empty() {
+        refuse_what_stands(history, &again)?;
+    }
     let graph = flow.graph();
     let mut machine = Machine::new(flow, State::blank(flow), now);
     let input = history.iter().find_map(|record| match &record.fact {
@@ -56,6 +60,14 @@ pub fn fork(
                     letter: None,
                 })?;
             }
+            // What it may have done all the same is undone by whoever undoes the step.
+            Fact::AttemptFailed { attempt, fault, ran, .. }
+                if ended.contains(&attempt.step)
+                    && attempt.part != Part::Undo
+                    && (*ran || fault.is_unsure()) =>
+            {
+                machine.record(fact.clone())?;
+            }
             // What the run began with, and what the steps said whose results are kept.
             Fact::Noted { step, .. } if step.as_ref().is_none_or(|step| ended.contains(step)) => {
                 machine.record(fact.clone())?;
@@ -73,6 +85,15 @@ pub fn fork(
     }
     machine.settle()?;
     Ok(machine.end())
+}
+
+/// What could not be undone may stand: it is not done again unless somebody says where to begin.
+fn refuse_what_stands(history: &[Record], again: &BTreeSet<StepKey>) -> Result<(), Refusal> {
+    let stands = history.iter().find_map(|record| match &record.fact {
+        Fact::NotUndone { step, .. } if again.contains(step) => Some(step.clone()),
+        _ => None,
+    });
+    stands.map_or(Ok(()), |step| Err(Refusal::NotUndone { step }))
 }
 
 /// The steps that are done anew: those that are named or were undone, and all behind them.

@@ -92,7 +92,7 @@ impl Input {
     /// An attempt failed in a way that may pass.
     #[must_use]
     pub fn failed(attempt: &Attempt, message: &str) -> Self {
-        let fault = Fault::Error { message: message.to_owned(), retry: true };
+        let fault = Fault::Error { message: message.to_owned(), retry: true, ran: false };
         Self::Failed { attempt: attempt.clone(), fault }
     }
 
@@ -152,6 +152,11 @@ pub enum Refusal {
         /// The step.
         step: StepKey,
     },
+    /// The step's compensation failed, so what it did may stand, and it would be done once more.
+    NotUndone {
+        /// The step.
+        step: StepKey,
+    },
     /// The state or the history does not belong to this workflow.
     Corrupt(Corrupt),
 }
@@ -169,6 +174,9 @@ impl fmt::Display for Refusal {
             Self::Paused => f.write_str("the run is paused already"),
             Self::NotPaused => f.write_str("the run is not paused"),
             Self::NotReached { step } => write!(f, "the run did not come to {step}"),
+            Self::NotUndone { step } => {
+                write!(f, "what {step} did could not be undone, and it would be done once more")
+            }
             Self::Corrupt(corrupt) => fmt::Display::fmt(corrupt, f),
         }
     }

@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::decide::all_targets;
 use super::{
-    Attempt, Corrupt, EdgeState, Fact, Fault, Item, Letter, Machine, Outcome, Part, Stage, StepState, Trial,
+    Attempt, Corrupt, EdgeState, Effect, Fact, Fault, Item, Letter, Machine, Outcome, Part, Record, Stage,
+    StepState, Trial,
 };
 use crate::graph::{Join, Kind, Need, Node};
 
@@ -106,6 +107,11 @@ impl<'a> Machine<'a> {
             Need::AtLeast(needed) => usize::try_from(*needed).unwrap_or(usize::MAX),
         };
         if succeeded >= needed {
+            if node.compensate.is_some() && out > 0 {
+                // The others are asked to stop and waited for: what is still running cannot be undone.
+                self.recall(node, items);
+                return Ok(());
+            }
             let (step, event, targets) = (node.key.clone(), mapped.clone(), all_targets(node, mapped));
             return self.record(Fact::Ended {
                 step,
@@ -132,6 +138,26 @@ impl<'a> Machine<'a> {
             self.schedule(node, Part::Item(item), trial)?;
         }
         Ok(())
+    }
+
+    /// Takes back the items that are out, once: with the one that sufficed.
+    fn recall(&mut self, node: &Node, items: &[Item]) {
+        let suffices = |record: &Record| match &record.fact {
+            Fact::ItemSucceeded { step, .. } => *step == node.key,
+            fact => *fact == Fact::Resumed,
+        };
+        if !self.records.iter().any(suffices) {
+            return;
+        }
+        for (item, place) in (0..).zip(items) {
+            if let Item::Open(trial) = place
+                && trial.out
+            {
+                let attempt =
+                    Attempt { step: node.key.clone(), part: Part::Item(item), number: trial.number };
+                self.effects.push(Effect::Revoke { attempt });
+            }
+        }
     }
 
     /// Gives the signals in the mailbox to the steps that wait for them: the oldest signal to the step that has waited longest.

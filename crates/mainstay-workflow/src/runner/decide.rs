@@ -94,7 +94,7 @@ fn again(
     error: &Error,
 ) -> Decision {
     if let Source::Attempt(attempt) = item.source {
-        let fault = Fault::Error { message: error.to_string(), retry: false };
+        let fault = Fault::Error { message: error.to_string(), retry: false, ran: true };
         let input = Input::Failed { attempt: attempt.clone(), fault };
         cell.inbox.push_front(Item::answer(attempt, input, None));
     } else {

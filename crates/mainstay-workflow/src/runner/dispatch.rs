@@ -59,6 +59,8 @@ pub(super) struct Worker {
     pub(super) deadline: Option<Instant>,
     /// When it is dropped although it did not stop.
     pub(super) stop_at: Option<Instant>,
+    /// It timed out, and that is answered when it has ended or is dropped.
+    pub(super) is_late: bool,
     /// Whether the run is reserved for it.
     pub(super) is_reserved: bool,
     /// When it began.
@@ -84,6 +86,42 @@ impl Beat for Heart {
     fn beat(&self, progress: Value) {
         // A runner that is gone needs none.
         let _ = self.commands.send(Command::Beat { worker: self.worker, progress });
+    }
+}
+
+/// Sends what a worker has to tell. When its task ends before, because dropping something of the host's panicked, that is told.
+pub(super) struct Teller {
+    worker: u64,
+    commands: mpsc::UnboundedSender<Command>,
+    otherwise: Option<fn(StepError) -> Told>,
+}
+
+impl Teller {
+    pub(super) fn new(
+        worker: u64,
+        commands: mpsc::UnboundedSender<Command>,
+        otherwise: fn(StepError) -> Told,
+    ) -> Self {
+        Self { worker, commands, otherwise: Some(otherwise) }
+    }
+
+    pub(super) fn tell(mut self, told: Told) {
+        self.otherwise = None;
+        self.send(told);
+    }
+
+    fn send(&self, told: Told) {
+        // A runner that is gone does not need the answer: another life repeats the attempt. Nor does one that has dropped the worker.
+        let _ = self.commands.send(Command::Told { worker: self.worker, told });
+    }
+}
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        if let Some(otherwise) = self.otherwise.take() {
+            let error = StepError::retry("the handler's task ended without an answer");
+            self.send(otherwise(error.after_its_work()));
+        }
     }
 }
 
@@ -113,8 +151,7 @@ impl Core {
             match self.need(cell, &attempt) {
                 Need::Code(Code::Plain(code)) => {
                     self.work(run, attempt, move |cx| async move {
-                        let run = code.run(cx.clone());
-                        Told::Answer(attempted(cx, run).await)
+                        Told::Answer(attempted(cx, |cx| code.run(cx)).await)
                     });
                 }
                 Need::Code(Code::Tx(_)) => {
@@ -197,11 +234,8 @@ impl Core {
         let (context, cancel) = self.context(cell, run, &attempt, number);
         let span = super::telemetry::span(cell, run, &attempt);
         let (future, commands) = (code(context).instrument(span.clone()), self.commands.clone());
-        let task = tokio::spawn(async move {
-            let told = future.await;
-            // A runner that is gone does not need the answer: another life repeats the attempt.
-            let _ = commands.send(Command::Told { worker: number, told });
-        });
+        let teller = Teller::new(number, commands, |error| Told::Answer(Err(error)));
+        let task = tokio::spawn(async move { teller.tell(future.await) });
         self.employ(number, (run, attempt), cancel, task.abort_handle(), span, false);
     }
 
@@ -222,8 +256,20 @@ impl Core {
         let began = Instant::now();
         span.in_scope(|| super::telemetry::attempt_began(cell, run, &attempt));
         cell.held.insert(attempt.clone(), Held::Running(number));
-        let worker =
-            Worker { run, attempt, cancel, abort, limit, deadline, stop_at: None, is_reserved, began, span };
+        let (stop_at, is_late) = (None, false);
+        let worker = Worker {
+            run,
+            attempt,
+            cancel,
+            abort,
+            limit,
+            deadline,
+            stop_at,
+            is_late,
+            is_reserved,
+            began,
+            span,
+        };
         self.workers.insert(number, worker);
     }
 
@@ -231,7 +277,7 @@ impl Core {
     pub(super) fn told(&mut self, number: u64, told: Told) {
         let Some(worker) = self.workers.remove(&number) else { return };
         let timing = Some(worker.timing());
-        let Worker { run, attempt, .. } = worker;
+        let Worker { run, attempt, is_late, .. } = worker;
         let cell = self.cells.get(&run);
         let is_current = cell.is_some_and(
             |cell| matches!(cell.held.get(&attempt), Some(Held::Running(current)) if *current == number),
@@ -240,6 +286,7 @@ impl Core {
             Told::Transaction(reserved) => self.reserved(run, attempt, timing, *reserved),
             // It timed out, and that was its answer.
             _ if !is_current => {}
+            _ if is_late => self.timed_out(run, attempt, number, timing),
             Told::Answer(result) => self.answered(run, attempt, timing, result),
             Told::Child(Err(error)) => self.answered(run, attempt, timing, Err(error)),
             Told::Child(Ok(request)) => self.beget(run, attempt, request),
@@ -295,7 +342,7 @@ impl Core {
                 let Some(worker) = self.workers.remove(&number) else { continue };
                 let timing = worker.timing();
                 let Worker { run, attempt, is_reserved, .. } = worker;
-                self.timed_out(run, attempt, number, timing);
+                self.timed_out(run, attempt, number, Some(timing));
                 if is_reserved {
                     // Its transaction may have been on the way to its commit, with what follows leased to this node.
                     self.keeper.suspect();
@@ -306,22 +353,29 @@ impl Core {
                     self.alarms.push(Reverse((deadline, number)));
                     continue;
                 }
+                let cell = self.cells.get(&worker.run);
+                if cell.is_some_and(|cell| is_undoable(cell, &worker.attempt)) {
+                    // Nothing follows before it has ended: its compensation would run beside what it undoes.
+                    worker.is_late = true;
+                    self.stop_worker(number);
+                    continue;
+                }
                 let (run, attempt, timing) = (worker.run, worker.attempt.clone(), worker.timing());
                 self.stop_worker(number);
-                self.timed_out(run, attempt, number, timing);
+                self.timed_out(run, attempt, number, Some(timing));
             }
         }
     }
 
     /// An attempt took too long, and nobody knows whether it did something.
-    fn timed_out(&mut self, run: RunId, attempt: Attempt, number: u64, timing: Timing) {
+    fn timed_out(&mut self, run: RunId, attempt: Attempt, number: u64, timing: Option<Timing>) {
         let Some(cell) = self.cells.get_mut(&run) else { return };
         let is_current =
             matches!(cell.held.get(&attempt), Some(Held::Running(current)) if *current == number);
         if is_current {
             cell.held.insert(attempt.clone(), Held::Answered);
             let input = Input::Failed { attempt: attempt.clone(), fault: Fault::TimedOut };
-            self.put(run, Item::answer(attempt, input, None).timed(Some(timing)));
+            self.put(run, Item::answer(attempt, input, None).timed(timing));
         }
     }
 }
@@ -335,7 +389,7 @@ async fn child(
     match code {
         None => Ok(request),
         Some(Code::Plain(code)) => {
-            let done = guarded(code.run(cx)).await?;
+            let done = guarded(|| code.run(cx)).await?;
             Ok(StartRequest { input: done.value, key: done.key, ..request })
         }
         Some(Code::Tx(_)) => {
@@ -350,11 +404,20 @@ fn checked(cell: &Cell, attempt: &Attempt, result: StepResult) -> StepResult {
     let is_tx = attempt.part == Part::Body
         && handler_of(&cell.registered.flow, attempt).is_some_and(|(_, is_tx)| is_tx);
     if done.batch.is_some() && !is_tx {
-        return Err(StepError::fatal(
-            "the handler returned statements, but the step is no tx step; declare it with Node::tx",
-        ));
+        let text = "the handler returned statements, but the step is no tx step; declare it with Node::tx";
+        return Err(StepError::fatal(text).after_its_work());
     }
     Ok(done)
+}
+
+/// Whether something undoes what the attempt does. A transaction undoes itself when it is dropped, and the run is reserved until then.
+fn is_undoable(cell: &Cell, attempt: &Attempt) -> bool {
+    let flow = &cell.registered.flow;
+    let node = flow.index().node(&attempt.step).and_then(|at| flow.node(at));
+    attempt.part != Part::Undo
+        && node.is_some_and(|node| {
+            node.compensate.is_some() && !matches!(node.kind, Kind::Task { tx: true, .. })
+        })
 }
 
 /// How long one attempt may take.
@@ -362,4 +425,24 @@ pub(super) fn timeout(cell: &Cell, attempt: &Attempt) -> Option<Duration> {
     let flow = &cell.registered.flow;
     let node = flow.index().node(&attempt.step).and_then(|at| flow.node(at))?;
     node.timeout_ms.map(Duration::from_millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_that_ends_without_an_answer_has_told_so() {
+        let (commands, mut told) = mpsc::unbounded_channel();
+        let teller = || Teller::new(7, commands.clone(), |error| Told::Answer(Err(error)));
+        teller().tell(Told::Answer(Ok("ok".into())));
+        drop(teller());
+        let mut next = || match told.try_recv() {
+            Ok(Command::Told { worker: 7, told: Told::Answer(answer) }) => answer,
+            _ => panic!("nothing was told"),
+        };
+        assert!(next().is_ok());
+        assert!(next().unwrap_err().message().contains("without an answer"));
+        assert!(told.try_recv().is_err(), "each told once");
+    }
 }

@@ -27,8 +27,10 @@ mod telemetry;
 mod transaction;
 mod upkeep;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use mainstay_core::Clock;
 use mainstay_repo::{Bell, Rings};
 use tokio::sync::{mpsc, oneshot};
@@ -39,7 +41,7 @@ pub(crate) use keeper::random;
 
 use crate::engine::registry::Registry;
 use crate::error::{Error, Result};
-use crate::handler::States;
+use crate::handler::{States, panicked};
 use crate::id::{DefinitionId, NodeId};
 use crate::store::{Standing, Store};
 
@@ -71,7 +73,12 @@ impl Runner {
         let (commands, inbox) = mpsc::unbounded_channel();
         tokio::spawn(listen(setup.bell.listen(), commands.clone()));
         let core = core::Core::new(setup, commands.clone());
-        let task = tokio::spawn(core.run(inbox));
+        let task = tokio::spawn(async move {
+            if let Err(panic) = AssertUnwindSafe(core.run(inbox)).catch_unwind().await {
+                let panic = panicked(&*panic);
+                tracing::error!(%panic, "the workflow runner of this process has stopped by a defect: other nodes take over its runs; start the process anew");
+            }
+        });
         Self { commands, task }
     }
 

@@ -156,7 +156,7 @@ fn facts(cell: &mut Cell, run: RunId, records: &[Record], this: &Move) {
                 meters.wait_began();
                 event!(warn, cell, run, "step.async", step = %step, deadline = ?deadline, "[{run}] {step} waits");
             }
-            Fact::AttemptFailed { attempt, fault, retry_at } => {
+            Fact::AttemptFailed { attempt, fault, retry_at, .. } => {
                 let timing = this.of_attempt(attempt);
                 let within = timing.map_or_else(Span::none, |timing| timing.span.clone());
                 within.record("outcome", "failed").record("otel.status_code", "ERROR");

@@ -6,11 +6,11 @@ use std::time::Duration;
 use mainstay_repo::Transaction;
 use tracing::Instrument as _;
 
-use super::Command;
 use super::cell::{Cell, Held, Item, Source};
 use super::command::Told;
 use super::core::Core;
 use super::decide::Around;
+use super::dispatch::Teller;
 use super::flight::{Decided, Reserved, is_stale, is_unsure};
 use super::telemetry::Timing;
 use crate::engine::registry::{Registered, handler_of};
@@ -63,11 +63,11 @@ impl Core {
         let commands = self.commands.clone();
         let span = super::telemetry::span(cell, run, &attempt);
         let inside = span.clone();
+        let teller =
+            Teller::new(number, commands, |error| Told::Transaction(Box::new(Reserved::Failed(error))));
         let task = tokio::spawn(async move {
             let reserved = errand.go(&*code, context).instrument(inside).await;
-            // A runner that is gone does not need the answer: it reads what is there.
-            let _ =
-                commands.send(Command::Told { worker: number, told: Told::Transaction(Box::new(reserved)) });
+            teller.tell(Told::Transaction(Box::new(reserved)));
         });
         if let Some(cell) = self.cells.get_mut(&run) {
             cell.busy = true;
@@ -181,7 +181,8 @@ impl Errand {
             Ok(tx) => tx,
             Err(error) => return Once::of(error),
         };
-        let result = attempted(context.clone(), code.run(context, &mut tx)).await;
+        let inside = &mut tx;
+        let result = attempted(context, move |context| code.run(context, inside)).await;
         let reserved = match result {
             Ok(done) if done.batch.is_some() => Err(Reserved::Failed(StepError::fatal(
                 "a handler with a transaction writes in it and returns no batch",

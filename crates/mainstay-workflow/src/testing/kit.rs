@@ -329,8 +329,7 @@ impl TestKit {
         match code {
             Some(Code::Plain(code)) => {
                 let cx = self.context(id, run, attempt);
-                let run = code.run(cx.clone());
-                attempted(cx, run).await
+                attempted(cx, |cx| code.run(cx)).await
             }
             Some(Code::Tx(_)) => Err(StepError::fatal(
                 "an interactive transaction needs a database; test this step with an Engine, or return a Done::batch",
@@ -372,7 +371,8 @@ impl TestKit {
     async fn start_child(&mut self, id: RunId, attempt: Attempt, mut request: StartRequest) -> Result<()> {
         let run = self.runs.get(&id).ok_or_else(|| Error::unknown_run(id))?;
         if let Some(Code::Plain(code)) = self.registry.child_input(&run.registered, &attempt) {
-            match guarded(code.run(self.context(id, run, &attempt))).await {
+            let context = self.context(id, run, &attempt);
+            match guarded(|| code.run(context)).await {
                 Ok(done) => (request.input, request.key) = (done.value, done.key),
                 Err(error) => return self.input(id, Input::Failed { attempt, fault: error.into_fault() }),
             }
@@ -380,7 +380,7 @@ impl TestKit {
         match self.begin(request, Some((id, attempt.clone()))) {
             Ok(_) => Ok(()),
             Err(error) => {
-                let fault = Fault::Error { message: error.to_string(), retry: true };
+                let fault = Fault::Error { message: error.to_string(), retry: true, ran: false };
                 self.input(id, Input::Failed { attempt, fault })
             }
         }

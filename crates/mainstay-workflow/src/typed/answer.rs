@@ -104,8 +104,10 @@ pub fn chose<E: Ending>(ending: E, key: impl Fn(&str, E::Target) -> Option<&'sta
     let mut done = parts.event.to_done()?;
     let event = done.event.as_ref().map_or_else(String::new, ToString::to_string);
     for target in parts.targets {
-        let unrouted =
-            || StepError::fatal(format!("{event} leaves no choice of steps, but some were chosen"));
+        let unrouted = || {
+            let text = format!("{event} leaves no choice of steps, but some were chosen");
+            StepError::fatal(text).after_its_work()
+        };
         done = done.target(key(&event, target).ok_or_else(unrouted)?);
     }
     Ok(match parts.batch {
@@ -146,8 +148,9 @@ pub fn child<W: TypedWorkflow>(input: &W::Input) -> StepResult {
 }
 
 fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<Value, StepError> {
-    serde_json::to_value(value)
-        .map_err(|error| StepError::fatal(format!("the result has no form in JSON: {error}")))
+    serde_json::to_value(value).map_err(|error| {
+        StepError::fatal(format!("the result has no form in JSON: {error}")).after_its_work()
+    })
 }
 
 /// The value of a business key, by the closure of the workflow.

@@ -36,7 +36,7 @@ fn failed(flow: &Workflow, undo: bool) -> Run<'_> {
     if undo {
         run.finish("left", mainstay_workflow::Part::Undo);
     } else {
-        run.fault("left", Fault::Error { message: "no".to_owned(), retry: false });
+        run.fault("left", Fault::Error { message: "no".to_owned(), retry: false, ran: false });
     }
     assert_eq!(run.status(), Status::Failed);
     run
@@ -94,6 +94,44 @@ fn a_fork_begins_where_it_is_told() {
     let next = forked(&flow, &run, &["ask"]).unwrap();
     assert_eq!(out(&flow, &next), ["last#1"]);
     assert_eq!(forked(&flow, &run, &[]).unwrap().state.status(), Status::Completed, "nothing is left to do");
+}
+
+/// What could not be undone may stand: it is done once more only for somebody who names where to begin.
+#[test]
+fn what_could_not_be_undone_is_not_done_again_by_itself() {
+    let flow = flow();
+    let run = failed(&flow, false);
+    assert_eq!(forked(&flow, &run, &[]), Err(Refusal::NotUndone { step: "left".into() }));
+    assert_eq!(out(&flow, &forked(&flow, &run, &["left"]).unwrap()), ["left#1"]);
+}
+
+/// A step whose result is kept may have done something in an attempt of unknown outcome: the new run undoes that as the old one would have.
+#[test]
+fn a_fork_knows_what_its_kept_steps_may_have_done() {
+    let flow = Definition::new("kept", 1)
+        .node(
+            Node::task("charge", ["ok"])
+                .retry(Retry::never())
+                .compensate("refund")
+                .on("ok", ["ship"])
+                .on_failure("declined", ["ship"]),
+        )
+        .node(Node::task("ship", ["ok"]).retry(Retry::never()).on("ok", ["end"]))
+        .done("end")
+        .build()
+        .unwrap();
+    for (fault, undoes) in
+        [(Fault::TimedOut, true), (Fault::Error { message: String::new(), retry: false, ran: false }, false)]
+    {
+        let mut run = Run::new(&flow);
+        run.fault("charge", fault);
+        run.ok("ship", "ok");
+        let next = forked(&flow, &run, &["ship"]).unwrap();
+        let cancel = Input::Cancel { reason: String::new() };
+        let next = transition(&flow, &next.state, cancel, Timestamp::UNIX_EPOCH).unwrap();
+        let expected = if undoes { vec!["charge/undo#1".to_owned()] } else { vec![] };
+        assert_eq!(out(&flow, &next), expected);
+    }
 }
 
 #[test]

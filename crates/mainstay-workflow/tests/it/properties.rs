@@ -101,7 +101,8 @@ fn late(run: &mut Run<'_>, out: &[Attempt], dice: &mut Dice<'_>) {
 fn result(run: &mut Run<'_>, attempt: &Attempt, dice: &mut Dice<'_>) {
     let attempt = attempt.clone();
     let step = attempt.step.as_str().to_owned();
-    let fault = [Fault::Lost, Fault::TimedOut, Fault::Error { message: "x".to_owned(), retry: true }];
+    let fault =
+        [Fault::Lost, Fault::TimedOut, Fault::Error { message: "x".to_owned(), retry: true, ran: false }];
     let input = match (dice.roll(6), attempt.part) {
         (0, _) => Input::Failed { attempt, fault: fault[dice.roll(3)].clone() },
         (_, Part::Items) => {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use mainstay_workflow::graph::Backoff;
 use mainstay_workflow::{
-    Definition, Effect, Fault, Input, Join, Need, Node, Outcome, Part, Refusal, Retry, Status, StepState,
-    Workflow,
+    Attempt, Definition, Effect, Fault, Input, Join, Need, Node, Outcome, Part, Refusal, Retry, Status,
+    StepState, Workflow,
 };
 use serde_json::{Value, json};
 
@@ -221,7 +221,7 @@ fn a_compensation_that_fails_is_told_and_does_not_stop_the_others() {
     run.ok("book", "ok");
     run.ok("charge", "ok");
     run.input(Input::Cancel { reason: "stop".to_owned() }).unwrap();
-    run.fault("charge", Fault::Error { message: "gone".to_owned(), retry: false });
+    run.fault("charge", Fault::Error { message: "gone".to_owned(), retry: false, ran: false });
     run.finish("book", Part::Undo);
     assert_eq!(run.status(), Status::Cancelled);
     assert_eq!(run.state.not_undone(&flow), ["charge".into()]);
@@ -251,8 +251,72 @@ fn an_attempt_of_unknown_outcome_is_undone() {
     let mut run = Run::new(&flow);
     run.ok("book", "ok");
     run.fault("charge", Fault::Lost);
-    run.fault("charge", Fault::Error { message: "no".to_owned(), retry: false });
+    run.fault("charge", Fault::Error { message: "no".to_owned(), retry: false, ran: false });
     assert_eq!(run.names(), ["charge/undo#1"]);
+}
+
+#[test]
+fn a_step_that_did_its_work_and_broke_its_word_is_undone_and_a_tx_step_is_rolled_back() {
+    let flow = |charge: Node| {
+        Definition::new("word", 1)
+            .node(charge.retry(Retry::attempts(2)).compensate("refund").on("ok", ["end"]))
+            .done("end")
+            .build()
+            .unwrap()
+    };
+    let said = |ran| Fault::Error { message: "x".to_owned(), retry: true, ran };
+    let (task, tx) = (flow(Node::task("charge", ["ok"])), flow(Node::tx("charge", ["ok"])));
+    for (flow, undoes) in [(&task, true), (&tx, false)] {
+        let mut run = Run::new(flow);
+        run.ok("charge", "elsewhere");
+        assert_eq!((run.status() == Status::Stopping, run.names().len()), (undoes, usize::from(undoes)));
+        // An attempt that ran counts, whatever the next one says.
+        let mut run = Run::new(flow);
+        run.fault("charge", said(true));
+        run.fault("charge", said(false));
+        assert_eq!(run.status() == Status::Stopping, undoes);
+        // A cancel meets one that runs.
+        let mut run = Run::new(flow);
+        let attempt = run.attempt("charge");
+        run.input(Input::Cancel { reason: String::new() }).unwrap();
+        run.input(Input::Failed { attempt, fault: said(true) }).unwrap();
+        assert_eq!(run.status() == Status::Stopping, undoes);
+    }
+}
+
+/// What is not needed any more is asked to stop; whether it did its work is known before anything is undone.
+#[test]
+fn a_map_with_a_compensation_ends_when_none_of_its_items_runs() {
+    let flow = Definition::new("halls", 1)
+        .node(
+            Node::map("book", "list", "one")
+                .need(Need::AtLeast(1))
+                .compensate("release")
+                .on("mapped", ["pay"]),
+        )
+        .node(Node::task("pay", ["ok"]).retry(Retry::never()).on("ok", ["end"]))
+        .done("end")
+        .build()
+        .unwrap();
+    for books in [true, false] {
+        let mut run = Run::new(&flow);
+        let attempt = run.attempt("book");
+        run.input(Input::Listed { attempt, items: 2, output: json!([1, 2]) }).unwrap();
+        run.finish("book", Part::Item(0));
+        let other = Attempt { step: "book".into(), part: Part::Item(1), number: 1 };
+        assert_eq!(run.effects, [Effect::Revoke { attempt: other.clone() }]);
+        run.input(Input::Tick).unwrap();
+        assert!(run.effects.is_empty(), "it is asked once");
+        assert_eq!(run.ends("book"), 0);
+        let answer = match books {
+            true => Input::Finished { attempt: other, output: json!("booked") },
+            false => Input::Failed { attempt: other, fault: Fault::Withdrawn },
+        };
+        run.input(answer).unwrap();
+        assert_eq!((run.ends("book"), run.names()), (1, vec!["pay#1".to_owned()]));
+        run.fail("pay");
+        assert_eq!(run.names(), ["book/undo#1"]);
+    }
 }
 
 #[test]

@@ -202,8 +202,10 @@ pub fn answer(attempt: &Attempt, task: &Task, choice: u8) -> Input {
     match (task.is_lost, task.is_revoked, choice % 8) {
         (true, _, _) => failed(Fault::Lost),
         (_, true, _) => failed(Fault::Withdrawn),
-        (_, _, 0) => failed(Fault::Error { message: "not now".to_owned(), retry: true }),
-        (_, _, 1) if choice > 200 => failed(Fault::Error { message: "never".to_owned(), retry: false }),
+        (_, _, 0) => failed(Fault::Error { message: "not now".to_owned(), retry: true, ran: false }),
+        (_, _, 1) if choice > 200 => {
+            failed(Fault::Error { message: "never".to_owned(), retry: false, ran: false })
+        }
         (_, _, _) if attempt.part == plan::Part::Undo => {
             Input::Finished { attempt: attempt.clone(), output: serde_json::json!(choice) }
         }
