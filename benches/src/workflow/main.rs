@@ -141,7 +141,7 @@ fn measure(runtime: &Runtime, plan: &Plan, database: &str, peers: Option<&Peers>
     }
     if plan.wants_part("nodes") && !is_sqlite {
         let place = Place::new(database);
-        runtime.block_on(nodes::run(&place.url(), plan.json));
+        runtime.block_on(nodes::run(&place.url(), plan.time(), plan.json));
     }
     if plan.wants_part("long") {
         let place = Place::new(database);
