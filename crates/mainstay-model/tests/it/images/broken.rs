@@ -4,7 +4,7 @@ use mainstay_model::check::explore;
 use mainstay_model::images::{Rules, Setup, render};
 use mainstay_testkit::golden;
 
-use super::describe;
+use super::{SHARED, describe};
 
 /// A broken variant is refuted long before this.
 const LIMIT: usize = 1_000_000;
@@ -171,4 +171,60 @@ fn an_eviction_that_trusts_its_plan() {
         "An eviction does not look again before it removes.",
         Setup { rules: Rules::EVICT_FROM_PLAN, ..LEASED },
     );
+}
+
+/// Two images that share a blob, with two incarnations alive: the bounds of the large sound spaces.
+const SHARING: Setup = Setup {
+    publishers: &[0, 1],
+    images: SHARED,
+    incarnations: 2,
+    is_reduced: true,
+    is_strict: false,
+    ..Setup::SMALL
+};
+
+/// Refutes variants within the bounds under which the large sound spaces are explored: a bound in which no party can do harm would
+/// find no violation of the sound protocol either.
+fn check_within(bounds: Setup, variants: &[Rules]) {
+    for rules in variants {
+        let setup = Setup { rules: *rules, ..bounds };
+        let report = explore(&setup, LIMIT);
+        assert!(
+            report.violation.is_some(),
+            "{}: no counterexample in {} states",
+            describe(&setup),
+            report.states
+        );
+    }
+}
+
+#[test]
+fn the_bounds_of_the_sound_spaces_leave_room_for_what_publishers_and_collectors_break() {
+    let variants = [
+        Rules::A,
+        Rules::B,
+        Rules::C,
+        Rules::D,
+        Rules::E,
+        Rules::F,
+        Rules::G,
+        Rules::H,
+        Rules::K,
+        Rules::A3B_WITHOUT_FENCE,
+        Rules::DISCARD_IN_DOUBT,
+    ];
+    check_within(Setup { collectors: 2, ..SHARING }, &variants);
+}
+
+#[test]
+fn the_bounds_of_the_sound_spaces_leave_room_for_what_breaks_leases() {
+    let variants =
+        [Rules::CASCADE, Rules::SWAP, Rules::WITHOUT_MARGIN, Rules::EVICT_FROM_PLAN, Rules::LAST_WINS];
+    check_within(Setup { collectors: 2, holders: 1, evicts: true, ..SHARING }, &variants);
+    check_within(Setup { holders: 2, evicts: true, ..SHARING }, &variants);
+}
+
+#[test]
+fn the_bounds_of_the_sound_spaces_leave_room_for_what_a_loss_of_power_breaks() {
+    check_within(Setup { power_loss: true, ..SHARING }, &[Rules::WITHOUT_SYNC_FILE, Rules::WITHOUT_SYNC_DIR]);
 }
