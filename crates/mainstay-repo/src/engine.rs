@@ -91,6 +91,16 @@ impl Engine {
         each!(self, driver => driver.has(capability))
     }
 
+    /// Whether a commit waits until its octets are on the disk, as far as this process decides it.
+    pub(crate) const fn waits_for_disk(&self) -> bool {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(driver) => driver.waits_for_disk(),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => true,
+        }
+    }
+
     /// Tells other processes that a bell rang.
     pub(crate) fn ring(&self, topic: &Arc<str>) {
         match self {

@@ -3,6 +3,7 @@
 
 mod batch;
 mod bell;
+mod durability;
 mod engine;
 mod error;
 pub mod json;
@@ -25,6 +26,7 @@ mod value;
 
 pub use batch::{BackReference, Batch, BatchOutcome, Expect, StatementRef, Step, Written};
 pub use bell::{Bell, MAX_TOPIC_BYTES, Rings};
+pub use durability::Durability;
 pub use error::{ConstraintKind, Error, ErrorKind, MigrationProblem, Result};
 pub use mainstay_repo_macros::FromRow;
 pub use migrate::{

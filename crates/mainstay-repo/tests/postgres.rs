@@ -9,8 +9,8 @@
 use std::time::{Duration, Instant};
 
 use mainstay_repo::{
-    Batch, Component, ErrorKind, Expect, Limits, Migration, Priority, Repo, RepoOptions, Row, Script, Sql,
-    Statement, Target, TransactionLimits,
+    Batch, Component, Durability, ErrorKind, Expect, Limits, Migration, Priority, Repo, RepoOptions, Row,
+    Script, Sql, Statement, Target, TransactionLimits,
 };
 use mainstay_testkit::{PostgresDatabase, TestDatabase};
 
@@ -161,6 +161,33 @@ async fn behind_a_pooler_nothing_outlives_a_transaction() {
     }
     repo.close().await;
     assert_eq!(repo.read(left).await.unwrap_err().kind(), &ErrorKind::Closed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commits_wait_for_the_disk_whatever_the_database_is_set_to() {
+    let db = TestDatabase::postgres();
+    let repo = open(&db, "committers=1").await;
+    repo.write(Statement::new("CREATE TABLE told (what text NOT NULL)")).await.unwrap();
+    let name = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database()); END $$";
+    repo.write(Statement::new(name)).await.unwrap();
+    repo.close().await;
+    for options in ["pool_size=1", "pooler=transaction"] {
+        let repo = open(&db, options).await;
+        let tell = || Statement::new("INSERT INTO told VALUES (current_setting('synchronous_commit'))");
+        repo.write(tell()).await.unwrap();
+        let mut batch = Batch::new("two");
+        batch.push(tell());
+        batch.push(tell());
+        repo.batch(batch).await.unwrap();
+        let mut tx = repo.begin().await.unwrap();
+        tx.write(tell()).await.unwrap();
+        tx.commit().await.unwrap();
+        let told: Vec<Row> = repo.read(Statement::new("SELECT DISTINCT what FROM told")).await.unwrap();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!(told[0].get::<String>("what").unwrap(), "on", "{options}");
+        assert_eq!(repo.durability().await.unwrap(), Durability::Power);
+        repo.close().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use mainstay_core::PageSize;
 use mainstay_repo::middleware::{Middleware, Observe, ReadOnlyMode, Retry};
-use mainstay_repo::{Component, DatabaseUrl, Repo, RepoOptions, Target};
+use mainstay_repo::{Component, DatabaseUrl, Durability, Repo, RepoOptions, Target};
 use mainstay_saml::idp::IdentityProvider;
 use mainstay_sso::{Actor, Cause, ConnectionFilter, Lifetimes, Scope, Sso, SsoOptions, Status};
 use serde::Serialize;
@@ -293,6 +293,16 @@ async fn open_with(config: &Config, writes_off: impl Middleware) -> Result<Repo,
         .map(|repo| repo.within(config.request_timeout))
 }
 
+/// Says so when what is acknowledged may be gone after a loss of power. That the database cannot be asked is found elsewhere.
+async fn warn_of_durability(repo: &Repo) {
+    if matches!(repo.durability().await, Ok(Durability::Process)) {
+        tracing::warn!(
+            database = repo.describe(),
+            "the last writes may be lost when the power fails: the database does not wait for its disk; mainstay doctor says what to set"
+        );
+    }
+}
+
 /// Makes an empty file, which is an empty database, that only its owner reads and writes, whatever the umask. SQLite gives the mode
 /// of the database to its log and its index. A file that is there keeps the mode that somebody chose for it.
 fn make_private(path: &Path) {
@@ -338,6 +348,7 @@ impl Server {
         let (writes_off, node) = (ReadOnlyMode::new(), Node::new());
         writes_off.set(true);
         let repo = open_with(config, writes_off.clone()).await?;
+        warn_of_durability(&repo).await;
         // Before anything is written.
         let lock = claim::lock_soon(config).await?;
         let others = Others::asked(&repo, config);

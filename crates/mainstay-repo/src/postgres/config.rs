@@ -29,6 +29,7 @@ pub(super) enum Verify {
 /// | `pool_size` | connections for reads and interactive transactions: 1 to 1000, 10 unless said |
 /// | `committers` | connections for writes: 1 to 16, 2 unless said |
 /// | `pooler` | `transaction`: the server is behind PgBouncer in transaction mode, so nothing may outlive a transaction |
+/// | `synchronous_commit` | `on` (default), `local`, `remote_write` or `remote_apply`: what a write waits for, whatever role, database and server say |
 /// | `listen` | `off`: no connection hears the bells of other processes ([`Bell`](crate::Bell)); `on` unless said |
 /// | `connect_timeout`, `application_name`, `target_session_attrs`, … | as in libpq |
 #[derive(Clone)]
@@ -41,10 +42,12 @@ pub struct PostgresConfig {
     pub(super) committers: usize,
     pub(super) pooler: bool,
     pub(super) listens: bool,
+    pub(super) synchronous_commit: &'static str,
 }
 
 /// The driver's own options.
-const OWN: &[&str] = &["schema", "sslmode", "sslrootcert", "pool_size", "committers", "pooler", "listen"];
+const OWN: &[&str] =
+    &["schema", "sslmode", "sslrootcert", "pool_size", "committers", "pooler", "listen", SYNCHRONOUS_COMMIT];
 /// Options that are handed to tokio-postgres.
 const LIBPQ: &[&str] = &[
     "application_name",
@@ -67,6 +70,11 @@ const LIBPQ: &[&str] = &[
     "user",
 ];
 
+/// PostgreSQL's setting of what a commit waits for.
+const SYNCHRONOUS_COMMIT: &str = "synchronous_commit";
+/// Its values under which a commit that was acknowledged survives a crash of the server. `off` is not one.
+const DURABLE_COMMITS: [&str; 4] = ["on", "local", "remote_write", "remote_apply"];
+
 const MAX_POOL_SIZE: usize = 1_000;
 const MAX_COMMITTERS: usize = 16;
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -85,6 +93,7 @@ struct Own {
     committers: usize,
     pooler: bool,
     listens: bool,
+    synchronous_commit: &'static str,
 }
 
 impl PostgresConfig {
@@ -100,6 +109,7 @@ impl PostgresConfig {
             committers: 2,
             pooler: false,
             listens: true,
+            synchronous_commit: "on",
         };
         let mut passed_on: Vec<&str> = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -119,6 +129,12 @@ impl PostgresConfig {
         let text =
             if passed_on.is_empty() { base.to_owned() } else { format!("{base}?{}", passed_on.join("&")) };
         let mut client: tokio_postgres::Config = text.parse().map_err(|source| malformed(&source))?;
+        if client.get_options().is_some_and(|options| options.contains(SYNCHRONOUS_COMMIT)) {
+            return Err(Error::configuration(format!(
+                "the PostgreSQL URL's options set {SYNCHRONOUS_COMMIT}"
+            ))
+            .with_help(format!("write it as an option of the URL: ?{SYNCHRONOUS_COMMIT}=remote_apply")));
+        }
         set_defaults(&mut client, given);
         client.ssl_mode(own.ssl_mode);
         if client.get_hosts().is_empty() && client.get_hostaddrs().is_empty() {
@@ -135,6 +151,7 @@ impl PostgresConfig {
             committers: own.committers,
             pooler: own.pooler,
             listens: own.listens && !own.pooler,
+            synchronous_commit: own.synchronous_commit,
         })
     }
 
@@ -182,6 +199,7 @@ impl Own {
             "sslrootcert" => self.root_cert = Some(PathBuf::from(value)),
             "pool_size" => self.pool_size = parse_count(key, value, MAX_POOL_SIZE)?,
             "committers" => self.committers = parse_count(key, value, MAX_COMMITTERS)?,
+            SYNCHRONOUS_COMMIT => self.synchronous_commit = parse_synchronous_commit(value)?,
             "listen" => {
                 self.listens = match value {
                     "on" => true,
@@ -292,6 +310,18 @@ fn parse_count(key: &str, value: &str, most: usize) -> Result<usize> {
             Err(Error::configuration(format!("the option {key}={value:?} is not a number from 1 to {most}")))
         }
     }
+}
+
+fn parse_synchronous_commit(value: &str) -> Result<&'static str> {
+    DURABLE_COMMITS.into_iter().find(|known| *known == value).ok_or_else(|| {
+        let why = if value == "off" {
+            "a write that was acknowledged would be lost when the server crashes"
+        } else {
+            "no such value is known"
+        };
+        Error::configuration(format!("the option {SYNCHRONOUS_COMMIT}={value:?} is refused: {why}"))
+            .with_help("write on, local, remote_write or remote_apply, or leave it out, which means on")
+    })
 }
 
 fn parse_ssl_mode(value: &str) -> Result<(SslMode, Verify)> {
@@ -428,6 +458,7 @@ mod tests {
             "postgres://h/d?committers=17",
             "postgres://h/d?pooler=session",
             "postgres://h/d?listen=yes",
+            "postgres://h/d?synchronous_commit=of",
             "postgres://h/d?sslmode=allow",
             "postgres://h/d?schema=Jobs",
             "postgres://h/d?schema=1a",
@@ -443,6 +474,20 @@ mod tests {
         let longest = "a".repeat(63);
         assert_eq!(parse(&format!("postgres://h/d?schema={longest}")).schema, Some(longest.clone()));
         refused(&format!("postgres://h/d?schema={longest}a"));
+    }
+
+    #[test]
+    fn what_is_acknowledged_is_durable() {
+        assert_eq!(parse("postgres://h/d").synchronous_commit, "on");
+        for value in DURABLE_COMMITS {
+            assert_eq!(
+                parse(&format!("postgres://h/d?synchronous_commit={value}")).synchronous_commit,
+                value
+            );
+        }
+        assert!(refused("postgres://h/d?synchronous_commit=off").contains("would be lost"));
+        let text = refused("postgres://h/d?options=-c%20synchronous_commit%3Doff");
+        assert!(text.contains("as an option of the URL"), "{text}");
     }
 
     #[test]

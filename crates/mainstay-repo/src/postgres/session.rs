@@ -45,6 +45,7 @@ pub(super) struct Link {
     /// Whether a connection may be opened to hear other processes.
     pub(super) listens: bool,
     schema: Option<String>,
+    synchronous_commit: &'static str,
     pub(super) connect_limit: Duration,
 }
 
@@ -85,10 +86,12 @@ impl Link {
         if !config.pooler {
             let silent = IDLE_IN_TRANSACTION.max(limits.transaction.total.saturating_mul(2));
             let mut options = client.get_options().map(|given| format!("{given} ")).unwrap_or_default();
+            // What was acknowledged is durable, also where a role or the server would not wait for the disk.
             options.push_str(&format!(
-                "-c lock_timeout={} -c idle_in_transaction_session_timeout={}",
+                "-c lock_timeout={} -c idle_in_transaction_session_timeout={} -c synchronous_commit={}",
                 LOCK_TIMEOUT.as_millis(),
-                silent.as_millis()
+                silent.as_millis(),
+                config.synchronous_commit
             ));
             if let Some(schema) = &config.schema {
                 options.push_str(" -c search_path=");
@@ -104,6 +107,7 @@ impl Link {
             pooler: config.pooler,
             listens: config.listens,
             schema: config.schema.clone(),
+            synchronous_commit: config.synchronous_commit,
             connect_limit: config.connect_limit(),
         })
     }
@@ -121,6 +125,9 @@ impl Link {
             text.push_str(&format!(";SET LOCAL lock_timeout={}", LOCK_TIMEOUT.as_millis()));
             if let Some(schema) = &self.schema {
                 text.push_str(&format!(";SET LOCAL search_path={schema}"));
+            }
+            if matches!(begin, Begin::Write | Begin::Interactive) {
+                text.push_str(&format!(";SET LOCAL synchronous_commit={}", self.synchronous_commit));
             }
         }
         if let Some(cap) = cap {
@@ -337,7 +344,8 @@ mod tests {
         assert_eq!(link.client.get_options(), None);
         assert_eq!(
             link.begin(Begin::Write, Some(Duration::ZERO)),
-            "BEGIN READ WRITE;SET LOCAL lock_timeout=5000;SET LOCAL search_path=jobs;SET LOCAL statement_timeout=1"
+            "BEGIN READ WRITE;SET LOCAL lock_timeout=5000;SET LOCAL search_path=jobs;SET LOCAL synchronous_commit=on;\
+             SET LOCAL statement_timeout=1"
         );
     }
 }

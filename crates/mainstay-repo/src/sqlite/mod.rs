@@ -33,6 +33,7 @@ use tokio::sync::oneshot;
 
 pub use self::config::SqliteConfig;
 
+use self::config::Synchronous;
 use self::group::{Member, Work};
 use self::queue::Queue;
 use self::reader::ReadJob;
@@ -55,6 +56,7 @@ pub(crate) struct Sqlite {
     writes: Arc<Queue<Job>>,
     reads: Arc<Queue<ReadJob>>,
     limits: Limits,
+    waits_for_disk: bool,
     lineage: u64,
     commits: Arc<AtomicU64>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -89,7 +91,13 @@ impl Sqlite {
             threads.push(reader::start(Session::new(connection), watch, Arc::clone(&reads), number)?);
         }
         let threads = Mutex::new(threads);
-        Ok(Self { writes, reads, limits, lineage: random_lineage()?, commits, threads })
+        let waits_for_disk = config.synchronous() == Synchronous::Full;
+        Ok(Self { writes, reads, limits, waits_for_disk, lineage: random_lineage()?, commits, threads })
+    }
+
+    /// Whether a commit waits for the disk.
+    pub(crate) const fn waits_for_disk(&self) -> bool {
+        self.waits_for_disk
     }
 
     pub(crate) async fn read(&self, statements: Vec<Statement>, call: &Call) -> Result<Vec<Vec<Row>>> {

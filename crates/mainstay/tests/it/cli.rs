@@ -264,13 +264,17 @@ fn the_doctor_says_what_mends() {
     assert_eq!(find(&report, "warning"), ["connections"], "{report}");
     // One finding for each component of the database.
     let migrations = vec!["migrations"; mainstay_server::COMPONENTS.len()];
-    let expected = [["configuration", "data", "database"].as_slice(), &migrations, &["images"]].concat();
+    let expected =
+        [["configuration", "data", "database", "durability"].as_slice(), &migrations, &["images"]].concat();
     assert_eq!(find(&report, "good"), expected, "{report}");
 
     let file = metadata(directory.path());
     json(&["sso", "connection", "add", "--enable", "--metadata", file.to_str().unwrap(), "--data", data]);
     let report = json(&["doctor", "--data", data]);
     assert_eq!(find(&report, "warning"), Vec::<String>::new(), "{report}");
+    let hasty = format!("sqlite://{data}/mainstay.db?synchronous=normal");
+    let hasty = json(&["doctor", "--data", data, "--database", &hasty]);
+    assert_eq!(find(&hasty, "warning"), ["durability"], "{hasty}");
     let moved = json(&["doctor", "--data", data, "--public-url", "https://other.example.com"]);
     assert_eq!(find(&moved, "warning"), ["connections"], "{moved}");
 }

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use mainstay_core::{Clock as _, PageSize, SystemClock, Timestamp};
-use mainstay_repo::{DatabaseUrl, Repo, Topology as _};
+use mainstay_repo::{DatabaseUrl, Dialect, Durability, Repo, Topology as _};
 use mainstay_server::{COMPONENTS, Config, DEVELOPMENT_ORGANIZATION, PublicUrl, sign_in};
 use mainstay_sso::{CertificateState, Connection, ConnectionFilter, Sso, Status};
 use serde::Serialize;
@@ -113,6 +113,11 @@ async fn look(config: &Config, context: &Context, report: &mut Report) {
         Ok(position) => report.good("database", format!("{}, position {position}", repo.describe())),
         Err(error) => return report.bad("database", error.into()),
     }
+    match repo.durability().await {
+        Ok(Durability::Power) => report.good("durability", "what is acknowledged survives a loss of power"),
+        Ok(_) => durability(&repo, report),
+        Err(error) => return report.bad("durability", error.into()),
+    }
     if !migrations(&repo, report).await {
         return;
     }
@@ -151,6 +156,20 @@ fn database_file(config: &Config, report: &mut Report) {
         let mend = format!("chmod 600 {shown}*");
         report.warning("database", format!("{shown} can be read by other users"), &mend);
     }
+}
+
+fn durability(repo: &Repo, report: &mut Report) {
+    let (message, mend) = match repo.dialect() {
+        Dialect::Postgres => (
+            "fsync or full_page_writes is off: a loss of power can leave the database unreadable",
+            "set fsync = on and full_page_writes = on in the server's postgresql.conf and reload it",
+        ),
+        _ => (
+            "synchronous=normal: the last writes are lost when the power fails, and with them what was said to be done",
+            "leave synchronous out of the database's URL, or write synchronous=full",
+        ),
+    };
+    report.warning("durability", message, mend);
 }
 
 async fn migrations(repo: &Repo, report: &mut Report) -> bool {
