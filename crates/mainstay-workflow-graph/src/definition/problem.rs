@@ -128,6 +128,11 @@ pub enum Problem {
         /// What it has.
         what: &'static str,
     },
+    /// A child has a time-out of an attempt, which nothing would keep.
+    TimeoutOfChild {
+        /// The step.
+        step: StepKey,
+    },
     /// Steps lead in a circle.
     Cycle {
         /// The steps, in order.
@@ -283,6 +288,10 @@ impl Problem {
             Self::Zero { step: Some(step), what } => write!(f, "{step}: {what} must be at least 1"),
             Self::Zero { step: None, what } => write!(f, "{what} must be at least 1"),
             Self::NotForThisKind { step, what } => write!(f, "{step} runs no code, so it has no {what}"),
+            Self::TimeoutOfChild { step } => write!(
+                f,
+                "{step} is a child and has no time-out of an attempt; give its workflow a deadline, and route its failure"
+            ),
             Self::Cycle { steps } => {
                 let names: Vec<&str> = steps.iter().chain(steps.first()).map(StepKey::as_str).collect();
                 write!(f, "the steps lead in a circle: {}", names.join(" -> "))

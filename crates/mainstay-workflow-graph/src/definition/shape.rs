@@ -103,6 +103,9 @@ fn policies(node: &Node, found: &mut Vec<Problem>) {
     if let Some(handler) = &node.compensate {
         name("handler", handler.as_str(), found);
     }
+    if node.timeout_ms.is_some() && matches!(node.kind, Kind::Child { .. }) {
+        found.push(Problem::TimeoutOfChild { step: step() });
+    }
     for (has, what) in [
         (node.compensate.is_some(), "compensation"),
         (node.on_failure.is_some(), "failure event"),

@@ -339,7 +339,7 @@ impl Node {
         Self { retry, ..self }
     }
 
-    /// How long one attempt may take.
+    /// How long one attempt may take. A child has none: its workflow has a deadline ([`Definition::deadline`](crate::definition::Definition::deadline)).
     #[must_use]
     pub fn timeout(self, limit: Duration) -> Self {
         Self { timeout_ms: Some(millis(limit)), ..self }

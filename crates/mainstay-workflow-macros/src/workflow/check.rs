@@ -177,6 +177,7 @@ fn place(flow: &Flow, problem: &Problem) -> Span {
         | Problem::WaitsForNothing { step }
         | Problem::Zero { step: Some(step), .. }
         | Problem::NotForThisKind { step, .. }
+        | Problem::TimeoutOfChild { step }
         | Problem::Unreachable { step }
         | Problem::LeafNotDone { step }
         | Problem::NoStart { step } => key(step),

@@ -226,6 +226,10 @@ impl Step {
             ) => {
                 return Err(Error::new(keyword.span(), self.expected()));
             }
+            ("timeout", Kind::Child { .. }) => {
+                let text = "a child has no time-out: give its workflow a `deadline`, and route its failure with `failed`";
+                return Err(Error::new(keyword.span(), text));
+            }
             ("retry", _) => self.retry = Some((input.parse()?, keyword.span())),
             ("timeout", _) => {
                 self.timeout = Some(at_least_one(input.parse()?, "the time-out of an attempt")?)
@@ -274,7 +278,10 @@ impl Step {
             Kind::Map { .. } => {
                 "a map has routes (`Mapped -> step;`), `limit`, `need`, `retry`, `timeout`, `queue`, `undo`, `failed` and `join`"
             }
-            Kind::Task(_) | Kind::Child { .. } => {
+            Kind::Child { .. } => {
+                "a child has routes (`Event -> step;`), `retry`, `queue`, `undo`, `failed` and `join`"
+            }
+            Kind::Task(_) => {
                 "a step has routes (`Event -> step;`), `retry`, `timeout`, `queue`, `undo`, `failed` and `join`"
             }
             Kind::Timer(_) => "a timer has a route (`Event -> step;`) and `join`",

@@ -46,6 +46,13 @@ fn every_problem_is_told_at_once() {
 }
 
 #[test]
+fn a_child_has_no_time_out_of_an_attempt() {
+    let child = Node::child("label", "label").on("completed", ["end"]).timeout(Duration::from_secs(1));
+    let told = "label is a child and has no time-out of an attempt; give its workflow a deadline, and route its failure";
+    check([child, Node::done("end")], &[told]);
+}
+
+#[test]
 fn circles_are_told_in_order() {
     let nodes = [task("a", &["b"]), task("b", &["c"]), task("c", &["a"])];
     check(nodes, &["the steps lead in a circle: a -> b -> c -> a"]);
@@ -71,6 +78,42 @@ fn parallel_branches_converge_before_the_end() {
     check(nodes, &["a: the branches of ok (b, c) never come together"]);
     let nodes = [fan(&["b", "c"]), task("b", &["c"]), task("c", &["end"]), Node::done("end")];
     check(nodes, &[]);
+}
+
+/// Each two of the three can be taken together, and all three never.
+#[test]
+fn a_join_of_three_is_no_matter_of_pairs() {
+    let nodes = |needs, third: [&str; 2]| {
+        let pick = Node::task("pick", ["x", "y", "z"]).on("x", ["a", "b"]).on("y", ["b", "c"]).on("z", third);
+        let to_join = ["a", "b", "c"].map(|step| task(step, &["j"]));
+        let rest = [task("j", &["end"]).join(Join::AtLeast(needs)), Node::done("end")];
+        [pick].into_iter().chain(to_join).chain(rest).collect::<Vec<_>>()
+    };
+    let told = "j waits for 3 of 3 edges, but only 2 can be taken in one run";
+    let problems = |nodes: Vec<Node>| {
+        let built = nodes.into_iter().fold(Definition::new("w", 1), Definition::node).build();
+        built.map_or_else(|problems| problems.to_string(), |_| String::new())
+    };
+    assert_eq!(problems(nodes(3, ["a", "c"])), told);
+    assert_eq!(problems(nodes(2, ["a", "c"])), "");
+    // Behind ten forks there are 3 x 1,024 ways, behind eleven more than are looked at: then pairs decide, and no sound graph is refused.
+    let behind = |forks: usize| {
+        let name = |at: usize| if at == forks { "pick".to_owned() } else { format!("fork{at}") };
+        let fork =
+            |at: usize| Node::task(&name(at), ["l", "r"]).on("l", [&*name(at + 1)]).on("r", [&*name(at + 1)]);
+        (0..forks).map(fork).chain(nodes(3, ["a", "c"])).collect::<Vec<_>>()
+    };
+    assert_eq!((problems(behind(10)), problems(behind(11))), (told.to_owned(), String::new()));
+    // A step before the join that cannot run gives it nothing: b needs two edges and has one.
+    let short = |needs| {
+        let fan = Node::task("fan", ["x", "y"]).on("x", ["a", "b"]).on("y", ["b", "c"]);
+        let c = task("c", &["b", "j"]);
+        let b = task("b", &["j"]).join(Join::AtLeast(2));
+        let rest = [task("j", &["end"]).join(Join::AtLeast(needs)), Node::done("end")];
+        [fan, task("a", &["j"]), c, b].into_iter().chain(rest).collect::<Vec<_>>()
+    };
+    assert_eq!(problems(short(2)), "", "by y: c, and b after it");
+    assert_eq!(problems(short(3)), told, "a only by x, and by x b does not run");
 }
 
 #[test]
