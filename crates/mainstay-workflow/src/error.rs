@@ -134,6 +134,7 @@ impl Error {
 
     pub(crate) fn unknown_run(run: RunId) -> Self {
         Self::new(ErrorKind::NotFound, format!("there is no run {run}"))
+            .with_help("list the runs; it may be in another namespace, or pruned")
     }
 
     pub(crate) fn internal(message: impl Into<Cow<'static, str>>) -> Self {

@@ -20,7 +20,9 @@ pub use mainstay_workflow_macros::{Events, step, versions, workflow};
 pub use action::Action;
 pub use control::{Control, MAX_SHOWN_BYTES, Picture, RunView, WorkflowSummary};
 pub use definition::{Definition, Problem, Problems, Workflow};
-pub use engine::{CatchUp, CronSchedule, Engine, EngineBuilder, StartRequest, Version, WorkflowSource};
+pub use engine::{
+    CatchUp, CronSchedule, Engine, EngineBuilder, StartRequest, TraceContext, Version, WorkflowSource,
+};
 pub use error::{Error, ErrorKind, Result};
 pub use graph::{Graph, Join, Mode, Need, Node, Retry, Scope, Unique};
 pub use handler::{BoxFuture, Done, Handler, Handlers, StepContext, StepError, StepResult, TxHandler};

@@ -18,8 +18,8 @@ use crate::id::{NodeId, RunId};
 use crate::plan::{Record, Status};
 use crate::render;
 use crate::store::{
-    Act, Filter, Mail, NodeView, Order, Pause, Queue, RunSummary, Schedule, Sent, Store, StoredDefinition,
-    StoredRun, TaskKey,
+    Act, CURSOR_HELP, Filter, Mail, NodeView, Order, Pause, Queue, RunSummary, Schedule, Sent, Store,
+    StoredDefinition, StoredRun, TaskKey,
 };
 
 /// Sees and steers the runs of a namespace. Cheap to clone.
@@ -98,10 +98,7 @@ impl Control {
     /// [`ErrorKind::Database`].
     pub async fn workflows(&self) -> Result<Vec<WorkflowSummary>> {
         let pauses = self.store.pauses().await?;
-        let is_paused = |name: &str| {
-            let holds = |pause: &Pause| pause.workflow.as_deref().is_none_or(|workflow| workflow == name);
-            pauses.iter().any(holds)
-        };
+        let is_paused = |name: &str| pauses.iter().any(|pause| holds(pause, name));
         let mut found: BTreeMap<String, WorkflowSummary> = BTreeMap::new();
         for (name, version) in self.store.versions().await? {
             let summary = found.entry(name.clone()).or_insert_with(|| WorkflowSummary {
@@ -137,10 +134,12 @@ impl Control {
             )
             .with_help("start the host that has it once, so that it is known"));
         }
+        let known: Vec<String> = all.iter().map(|stored| stored.version.to_string()).collect();
         let found = all.into_iter().find(|stored| version.is_none_or(|version| stored.version == version));
         found.ok_or_else(|| {
             let version = version.unwrap_or_default();
             Error::new(ErrorKind::UnknownVersion, format!("{name} has no version {version} here"))
+                .with_help(format!("it has {}; a host that has another makes it known", known.join(", ")))
         })
     }
 
@@ -198,6 +197,10 @@ impl Control {
             view.scheduled = mail.iter().filter_map(Mail::scheduled).collect();
             view.unread = mail.len() - view.scheduled.len();
             view.move_in(flow, head.state);
+            view.workflow_paused = view.summary.ended_at.is_none() && {
+                let pauses = self.store.pauses().await?;
+                pauses.iter().any(|pause| holds(pause, &view.summary.workflow))
+            };
         }
         Ok(view)
     }
@@ -230,7 +233,9 @@ impl Control {
     /// [`ErrorKind::NotFound`]; [`ErrorKind::InvalidInput`] for a cursor of something else.
     pub async fn history(&self, run: RunId, size: PageSize, after: Option<&Cursor>) -> Result<Page<Record>> {
         let after = after.map(|cursor| cursor.as_str().parse::<u64>()).transpose().map_err(|error| {
-            Error::new(ErrorKind::InvalidInput, "the cursor is not one of a history").with_source(error)
+            Error::new(ErrorKind::InvalidInput, "the cursor is not one of a history")
+                .with_help(CURSOR_HELP)
+                .with_source(error)
         })?;
         self.store.history(run, size, after).await
     }
@@ -327,13 +332,19 @@ pub(crate) fn delivered(run: RunId, sent: Sent) -> Result<bool> {
         Sent::Duplicate => Ok(false),
         Sent::NotFound => Err(Error::unknown_run(run)),
         Sent::Ended => {
-            Err(Error::new(ErrorKind::Ended, format!("{run} has ended; nothing reaches it any more")))
+            Err(Error::new(ErrorKind::Ended, format!("{run} has ended; nothing reaches it any more"))
+                .with_help("begin it again: retry a failed or cancelled run, fork any from one of its steps"))
         }
         Sent::Full => {
             let text = format!("{} signals wait in {run} already", crate::store::MAX_MAILBOX);
             Err(Error::new(ErrorKind::MailboxFull, text).with_help("send more once it has taken some"))
         }
     }
+}
+
+/// Whether a pause holds a workflow back.
+fn holds(pause: &Pause, workflow: &str) -> bool {
+    pause.workflow.as_deref().is_none_or(|name| name == workflow)
 }
 
 fn read(stored: &StoredDefinition) -> Result<Workflow> {

@@ -96,6 +96,7 @@ impl Control {
         let definition = self.store.definition(meta.definition).await?.ok_or_else(|| missing(run))?;
         let flow = read(&definition)?;
         let seed = u64::try_from(self.store.next_run_id(now).get()).unwrap_or_default();
+        from.iter().try_for_each(|step| has(&flow, step))?;
         let transition = fork(&flow, &history, from, seed, now)?;
         let untold = untold(context.context, &history);
         let queues = Queues::kept(&definition.queues).of_effects(&flow, &transition.effects);
@@ -157,7 +158,7 @@ impl Control {
         if let Some(definition) = self.store.definition_of(run).await? {
             known(&read(&definition)?, signal)?;
         }
-        let detail = json!({"signal": signal, "sender": sender, "at": at});
+        let detail = json!({"signal": signal, "sender": sender, "at": at.to_string()});
         let act = NewAct::of_run(Action::Signal, run, detail);
         let message = Message::Scheduled { at, signal: signal.into(), payload };
         self.send(run, sender, message, act).await
@@ -250,6 +251,17 @@ fn untold(mut context: Value, history: &[Record]) -> Value {
         }
     }
     if attributes.is_empty() { Value::Null } else { Value::Object(attributes) }
+}
+
+/// Refuses a step that a workflow does not have.
+fn has(flow: &Workflow, step: &StepKey) -> Result<()> {
+    if flow.index().node(step).is_some() {
+        return Ok(());
+    }
+    let graph = flow.graph();
+    let steps: Vec<&str> = graph.nodes.iter().map(|node| node.key.as_str()).collect();
+    let text = format!("{} v{} has no step {:?}", graph.name, graph.version, step.as_str());
+    Err(Error::new(ErrorKind::InvalidInput, text).with_help(format!("it has {}", steps.join(", "))))
 }
 
 /// Refuses a signal that no step of a workflow waits for.

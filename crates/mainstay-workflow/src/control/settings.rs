@@ -40,6 +40,15 @@ impl Control {
         self.told(self.store.queue_set(name, limits).await)
     }
 
+    /// Holds a queue back, or lets it go on; its limits stay as they are.
+    ///
+    /// # Errors
+    /// As [`Store::queue_pause`](crate::store::Store::queue_pause); [`ErrorKind::Forbidden`].
+    pub async fn queue_pause(&self, name: &str, paused: bool) -> Result<()> {
+        self.may(Action::QueueSet)?;
+        self.told(self.store.queue_pause(name, paused).await)
+    }
+
     /// Takes all limits from a queue; says whether it had any.
     ///
     /// # Errors

@@ -54,6 +54,8 @@ pub struct RunView {
     pub metadata: BTreeMap<String, Value>,
     /// The runs that it started, the earliest first; at most a page of the largest size.
     pub children: Vec<RunSummary>,
+    /// Whether its workflow is held back as a whole, or everything: it goes on when that is resumed.
+    pub workflow_paused: bool,
     /// How many letters it has not read, without those that are to arrive later.
     pub unread: usize,
     /// The signals that are to arrive later, and when.
@@ -76,6 +78,7 @@ impl RunView {
             tags: BTreeSet::new(),
             metadata: BTreeMap::new(),
             children,
+            workflow_paused: false,
             unread: 0,
             scheduled: Vec::new(),
         }

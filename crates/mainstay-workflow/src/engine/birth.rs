@@ -57,7 +57,8 @@ pub(crate) fn prepare(
             return Err(Error::new(
                 ErrorKind::InvalidInput,
                 format!("the {what} of a run are an object, or nothing"),
-            ));
+            )
+            .with_help("for example {\"tenant\": \"t1\"}"));
         }
     }
     let unique = &graph.unique;

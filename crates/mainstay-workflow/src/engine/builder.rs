@@ -9,11 +9,12 @@ use mainstay_repo::{Capability, Repo, Topology as _};
 
 use super::handle::Engine;
 use super::registry::Registry;
+use super::trace::{TraceContext, Traces};
 use super::{StartRequest, WorkflowSource, setup};
 use crate::definition::Workflow;
 use crate::error::{Error, ErrorKind, Result};
 use crate::handler::{Handlers, States};
-use crate::runner::{Config, Runner, Setup};
+use crate::runner::{self, Config, Runner, Setup};
 use crate::store::{Store, Takeover};
 
 /// The shortest and the longest pause between two polls.
@@ -122,6 +123,14 @@ impl EngineBuilder {
         self
     }
 
+    /// Makes the spans of a run's steps a part of the trace in which its start was asked for, on whichever node they run, if that node says
+    /// the same. Unless said, a `traceparent` in the metadata is a field of the spans and nothing more.
+    #[must_use]
+    pub fn traces(mut self, traces: impl TraceContext) -> Self {
+        self.config.traces = Traces(Some(Arc::new(traces)));
+        self
+    }
+
     /// How often this node says that it is alive, and after how long a silence its work is taken over; 1 s and 8 s unless said. All nodes
     /// of a namespace should agree.
     #[must_use]
@@ -203,10 +212,7 @@ impl EngineBuilder {
             // Read first, so that the first start of this process can be leased with its commit.
             let standing = store.standing().await?;
             let node = store.join(&config.name, takeover).await?;
-            tracing::info!(
-                target: "mainstay_workflow", event = "runner.init", name = %config.name, node = ?node, storage = self.repo.describe(),
-                "the workflow engine works on {}", self.repo.describe()
-            );
+            runner::telemetry::began_to_work(&config.name, node, self.repo.describe());
             Some(Runner::start(Setup {
                 store: store.clone(),
                 registry: Arc::clone(&registry),

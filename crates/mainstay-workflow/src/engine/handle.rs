@@ -12,14 +12,14 @@ use tokio::sync::oneshot;
 use super::birth::Birth;
 use super::builder::EngineBuilder;
 use super::registry::Registry;
-use super::schedule::{next_of, request};
+use super::schedule::request;
 use super::{CronSchedule, StartRequest, start_of};
 use crate::control::{Control, delivered};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::SignalName;
 use crate::id::RunId;
 use crate::runner::{Command, Config, Runner, random};
-use crate::store::{Ended, Letter, Message, OwnTurn, Schedule, Start, Started, Store};
+use crate::store::{Ended, Letter, Message, OwnTurn, Start, Started, Store};
 
 /// How often the database is asked whether a run has ended on another node.
 const WAIT_POLL: Duration = Duration::from_millis(250);
@@ -68,8 +68,9 @@ impl Engine {
         self.0.clock.now()
     }
 
-    fn birth(&self, request: StartRequest) -> Result<Birth> {
+    fn birth(&self, mut request: StartRequest) -> Result<Birth> {
         let now = self.now();
+        self.0.config.traces.carry(&mut request);
         Birth::new(&self.0.registry, request, random(), now)
     }
 
@@ -294,7 +295,9 @@ impl Engine {
         run
     }
 
-    /// Keeps a schedule, in place of the one of its name. Its times count from now.
+    /// Registers a schedule, in place of the one of its name: call it at each start of the host, on every node. What an operator held back
+    /// stays held back, and a time that passed while no node was there is still due ([`CatchUp`](super::CatchUp)); with another cron
+    /// expression times count from now. Operators have the rest: [`Control::schedule_pause`] and its like, by [`control`](Self::control).
     ///
     /// # Errors
     /// [`ErrorKind::UnknownWorkflow`] and [`ErrorKind::UnknownVersion`]; [`ErrorKind::BadKey`]; [`ErrorKind::TooLarge`];
@@ -303,44 +306,7 @@ impl Engine {
         let stored = schedule.into_stored(self.now())?;
         // What cannot be started later is told now.
         self.birth(request(&stored)?)?;
-        self.0.store.schedule_put(&stored).await
-    }
-
-    /// Starts what a schedule would start, now, whether it is held back or not. Its times stay as they are.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`]; as [`start`](Self::start).
-    pub async fn schedule_trigger(&self, name: &str) -> Result<RunId> {
-        let schedule = self.stored_schedule(name).await?;
-        self.start(request(&schedule)?).await
-    }
-
-    /// Holds a schedule back. Times that pass meanwhile are passed over.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`]; [`ErrorKind::Database`].
-    pub async fn schedule_pause(&self, name: &str) -> Result<()> {
-        self.hold(name, true).await
-    }
-
-    /// Lets a schedule go on, from the next of its times.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`]; [`ErrorKind::Database`].
-    pub async fn schedule_resume(&self, name: &str) -> Result<()> {
-        self.hold(name, false).await
-    }
-
-    async fn hold(&self, name: &str, paused: bool) -> Result<()> {
-        let schedule = self.stored_schedule(name).await?;
-        let now = self.now();
-        let next_at = next_of(&schedule, now)?;
-        self.0.store.schedule_pause(name, paused, next_at, now).await.map(drop)
-    }
-
-    async fn stored_schedule(&self, name: &str) -> Result<Schedule> {
-        let missing = || Error::new(ErrorKind::NotFound, format!("there is no schedule {name:?}"));
-        self.0.store.schedule(name).await?.ok_or_else(missing)
+        self.0.store.schedule_register(&stored).await
     }
 
     /// Looks at runs and operates them, also those of workflows that are not registered here.

@@ -2,6 +2,7 @@
 
 pub(crate) mod birth;
 mod builder;
+mod cron;
 mod handle;
 pub(crate) mod output;
 pub(crate) mod queues;
@@ -9,6 +10,7 @@ pub(crate) mod registry;
 mod request;
 pub(crate) mod schedule;
 mod source;
+pub(crate) mod trace;
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -17,6 +19,7 @@ pub use handle::Engine;
 pub use request::StartRequest;
 pub use schedule::{CatchUp, CronSchedule};
 pub use source::{Version, WorkflowSource};
+pub use trace::TraceContext;
 
 use birth::Birth;
 use mainstay_core::Timestamp;

@@ -9,7 +9,7 @@ use super::{StartRequest, Version, WorkflowSource};
 use crate::definition::Workflow;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{HandlerName, Kind, Node};
-use crate::handler::{Code, Handlers, panicked};
+use crate::handler::{Code, Handlers, StepError, StepResult, panicked};
 use crate::id::DefinitionId;
 use crate::plan::{Attempt, Part};
 
@@ -194,6 +194,17 @@ fn named(node: &Node) -> Vec<(&HandlerName, bool)> {
     }
     named.extend(node.compensate.as_ref().map(|handler| (handler, false)));
     named
+}
+
+/// Statements are for steps whose graph says that they commit with the result.
+pub(crate) fn checked(flow: &Workflow, attempt: &Attempt, result: StepResult) -> StepResult {
+    let done = result?;
+    let is_tx = attempt.part == Part::Body && handler_of(flow, attempt).is_some_and(|(_, is_tx)| is_tx);
+    if done.batch.is_some() && !is_tx {
+        let text = "the handler returned statements, but the step is no tx step; declare it with Node::tx";
+        return Err(StepError::fatal(text).after_its_work());
+    }
+    Ok(done)
 }
 
 /// The handler of an attempt.

@@ -1,11 +1,11 @@
 //! What starts by the clock: cron expressions, and what becomes of times that were missed.
 
-use cronexpr::{FallbackTimezoneOption, MakeTimestamp, ParseOptions, parse_crontab_with};
 use mainstay_core::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::StartRequest;
+use super::cron::next;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store;
 
@@ -66,10 +66,11 @@ pub(crate) struct Due {
 
 impl CronSchedule {
     /// A schedule with a name, a cron expression (minute, hour, day of the month, month, day of the week, and a time zone if it is not UTC)
-    /// and the start that it repeats. If the start has a business key, a time at which a run with that key is active is passed over.
+    /// and the start that it repeats. A time at a named hour comes once a day, also in the nights in which the clocks are set: what they pass
+    /// over is due when they have been set, what they show twice the first time. If the start has a business key, a time at which a run with that key is active is passed over.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] when the expression cannot be read.
+    /// [`ErrorKind::InvalidInput`] when the expression cannot be read, never comes, or asks for a last day by `L`.
     pub fn new(name: &str, cron: &str, request: StartRequest) -> Result<Self> {
         let plan = Plan {
             format: FORMAT,
@@ -80,7 +81,7 @@ impl CronSchedule {
             priority: request.priority,
             fairness: request.fairness.clone(),
         };
-        next(cron, Timestamp::UNIX_EPOCH)?;
+        first(cron, Timestamp::UNIX_EPOCH)?;
         Ok(Self { name: name.to_owned(), request, plan })
     }
 
@@ -92,7 +93,7 @@ impl CronSchedule {
     }
 
     pub(crate) fn into_stored(self, now: Timestamp) -> Result<store::Schedule> {
-        let next_at = next(&self.plan.cron, now)?;
+        let next_at = first(&self.plan.cron, now).map(Some)?;
         let plan = serde_json::to_value(self.plan).map_err(|error| Error::internal(error.to_string()))?;
         Ok(store::Schedule {
             name: self.name,
@@ -105,6 +106,15 @@ impl CronSchedule {
             updated_at: now,
         })
     }
+}
+
+/// The first time of an expression; one that has none within four years is refused.
+fn first(cron: &str, after: Timestamp) -> Result<Timestamp> {
+    next(cron, after)?.ok_or_else(|| {
+        let text = format!("{cron:?} names a time that never comes, or not within four years");
+        Error::new(ErrorKind::InvalidInput, text)
+            .with_help("look at the day, the month and the day of the week")
+    })
 }
 
 /// What a stored schedule starts.
@@ -151,20 +161,6 @@ fn read(schedule: &store::Schedule) -> Result<Plan> {
     Err(Error::new(ErrorKind::Corrupt, text))
 }
 
-/// The first time of an expression after an instant; `None` when there is none before the year 10000.
-fn next(cron: &str, after: Timestamp) -> Result<Option<Timestamp>> {
-    let mut options = ParseOptions::default();
-    options.fallback_timezone_option = FallbackTimezoneOption::UTC;
-    let unreadable = |error: cronexpr::Error| {
-        let text = format!("{cron:?} is not a cron expression: {error}");
-        Error::new(ErrorKind::InvalidInput, text).with_help("write it as \"30 2 * * MON-FRI Europe/Berlin\"")
-    };
-    let parsed = parse_crontab_with(cron, options).map_err(unreadable)?;
-    let after = MakeTimestamp::from_microsecond(after.as_unix_micros()).map_err(unreadable)?;
-    let Ok(found) = parsed.find_next(after) else { return Ok(None) };
-    Ok(Timestamp::from_unix_micros(found.timestamp().as_microsecond()).ok())
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -185,12 +181,8 @@ mod tests {
     }
 
     #[test]
-    fn expressions_mean_the_wall_clock_of_their_zone() {
-        assert_eq!(stored("30 2 * * *", CatchUp::Latest).next_at, Some(at("2026-03-29T02:30:00Z")));
-        // On that night the clocks of Berlin go from two to three.
-        let summer = next("30 3 * * * Europe/Berlin", at("2026-03-28T12:00:00Z")).unwrap();
-        assert_eq!(summer, Some(at("2026-03-29T01:30:00Z")));
-        for wrong in ["", "* * * *", "61 * * * *", "* * * * * Nowhere/City", "0 0 31 2 x"] {
+    fn an_expression_that_is_none_or_never_comes_is_refused() {
+        for wrong in ["", "* * * *", "61 * * * *", "* * * * * Nowhere/City", "0 0 31 2 x", "0 0 31 2 *"] {
             let error = CronSchedule::new("s", wrong, StartRequest::new("w", Value::Null)).unwrap_err();
             assert_eq!(error.kind(), &ErrorKind::InvalidInput, "{wrong}");
         }

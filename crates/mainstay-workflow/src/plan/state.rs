@@ -72,9 +72,9 @@ pub enum Stage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Some work is under way.
+    /// Some work is under way: an attempt, or a child.
     Running,
-    /// Nothing is under way; signals, timers or children will wake it.
+    /// Nothing is under way; signals or timers will wake it.
     Waiting,
     /// Nothing new begins until it is resumed.
     Paused,
@@ -249,6 +249,23 @@ impl State {
         if !untold.is_empty() {
             Arc::make_mut(&mut self.attributes).extend(untold);
         }
+    }
+
+    /// The steps that had succeeded and were undone.
+    #[must_use]
+    pub fn undone(&self, flow: &Workflow) -> Vec<StepKey> {
+        if matches!(self.stage, Stage::Running | Stage::Ended { outcome: Outcome::Completed, .. }) {
+            return Vec::new();
+        }
+        let nodes = flow.graph().nodes.iter().zip(&self.steps).enumerate();
+        let undone = nodes.filter(|(at, (node, step))| {
+            // One that ended by its failure had perhaps nothing to undo.
+            matches!(step, StepState::Ended(event) if *event != node.on_failure)
+                && node.compensate.is_some()
+                && !self.undoable.contains(at)
+                && !self.not_undone.contains(at)
+        });
+        undone.map(|(_, (node, _))| node.key.clone()).collect()
     }
 
     /// The steps whose compensation failed: somebody has to look at these.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::engine::queues::Queues;
+use crate::engine::trace::Traces;
 
 /// A node's limits. The defaults fit a process with a few cores.
 #[derive(Debug, Clone)]
@@ -33,6 +34,8 @@ pub(crate) struct Config {
     pub(crate) retention: Option<Duration>,
     /// How long what named callers did is kept; for ever when there is none.
     pub(crate) acts_retention: Option<Duration>,
+    /// How the host's traces reach over runs.
+    pub(crate) traces: Traces,
 }
 
 impl Config {
@@ -52,6 +55,7 @@ impl Config {
             queues: Queues::default(),
             retention: None,
             acts_retention: None,
+            traces: Traces::default(),
         }
     }
 }

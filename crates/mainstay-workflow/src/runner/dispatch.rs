@@ -16,7 +16,7 @@ use super::command::Told;
 use super::core::Core;
 use super::telemetry::Timing;
 use crate::engine::StartRequest;
-use crate::engine::registry::handler_of;
+use crate::engine::registry::{checked, handler_of};
 use crate::graph::{Kind, Node};
 use crate::handler::{
     Beat, Cancel, Code, ContextParts, StepContext, StepError, StepResult, answer, attempted, guarded,
@@ -233,6 +233,7 @@ impl Core {
         let Some(cell) = self.cells.get(&run) else { return };
         let (context, cancel) = self.context(cell, run, &attempt, number);
         let span = super::telemetry::span(cell, run, &attempt);
+        self.config.traces.adopt(&span, cell.telemetry());
         let (future, commands) = (code(context).instrument(span.clone()), self.commands.clone());
         let teller = Teller::new(number, commands, |error| Told::Answer(Err(error)));
         let task = tokio::spawn(async move { teller.tell(future.await) });
@@ -302,7 +303,7 @@ impl Core {
         result: StepResult,
     ) {
         let Some(cell) = self.cells.get_mut(&run) else { return };
-        let mut result = checked(cell, &attempt, result);
+        let mut result = checked(&cell.registered.flow, &attempt, result);
         let batch = result.as_mut().ok().and_then(|done| done.batch.take());
         cell.held.insert(attempt.clone(), Held::Answered);
         let input = answer(attempt.clone(), result);
@@ -396,18 +397,6 @@ async fn child(
             Err(StepError::fatal("the handler of a child step makes its input and has no transaction"))
         }
     }
-}
-
-/// Statements are for steps whose graph says that they commit with the result.
-fn checked(cell: &Cell, attempt: &Attempt, result: StepResult) -> StepResult {
-    let done = result?;
-    let is_tx = attempt.part == Part::Body
-        && handler_of(&cell.registered.flow, attempt).is_some_and(|(_, is_tx)| is_tx);
-    if done.batch.is_some() && !is_tx {
-        let text = "the handler returned statements, but the step is no tx step; declare it with Node::tx";
-        return Err(StepError::fatal(text).after_its_work());
-    }
-    Ok(done)
 }
 
 /// Whether something undoes what the attempt does. A transaction undoes itself when it is dropped, and the run is reserved until then.

@@ -23,7 +23,7 @@ mod launch;
 mod losses;
 mod meters;
 mod tally;
-mod telemetry;
+pub(crate) mod telemetry;
 mod transaction;
 mod upkeep;
 

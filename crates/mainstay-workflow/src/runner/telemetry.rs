@@ -9,16 +9,20 @@
 //! | `step.start` | an attempt began | `step`, `attempt`, `concurrent`, `active_steps` |
 //! | `step.stop` | a step ended | `step`, `ended`, `duration_ms`, `has_output`, `has_attributes` |
 //! | `step.exception` | an attempt failed | `step`, `attempt`, `duration_ms`, `kind`, `reason`, `retry_at` |
-//! | `step.async` | a step waits | `step`, `deadline` |
+//! | `step.async` | a step waits | `step`, `deadline`, `run_status` |
 //! | `step.resume` | it goes on | `step`, `ended`, `source`, `wait_ms` |
 //! | `engine.advance` | a run was moved by one commit | `duration_ms`, `active_steps`, `completed_in_advance`, `status_before`, `status_after`, `iteration` |
-//! | `runner.init` | a node began to work | `name`, `node`, `storage` |
+//! | `runner.init` | a node began to work | `name`, `runner`, `node`, `storage`, `pid` |
 //!
 //! Each of a run carries `run`, `workflow`, `version` and the caller's `metadata`. `duration_ms` is absent where no code ran here. The
 //! duration of a run and of a wait come from the stored times, so they are right after a restart too.
 //!
+//! Levels: exceptions are errors, `step.async` is a warning, `workflow.transition` and `engine.advance` are for debugging, the rest is information.
+//! The name of an event is the name of its callsite too, so a subscriber may take some and leave the others without reading fields.
+//!
 //! Each attempt runs in a span `workflow.step`, and its events stand in that span; `workflow.start` stands in the span in which the start was
-//! asked for. Where the caller's metadata has a W3C `traceparent`, the span carries it, on whichever node the step runs.
+//! asked for. Where the caller's metadata has a W3C `traceparent`, the span has it as a field, on whichever node the step runs; with
+//! [`EngineBuilder::traces`](crate::EngineBuilder::traces) the span is a part of that trace.
 
 use std::time::Duration;
 
@@ -30,13 +34,13 @@ use super::meters::Meters;
 use super::tally::Tally;
 use crate::engine::StartRequest;
 use crate::graph::{Kind, StepKey};
-use crate::id::RunId;
+use crate::id::{NodeId, RunId};
 use crate::plan::{Attempt, Fact, Fault, Outcome, Part, Record, Stage, Status, StepState};
 
 macro_rules! event {
     ($level:ident, $cell:expr, $run:expr, $name:literal, $($fields:tt)*) => {
         tracing::$level!(
-            target: "mainstay_workflow",
+            name: $name, target: "mainstay_workflow",
             event = $name, run = %$run, workflow = %$cell.head.meta.workflow, version = $cell.head.meta.version,
             metadata = %$cell.telemetry(), $($fields)*
         )
@@ -45,6 +49,9 @@ macro_rules! event {
 
 /// What runs runs here, in the words of the events.
 const RUNNER: &str = "mainstay";
+
+/// How many names of the input's fields `context_keys` says.
+const MAX_KEYS: usize = 32;
 
 /// How long the code of an attempt ran, and the span that it ran in.
 #[derive(Debug, Clone)]
@@ -81,20 +88,30 @@ pub(super) fn span(cell: &Cell, run: RunId, attempt: &Attempt) -> Span {
     tracing::info_span!(
         target: "mainstay_workflow",
         "workflow.step",
-        otel.name = %attempt.idempotency_key(), otel.status_code = Empty,
+        otel.name = format_args!("{} {}", meta.workflow, attempt.step), otel.status_code = Empty,
         run = %run, workflow = %meta.workflow, version = meta.version, step = %attempt.step, attempt = attempt.number,
         key = meta.business_key, metadata = %meta.telemetry, traceparent, outcome = Empty,
     )
+}
+
+/// A node began to work.
+pub(crate) fn began_to_work(name: &str, node: NodeId, storage: &str) {
+    tracing::info!(
+        name: "runner.init", target: "mainstay_workflow",
+        event = "runner.init", name, runner = RUNNER, node = ?node, storage, pid = std::process::id(),
+        "the workflow engine works on {storage}"
+    );
 }
 
 /// A run began.
 pub(super) fn began(cell: &mut Cell, run: RunId, records: &[Record], request: &StartRequest) {
     Meters::of(&cell.registered.name).run_began();
     let initial = &cell.registered.flow.graph().start;
-    let keys = request.input().as_object().map_or(0, serde_json::Map::len);
+    let keys: Vec<&String> =
+        request.input().as_object().into_iter().flat_map(serde_json::Map::keys).take(MAX_KEYS).collect();
     event!(
         info, cell, run, "workflow.start",
-        initial_step = %initial, context_keys = keys, runner = RUNNER, "[{run}] the run began"
+        initial_step = %initial, context_keys = ?keys, runner = RUNNER, "[{run}] the run began"
     );
     let first = Move { before: Status::Running, took: Duration::ZERO, timings: Vec::new() };
     facts(cell, run, records, &first);
@@ -118,7 +135,7 @@ pub(super) fn moved(cell: &mut Cell, run: RunId, records: &[Record], this: &Move
 pub(super) fn attempt_began(cell: &Cell, run: RunId, attempt: &Attempt) {
     let active = cell.held.len();
     event!(
-        debug, cell, run, "step.start",
+        info, cell, run, "step.start",
         step = %attempt.step, attempt = attempt.number, concurrent = active > 1, active_steps = active,
         "[{run}] {attempt} began"
     );
@@ -154,7 +171,11 @@ fn facts(cell: &mut Cell, run: RunId, records: &[Record], this: &Move) {
             }
             Fact::Waiting { step, deadline } => {
                 meters.wait_began();
-                event!(warn, cell, run, "step.async", step = %step, deadline = ?deadline, "[{run}] {step} waits");
+                let status = cell.head.state.status();
+                event!(
+                    warn, cell, run, "step.async",
+                    step = %step, deadline = ?deadline, run_status = ?status, "[{run}] {step} waits"
+                );
             }
             Fact::AttemptFailed { attempt, fault, retry_at, .. } => {
                 let timing = this.of_attempt(attempt);

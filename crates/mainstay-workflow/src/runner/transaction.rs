@@ -62,6 +62,7 @@ impl Core {
         };
         let commands = self.commands.clone();
         let span = super::telemetry::span(cell, run, &attempt);
+        self.config.traces.adopt(&span, cell.telemetry());
         let inside = span.clone();
         let teller =
             Teller::new(number, commands, |error| Told::Transaction(Box::new(Reserved::Failed(error))));

@@ -10,7 +10,7 @@ use mainstay_repo::{Batch, Expect, Row, Statement};
 use serde_json::Value;
 
 use super::codec::{corrupt, decode};
-use super::limits::{MAX_ACT_BYTES, cut};
+use super::limits::{CURSOR_HELP, MAX_ACT_BYTES, cut};
 use super::types::{Letter, Sent, Start, Started};
 use super::{ATTEMPTS, Store, busy, is_refused};
 use crate::action::Action;
@@ -183,7 +183,9 @@ impl Store {
         after: Option<&Cursor>,
     ) -> Result<Page<Act>> {
         let after = after.map(|cursor| cursor.as_str().parse::<i64>()).transpose().map_err(|error| {
-            Error::new(ErrorKind::InvalidInput, "the cursor is not one of a list of acts").with_source(error)
+            Error::new(ErrorKind::InvalidInput, "the cursor is not one of a list of acts")
+                .with_help(CURSOR_HELP)
+                .with_source(error)
         })?;
         const OF_RUN: &str = "SELECT id, at, actor, action, run_id, subject, detail FROM wf_acts \
             WHERE namespace_id = $1 AND id < $2 AND run_id = $4 ORDER BY id DESC LIMIT $3";

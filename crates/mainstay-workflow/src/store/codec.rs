@@ -5,12 +5,13 @@ use std::collections::HashMap;
 
 use mainstay_core::Timestamp;
 use mainstay_repo::Value as Column;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::limits::{MAX_LIST_BYTES, MAX_OUTPUT_BYTES, encode};
+use super::filter::document;
+use super::limits::{MAX_ATTRIBUTES_BYTES, MAX_INPUT_BYTES, MAX_LIST_BYTES, MAX_OUTPUT_BYTES, encode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::StepKey;
-use crate::plan::{Attempt, Fact, Part, Record, Status};
+use crate::plan::{Attempt, Fact, Part, Record, Status, Transition};
 
 /// An active status first, as in every list of these.
 pub(super) const STATUSES: [(Status, &str); 7] = [
@@ -112,6 +113,21 @@ impl OutputRow {
     pub(super) fn columns(self, run: i64) -> [Column; 5] {
         [run.into(), self.step.into(), self.slot.number().into(), self.item.into(), self.value.into()]
     }
+}
+
+/// Refuses what the store would refuse to keep: for runs that are kept elsewhere.
+pub(crate) fn check_kept(next: &Transition) -> Result<()> {
+    take_outputs(&mut next.records.clone(), &mut Vec::new())?;
+    encode("attributes", &**next.state.attributes(), MAX_ATTRIBUTES_BYTES)?;
+    // Runs are found by these, so both databases have to read them.
+    document(&Value::Object(Map::clone(next.state.attributes())))?;
+    let input = next.records.iter().find_map(|record| match &record.fact {
+        Fact::Started { input, .. } => Some(input),
+        _ => None,
+    });
+    let Some(input) = input else { return Ok(()) };
+    encode("input", input, MAX_INPUT_BYTES)?;
+    document(input).map(drop)
 }
 
 /// Takes the results and the input out of records.

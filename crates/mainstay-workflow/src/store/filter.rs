@@ -48,6 +48,11 @@ pub enum Order {
     Oldest,
 }
 
+const RUN_HELP: &str = "it reads run_ followed by 13 characters";
+const INSTANT_HELP: &str = "for example 2026-11-21T14:00:00Z";
+const PATH_HELP: &str =
+    "a path is context.initial.KEY or context.attributes.KEY, for example context.initial.order_id";
+
 impl Filter {
     /// The most conditions on the context.
     pub const MAX_CONTEXT: usize = 16;
@@ -132,11 +137,10 @@ impl Filter {
         let refused = |text: String| Error::new(ErrorKind::InvalidInput, text);
         let keys: Vec<&str> = path.strip_prefix("context.").unwrap_or(path).split('.').collect();
         if !matches!(keys.as_slice(), ["initial" | "attributes", _, ..]) {
-            return Err(refused(format!("{path:?} is no path in the context of runs"))
-                .with_help("it begins with context.initial. or context.attributes."));
+            return Err(refused(format!("{path:?} is no path in the context of runs")).with_help(PATH_HELP));
         }
         let field = JsonField::new("context", &keys)
-            .map_err(|error| refused(error.to_string()).with_source(error))?;
+            .map_err(|error| refused(format!("{path:?}: {error}")).with_help(PATH_HELP).with_source(error))?;
         field.equals(scalar(&value)?, 1).map_err(|error| refused(error.to_string()).with_source(error))?;
         if self.context.len() >= Self::MAX_CONTEXT {
             return Err(refused(format!(
@@ -156,8 +160,10 @@ impl Filter {
     pub fn parse<'a>(conditions: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self> {
         let mut filter = Self::new();
         for (name, value) in conditions {
-            let wrong = |what: &str| {
-                Error::new(ErrorKind::InvalidInput, format!("{value:?} is not {what}, as {name} wants it"))
+            let wrong = |what: &str, example: &'static str| {
+                let value: String = value.chars().take(64).collect();
+                Error::new(ErrorKind::InvalidInput, format!("{name}: {value:?} is not {what}"))
+                    .with_help(example)
             };
             filter = match name {
                 "id" => filter.id(value),
@@ -168,12 +174,14 @@ impl Filter {
                     filter.status_in(all.collect::<Result<Vec<_>>>()?)
                 }
                 "workflow" => filter.workflow(value),
-                "workflow_version" => filter.workflow_version(value.parse().map_err(|_| wrong("a version"))?),
+                "workflow_version" => filter.workflow_version(
+                    value.parse().map_err(|_| wrong("a version", "a version is a number from 1"))?,
+                ),
                 "workflow_family" => filter.workflow_family(value),
                 "tag" => filter.tag(value),
-                "parent" => filter.parent(value.parse().map_err(|_| wrong("a run's identifier"))?),
-                "since" => filter.since(value.parse().map_err(|_| wrong("an instant"))?),
-                "until" => filter.until(value.parse().map_err(|_| wrong("an instant"))?),
+                "parent" => filter.parent(value.parse().map_err(|_| wrong("a run's identifier", RUN_HELP))?),
+                "since" => filter.since(value.parse().map_err(|_| wrong("an instant", INSTANT_HELP))?),
+                "until" => filter.until(value.parse().map_err(|_| wrong("an instant", INSTANT_HELP))?),
                 path if path.starts_with("context.") => {
                     let read = serde_json::from_str(value).ok().filter(|read: &Value| scalar(read).is_ok());
                     filter.context(path, read.unwrap_or_else(|| Value::from(value)))?

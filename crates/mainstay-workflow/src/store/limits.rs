@@ -33,10 +33,15 @@ pub const MAX_GROUP: usize = 512;
 /// The most octets of one such batch, unless a single one is larger: 8 MiB.
 pub const MAX_GROUP_BYTES: usize = 8 * 1024 * 1024;
 
+/// What mends a cursor that cannot be read.
+pub(crate) const CURSOR_HELP: &str =
+    "give the `next` of the page before as it is, or leave it out for the first page";
+
 /// Refuses a text that is empty, too long or not printable.
 pub(crate) fn check_name(what: &'static str, text: &str, limit: usize) -> Result<()> {
     if text.is_empty() {
-        return Err(Error::new(ErrorKind::InvalidInput, format!("the {what} is empty")));
+        return Err(Error::new(ErrorKind::InvalidInput, format!("{what}: an empty text is no name"))
+            .with_help("give at least one character, or leave it out where it may be"));
     }
     if text.chars().any(char::is_control) {
         return Err(Error::new(ErrorKind::InvalidInput, format!("the {what} holds a control character")));

@@ -50,10 +50,12 @@ use mainstay_repo::{Batch, Bell, Dialect, Repo, Row, Sql, Statement, Transaction
 
 pub(crate) use self::acts::NewAct;
 pub use self::acts::{Act, PrunedActs};
+pub(crate) use self::codec::check_kept;
 pub use self::commit::Commit;
 pub use self::definitions::{MAX_COUNTED, StoredDefinition};
 pub use self::filter::{Filter, Order};
 pub use self::import::{IMPORT_PAGE, ImportNote, ImportReport, MAX_IMPORT_NOTES};
+pub(crate) use self::limits::{CURSOR_HELP, encode};
 pub use self::limits::{
     MAX_ACT_BYTES, MAX_ATTRIBUTES_BYTES, MAX_GROUP, MAX_GROUP_BYTES, MAX_INPUT_BYTES, MAX_KEY_BYTES,
     MAX_LIST_BYTES, MAX_MAILBOX, MAX_NAME_BYTES, MAX_NAMESPACE_BYTES, MAX_OUTPUT_BYTES, MAX_REASON_BYTES,
@@ -147,7 +149,10 @@ impl Store {
     }
 
     /// Refuses to keep something in a namespace that is not there.
-    pub(crate) fn require(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`].
+    pub fn require(&self) -> Result<()> {
         if self.namespace != NOWHERE {
             return Ok(());
         }

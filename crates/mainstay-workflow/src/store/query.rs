@@ -9,6 +9,7 @@ use mainstay_repo::{Dialect, Row, Sql, Statement, Value as Column};
 use super::Store;
 use super::codec::{STATUSES, decode, status, status_text};
 use super::filter::{Filter, Order, scalar};
+use super::limits::CURSOR_HELP;
 use super::terms::{UNINDEXED, term};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::RunId;
@@ -139,7 +140,9 @@ impl Store {
         after: Option<&Cursor>,
     ) -> Result<Page<RunSummary>> {
         let after = after.map(|cursor| cursor.as_str().parse::<RunId>()).transpose().map_err(|error| {
-            Error::new(ErrorKind::InvalidInput, "the cursor is not one of a list of runs").with_source(error)
+            Error::new(ErrorKind::InvalidInput, "the cursor is not one of a list of runs")
+                .with_help(CURSOR_HELP)
+                .with_source(error)
         })?;
         if filter.statuses.as_ref().is_some_and(std::collections::BTreeSet::is_empty) {
             return Ok(Page { items: Vec::new(), next: None });

@@ -86,6 +86,30 @@ impl Store {
         self.change(statement, &NewAct::new(Action::QueueSet, name, detail)).await.map(drop)
     }
 
+    /// Holds a queue back, from the next claim on, or lets it go on; its limits stay as they are.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] to let go on what has no limits and is not held back; [`ErrorKind::InvalidInput`], [`ErrorKind::TooLarge`];
+    /// [`ErrorKind::Database`].
+    pub async fn queue_pause(&self, name: &str, paused: bool) -> Result<()> {
+        self.require()?;
+        check_name("queue", name, MAX_NAME_BYTES)?;
+        let statement = if paused {
+            "INSERT INTO wf_queues (namespace_id, name, paused) VALUES ($1, $2, $3) \
+             ON CONFLICT (namespace_id, name) DO UPDATE SET paused = excluded.paused"
+        } else {
+            "UPDATE wf_queues SET paused = $3 WHERE namespace_id = $1 AND name = $2"
+        };
+        let statement = Statement::new(statement).named("workflow.queue_pause");
+        let statement = statement.bind(self.namespace).bind(name).bind(paused);
+        let act = NewAct::new(Action::QueueSet, name, json!({"paused": paused}));
+        if self.change(statement, &act).await? {
+            return Ok(());
+        }
+        let text = format!("the queue {name:?} has no limits and is not held back");
+        Err(Error::new(ErrorKind::NotFound, text).with_help("list the queues: those are shown that are"))
+    }
+
     /// Takes all limits from a queue. Says whether it had any.
     ///
     /// # Errors

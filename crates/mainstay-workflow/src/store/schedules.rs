@@ -52,6 +52,20 @@ const PUT: Sql = Sql::new(
      workflow = excluded.workflow, version = excluded.version, plan = excluded.plan, paused = excluded.paused, \
      next_at = excluded.next_at, updated_at = excluded.updated_at",
 );
+/// The same for who names it at each start of theirs: what an operator held back stays so, and a time that passed meanwhile is still due.
+const REGISTER: Sql = Sql::per_dialect(
+    "INSERT INTO wf_schedules (namespace_id, name, workflow, version, plan, paused, next_at, last_at, updated_at) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (namespace_id, name) DO UPDATE SET \
+     workflow = excluded.workflow, version = excluded.version, plan = excluded.plan, updated_at = excluded.updated_at, \
+     next_at = CASE WHEN wf_schedules.next_at IS NOT NULL AND wf_schedules.plan ->> 'cron' = excluded.plan ->> 'cron' \
+        THEN wf_schedules.next_at ELSE excluded.next_at END",
+    "INSERT INTO wf_schedules (namespace_id, name, workflow, version, plan, paused, next_at, last_at, updated_at) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (namespace_id, name) DO UPDATE SET \
+     workflow = excluded.workflow, version = excluded.version, plan = excluded.plan, updated_at = excluded.updated_at, \
+     next_at = CASE WHEN wf_schedules.next_at IS NOT NULL \
+        AND wf_schedules.plan::json ->> 'cron' = excluded.plan::json ->> 'cron' \
+        THEN wf_schedules.next_at ELSE excluded.next_at END",
+);
 const ADVANCE: Sql = Sql::new(
     "UPDATE wf_schedules SET last_at = next_at, next_at = $4 \
      WHERE namespace_id = $1 AND name = $2 AND next_at = $3 AND NOT paused",
@@ -66,11 +80,24 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::InvalidInput`], [`ErrorKind::TooLarge`]; [`ErrorKind::Database`].
     pub async fn schedule_put(&self, schedule: &Schedule) -> Result<()> {
+        self.keep(PUT, schedule).await
+    }
+
+    /// Keeps a schedule, in place of the one of its name, as who names it at each start of theirs: whether it is held back stays as it was,
+    /// and so does when it is due next, unless the `cron` of its plan is another one.
+    ///
+    /// # Errors
+    /// As [`Store::schedule_put`].
+    pub async fn schedule_register(&self, schedule: &Schedule) -> Result<()> {
+        self.keep(REGISTER, schedule).await
+    }
+
+    async fn keep(&self, sql: Sql, schedule: &Schedule) -> Result<()> {
         self.require()?;
         check_name("schedule", &schedule.name, MAX_NAME_BYTES)?;
         check_name("name of a workflow", &schedule.workflow, MAX_NAME_BYTES)?;
         let plan = encode("plan of a schedule", &schedule.plan, MAX_INPUT_BYTES)?;
-        let statement = Statement::new(PUT).named("workflow.schedule_put").bind(self.namespace);
+        let statement = Statement::new(sql).named("workflow.schedule_put").bind(self.namespace);
         let statement = statement.bind(schedule.name.as_str()).bind(schedule.workflow.as_str());
         let statement = statement.bind(schedule.version).bind(plan).bind(schedule.paused);
         let statement = statement.bind(schedule.next_at).bind(schedule.last_at).bind(schedule.updated_at);

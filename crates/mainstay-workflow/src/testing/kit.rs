@@ -13,15 +13,17 @@ use super::run::{Asked, TestRun};
 use crate::definition::Workflow;
 use crate::engine::birth::Birth;
 use crate::engine::output::run_output;
-use crate::engine::registry::{Registry, handler_of};
+use crate::engine::registry::{Registry, checked, handler_of};
 use crate::engine::{StartRequest, WorkflowSource, setup};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Kind;
 use crate::handler::{
-    Beat, Cancel, Code, ContextParts, Handlers, States, StepContext, StepError, answer, attempted, guarded,
+    Beat, Cancel, Code, ContextParts, Handlers, States, StepContext, StepError, StepResult, answer,
+    attempted, guarded,
 };
 use crate::id::{RunId, RunIds};
-use crate::plan::{Attempt, Fault, Input, Outcome, Part, Record, Refusal, State, Status};
+use crate::plan::{Attempt, Fact, Fault, Input, Outcome, Part, Record, Refusal, State, Status};
+use crate::store::{MAX_SIGNAL_BYTES, MAX_TELEMETRY_BYTES, check_kept, encode};
 
 /// Where the kit lets a worker die, once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,6 +148,10 @@ impl TestKit {
                 format!("{active} runs under this key"),
             ));
         }
+        check_kept(&birth.transition)?;
+        if !birth.request.telemetry.is_null() {
+            encode("metadata for telemetry", &birth.request.telemetry, MAX_TELEMETRY_BYTES)?;
+        }
         let (run_state, asked) = TestRun::new(birth);
         self.runs.insert(run, run_state);
         self.follow(run, asked)?;
@@ -162,6 +168,7 @@ impl TestKit {
     /// # Errors
     /// [`ErrorKind::NotFound`] and [`ErrorKind::Refused`] when the run has ended.
     pub fn signal(&mut self, run: RunId, signal: &str, payload: Value) -> Result<()> {
+        encode("payload", &payload, MAX_SIGNAL_BYTES)?;
         self.input(run, Input::signal(signal, payload))
     }
 
@@ -170,6 +177,7 @@ impl TestKit {
     /// # Errors
     /// [`ErrorKind::NotFound`] and [`ErrorKind::Refused`] when the run has ended.
     pub fn signal_after(&mut self, run: RunId, after: Duration, signal: &str, payload: Value) -> Result<()> {
+        encode("payload", &payload, MAX_SIGNAL_BYTES)?;
         let at = self.clock.now().saturating_add(after);
         let run = self.runs.get_mut(&run).ok_or_else(|| Error::unknown_run(run))?;
         if let crate::plan::Stage::Ended { outcome, .. } = run.state.stage {
@@ -307,7 +315,15 @@ impl TestKit {
         let crash = at.map(|at| self.crashes.remove(at).1);
         match crash {
             Some(Crash::Before) => return self.input(id, Input::Failed { attempt, fault: Fault::Lost }),
-            Some(Crash::Hang) => return self.input(id, Input::Failed { attempt, fault: Fault::TimedOut }),
+            Some(Crash::Hang) if run.has_timeout(&attempt) => {
+                return self.input(id, Input::Failed { attempt, fault: Fault::TimedOut });
+            }
+            Some(Crash::Hang) => {
+                let text = format!("{attempt} has no time-out, so it would hang for ever");
+                return Err(Error::new(ErrorKind::InvalidInput, text).with_help(
+                    "give the step a time-out, or let its worker die: Crash::Before, Crash::After",
+                ));
+            }
             Some(Crash::After) | None => {}
         }
         if let Some(child) = self.child(id, &attempt) {
@@ -317,8 +333,26 @@ impl TestKit {
         if crash == Some(Crash::After) {
             return self.input(id, Input::Failed { attempt, fault: Fault::Lost });
         }
-        self.batches.extend(result.as_ref().ok().and_then(|done| done.batch.clone()));
-        self.input(id, answer(attempt, result))
+        self.answered(id, attempt, result)
+    }
+
+    /// Keeps what an attempt answered, as an engine would.
+    fn answered(&mut self, id: RunId, attempt: Attempt, result: StepResult) -> Result<()> {
+        let run = self.runs.get(&id).ok_or_else(|| Error::unknown_run(id))?;
+        let result = checked(&run.registered.flow, &attempt, result);
+        let (batch, before) = (result.as_ref().ok().and_then(|done| done.batch.clone()), run.history.len());
+        match self.input(id, answer(attempt.clone(), result)) {
+            Err(error) if matches!(error.kind(), ErrorKind::TooLarge { .. }) => {
+                let fault = Fault::Error { message: error.to_string(), retry: false, ran: true };
+                return self.input(id, Input::Failed { attempt, fault });
+            }
+            answered => answered?,
+        }
+        // An attempt that broke its word has failed, and its statements are not wanted.
+        let records = self.runs.get(&id).map_or(&[][..], |run| run.history.as_slice()).iter().skip(before);
+        let failed = |record: &Record| matches!(&record.fact, Fact::AttemptFailed { attempt: of, .. } if *of == attempt);
+        self.batches.extend(batch.filter(|_| !records.into_iter().any(failed)));
+        Ok(())
     }
 
     async fn run_code(&mut self, id: RunId, attempt: &Attempt) -> Result<crate::handler::Done, StepError> {

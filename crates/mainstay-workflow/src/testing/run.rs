@@ -6,9 +6,11 @@ use mainstay_core::Timestamp;
 
 use crate::engine::birth::Birth;
 use crate::engine::registry::Registered;
+use crate::error::{Error, ErrorKind, Result};
 use crate::handler::Results;
 use crate::id::RunId;
 use crate::plan::{Attempt, Effect, Input, Outcome, Record, Refusal, State, transition};
+use crate::store::check_kept;
 
 /// A run, its history and what it waits for.
 pub(super) struct TestRun {
@@ -23,6 +25,11 @@ pub(super) struct TestRun {
     pub(super) tasks: Vec<(Timestamp, Attempt)>,
     /// Signals that are to arrive later.
     pub(super) scheduled: Vec<(Timestamp, Input)>,
+}
+
+/// Whether an answer came to a run that does not wait for it any more.
+pub(super) fn is_late(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Refused(Refusal::Stale { .. } | Refusal::Ended { .. }))
 }
 
 /// What a transition asks of the world around the run.
@@ -51,8 +58,9 @@ impl TestRun {
     }
 
     /// Moves the run. What is taken back before it began is answered at once.
-    pub(super) fn input(&mut self, input: Input, now: Timestamp) -> Result<Asked, Refusal> {
+    pub(super) fn input(&mut self, input: Input, now: Timestamp) -> Result<Asked> {
         let next = transition(&self.registered.flow, &self.state, input, now)?;
+        check_kept(&next)?;
         self.state = next.state;
         self.results.add(&next.records);
         self.history.extend(next.records);
@@ -65,8 +73,8 @@ impl TestRun {
                     asked.ended = asked.ended.or(more.ended);
                 }
                 // Nobody waits for the answer.
-                Err(Refusal::Stale { .. } | Refusal::Ended { .. }) => {}
-                Err(refusal) => return Err(refusal),
+                Err(error) if is_late(&error) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(asked)
@@ -108,6 +116,13 @@ impl TestRun {
             Some((at, _)) if *at <= now => self.scheduled.remove(0).1,
             _ => Input::Tick,
         }
+    }
+
+    /// Whether attempts at this step end by themselves.
+    pub(super) fn has_timeout(&self, attempt: &Attempt) -> bool {
+        let flow = &self.registered.flow;
+        let node = flow.index().node(&attempt.step).and_then(|at| flow.node(at));
+        node.is_some_and(|node| node.timeout_ms.is_some())
     }
 
     /// The earliest of its timers, and of the signals that are to arrive.

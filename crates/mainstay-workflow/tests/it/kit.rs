@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mainstay_repo::{Batch, Statement};
+use mainstay_workflow::store::{MAX_INPUT_BYTES, MAX_OUTPUT_BYTES, MAX_SIGNAL_BYTES};
 use mainstay_workflow::testing::{Crash, TestKit};
 use mainstay_workflow::{
     Definition, Done, ErrorKind, Handlers, Join, Need, Node, Refusal, Retry, Scope, StartRequest, Status,
@@ -10,13 +11,17 @@ use mainstay_workflow::{
 };
 use serde_json::{Value, json};
 
+fn timed(node: Node) -> Node {
+    node.timeout(Duration::from_secs(60))
+}
+
 fn order() -> Workflow {
     Definition::new("order", 1)
         .unique(Unique { key: "orderid".to_owned(), scope: Scope::Workflow })
-        .node(Node::task("check", ["good", "bad"]).on("good", ["charge", "pack"]).on("bad", ["tell"]))
-        .node(Node::task("charge", ["paid"]).on("paid", ["ship"]).compensate("refund"))
-        .node(Node::task("pack", ["packed"]).on("packed", ["ship"]))
-        .node(Node::tx("ship", ["sent"]).reads("charge").on("sent", ["receipt"]))
+        .node(timed(Node::task("check", ["good", "bad"])).on("good", ["charge", "pack"]).on("bad", ["tell"]))
+        .node(timed(Node::task("charge", ["paid"])).on("paid", ["ship"]).compensate("refund"))
+        .node(timed(Node::task("pack", ["packed"])).on("packed", ["ship"]))
+        .node(timed(Node::tx("ship", ["sent"])).reads("charge").on("sent", ["receipt"]))
         .node(
             Node::wait("receipt")
                 .signal("received", "got")
@@ -24,7 +29,7 @@ fn order() -> Workflow {
                 .on("got", ["end"])
                 .on("late", ["tell"]),
         )
-        .node(Node::task("tell", ["told"]).on("told", ["end"]))
+        .node(timed(Node::task("tell", ["told"])).on("told", ["end"]))
         .done("end")
         .build()
         .unwrap()
@@ -110,6 +115,56 @@ async fn crashes_repeat_ordinary_steps_and_keep_a_tx_steps_batch_once() {
             assert_eq!(kit.attempts(step), if crash == Crash::After { 2 } else { 1 }, "{step} {crash:?}");
         }
     }
+}
+
+/// A test that is green here and a run that fails there would be worse than no test.
+#[tokio::test]
+async fn what_an_engine_refuses_is_refused_here() {
+    let chain = |node: Node| Definition::new("w", 1).node(node).done("end").build().unwrap();
+    let batch = move || {
+        let mut batch = Batch::new("w");
+        batch.push(Statement::new("DELETE FROM parcels"));
+        batch
+    };
+    let never = Retry::attempts(1);
+    let task = || Node::task("a", ["ok"]).retry(never.clone()).on("ok", ["end"]);
+    let tx = || Node::tx("a", ["ok"]).retry(never.clone()).on("ok", ["end"]);
+    let ends = async |node: Node, handlers: Handlers| {
+        let mut kit = TestKit::builder().workflow(chain(node), handlers).build().unwrap();
+        let run = kit.start(StartRequest::new("w", json!(null))).unwrap();
+        let status = kit.run_to_end(run).await.unwrap();
+        let told =
+            kit.history(run).unwrap().iter().map(|record| format!("{:?}", record.fact)).collect::<String>();
+        (status, kit.batches().len(), told)
+    };
+    let statements =
+        Handlers::new().handler("a", move |_cx| async move { Ok(Done::event("ok").batch(batch())) });
+    assert_eq!(ends(tx(), statements.clone()).await.1, 1, "a tx step may");
+    let (status, batches, told) = ends(task(), statements).await;
+    assert_eq!((status, batches), (Status::Failed, 0), "the step is no tx step");
+    assert!(told.contains("declare it with Node::tx"), "{told}");
+    let broken =
+        Handlers::new().handler("a", move |_cx| async move { Ok(Done::event("other").batch(batch())) });
+    let (status, batches, _) = ends(tx(), broken).await;
+    assert_eq!((status, batches), (Status::Failed, 0), "it broke its word: its statements are not wanted");
+    let text = |bytes: usize| Value::from("x".repeat(bytes - 2));
+    for (bytes, expected) in [(MAX_OUTPUT_BYTES, Status::Completed), (MAX_OUTPUT_BYTES + 1, Status::Failed)] {
+        let large =
+            Handlers::new().handler("a", move |_cx| async move { Ok(Done::event("ok").with(text(bytes))) });
+        assert_eq!(ends(task(), large).await.0, expected, "{bytes}");
+    }
+    let handlers = || Handlers::new().handler("a", async |_cx| Ok("ok".into()));
+    let mut kit = TestKit::builder().workflow(chain(task()), handlers()).build().unwrap();
+    for (input, is_refused) in
+        [(text(MAX_INPUT_BYTES), false), (text(MAX_INPUT_BYTES + 1), true), (json!("a\u{0}b"), true)]
+    {
+        assert_eq!(kit.start(StartRequest::new("w", input)).is_err(), is_refused);
+    }
+    let run = kit.start(StartRequest::new("w", json!(null))).unwrap();
+    assert!(kit.signal(run, "s", text(MAX_SIGNAL_BYTES + 1)).is_err());
+    kit.crash_at("a", Crash::Hang);
+    let hangs = kit.run_to_end(run).await.unwrap_err();
+    assert!(hangs.to_string().contains("a#1 has no time-out"), "{hangs}");
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ mod render;
 mod semantics;
 mod store;
 mod telemetry;
+mod traces;
 mod typed;
 mod typed_runs;
 mod ui;

@@ -62,6 +62,9 @@ impl Subscriber for Ear {
     fn event(&self, event: &Event<'_>) {
         let mut fields = Fields(vec![("level".to_owned(), event.metadata().level().to_string())]);
         event.record(&mut fields);
+        if event.metadata().target() == "mainstay_workflow" && get(&fields.0, "event") != "of the host" {
+            assert_eq!(event.metadata().name(), get(&fields.0, "event"), "a subscriber chooses by the name");
+        }
         let mut listened = self.0.lock().unwrap();
         let within = listened.within.last().map(|at| get(&listened.spans[*at], "step").to_owned());
         fields.0.push(("within".to_owned(), within.unwrap_or_default()));
@@ -147,13 +150,16 @@ async fn the_eleven_events_carry_the_run_and_the_callers_metadata() {
         runs.push(run.to_string());
     }
     soon(engine.stop()).await;
-    assert_eq!(ear.heard("runner.init").len(), 1);
+    let init = ear.heard("runner.init");
+    assert_eq!((init.len(), get(&init[0], "level"), get(&init[0], "runner")), (1, "INFO", "mainstay"));
+    assert_eq!((get(&init[0], "name"), get(&init[0], "pid")), ("node", &*std::process::id().to_string()));
+    assert!(get(&init[0], "storage").contains("SQLite") && !get(&init[0], "node").is_empty(), "{init:?}");
     for (name, level, count) in [
         ("workflow.start", "INFO", 2),
         ("workflow.stop", "INFO", 1),
         ("workflow.exception", "ERROR", 1),
         ("workflow.transition", "DEBUG", 7),
-        ("step.start", "DEBUG", 8),
+        ("step.start", "INFO", 8),
         ("step.stop", "INFO", 7),
         ("step.exception", "ERROR", 3),
         ("step.async", "WARN", 2),
@@ -170,6 +176,24 @@ async fn the_eleven_events_carry_the_run_and_the_callers_metadata() {
         }
     }
     assert!(!ear.heard("engine.advance").is_empty());
+    for advance in ear.heard("engine.advance") {
+        assert_eq!(get(&advance, "level"), "DEBUG");
+        assert!(!get(&advance, "status_before").is_empty() && !get(&advance, "status_after").is_empty());
+    }
+    for step in ear.heard("step.async") {
+        assert_eq!((get(&step, "step"), get(&step, "run_status")), ("ask", "Running"), "{step:?}");
+    }
+    for stop in ear.heard("step.stop") {
+        let is_other = get(&stop, "step") == "other";
+        assert_eq!(
+            get(&stop, "has_output"),
+            if is_other || get(&stop, "step") == "ask" { "true" } else { "false" }
+        );
+        assert_eq!(get(&stop, "has_attributes"), "false", "{stop:?}");
+    }
+    for start in ear.heard("step.start") {
+        assert!(number(&start, "active_steps") >= 0.0 && !get(&start, "concurrent").is_empty(), "{start:?}");
+    }
     let fan: BTreeSet<String> = ear
         .heard("workflow.transition")
         .iter()
@@ -189,7 +213,8 @@ async fn the_eleven_events_carry_the_run_and_the_callers_metadata() {
         assert_eq!(get(ended, "runner"), "mainstay");
     }
     for start in ear.heard("workflow.start") {
-        assert_eq!((get(&start, "initial_step"), get(&start, "context_keys")), ("flaky", "1"));
+        assert_eq!((get(&start, "initial_step"), get(&start, "context_keys")), ("flaky", "[\"bad\"]"));
+        assert_eq!(get(&start, "runner"), "mainstay");
     }
 }
 
@@ -266,6 +291,8 @@ async fn what_took_how_long_is_told_in_the_span_of_the_attempt() {
     assert_eq!(seen, [("nap", "failed"), ("nap", "ok"), ("book", "ok"), ("sub", ""), ("deep", "ok")]);
     for span in &spans {
         assert_eq!(get(span, "traceparent"), TRACE, "also in the child: {span:?}");
+        // One name for all runs: a collector gathers by it.
+        assert_eq!(get(span, "otel.name"), format!("{} {}", get(span, "workflow"), get(span, "step")));
     }
 }
 

@@ -45,13 +45,53 @@ async fn schedules_start_runs_once_and_can_be_held_back_and_triggered() {
         let after = engine.control().schedules().await.unwrap();
         assert!(after[0].next_at > Some(hours_ago(0)), "the next time lies ahead");
         assert_eq!(runs().await, 1);
-        engine.schedule_pause("minutely").await.unwrap();
+        engine.control().schedule_pause("minutely").await.unwrap();
         assert!(engine.control().schedules().await.unwrap()[0].paused);
-        let run = engine.schedule_trigger("minutely").await.unwrap();
+        let run = engine.control().schedule_trigger("minutely").await.unwrap();
         assert_eq!(soon(engine.wait(run)).await.unwrap().outcome, Outcome::Completed);
-        engine.schedule_resume("minutely").await.unwrap();
-        assert_eq!(engine.schedule_trigger("other").await.unwrap_err().kind(), &ErrorKind::NotFound);
+        engine.control().schedule_resume("minutely").await.unwrap();
+        assert_eq!(
+            engine.control().schedule_trigger("other").await.unwrap_err().kind(),
+            &ErrorKind::NotFound
+        );
         soon(engine.stop()).await;
+    })
+    .await;
+}
+
+/// A host names its schedules each time it starts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_starts_again_neither_resumes_its_schedules_nor_loses_what_was_missed() {
+    on_each(async |builder, repo| {
+        let flow = || chain("tick", 1, |step| Node::task(step, ["ok"]));
+        let schedule =
+            |cron: &str| CronSchedule::new("nightly", cron, StartRequest::new("tick", Value::Null)).unwrap();
+        let first = builder.workflow(flow(), noop(1)).start().await.unwrap();
+        first.schedule(schedule("0 2 * * *")).await.unwrap();
+        first.control().schedule_pause("nightly").await.unwrap();
+        first.schedule(schedule("0 2 * * *")).await.unwrap();
+        let kept = first.control().schedules().await.unwrap();
+        assert!(kept[0].paused, "what an operator holds back is held back over a deployment");
+        first.control().schedule_resume("nightly").await.unwrap();
+        soon(first.stop()).await;
+        // It passes while nobody is there.
+        let missed = hours_ago(1);
+        repo.write(Statement::new("UPDATE wf_schedules SET next_at = $1").bind(missed)).await.unwrap();
+        let second =
+            Engine::builder(repo.clone()).workflow(flow(), noop(1)).without_workers().start().await.unwrap();
+        second.schedule(schedule("0 2 * * *")).await.unwrap();
+        assert_eq!(second.control().schedules().await.unwrap()[0].next_at, Some(missed), "it is still due");
+        let third = Engine::builder(repo.clone()).workflow(flow(), noop(1)).start().await.unwrap();
+        third.schedule(schedule("0 2 * * *")).await.unwrap();
+        let count = async || {
+            third.control().store().counts().await.unwrap().iter().map(|(.., count)| *count).sum::<u64>()
+        };
+        eventually("the missed one is caught up with", async || count().await == 1).await;
+        third.schedule(schedule("0 3 * * *")).await.unwrap();
+        let other = third.control().schedules().await.unwrap();
+        assert!(other[0].next_at > Some(hours_ago(0)), "another expression counts from now");
+        assert_eq!(count().await, 1);
+        soon(third.stop()).await;
     })
     .await;
 }
