@@ -3,12 +3,14 @@
 //! What the log filter lets through is traced too: the spans of requests and of database operations, with the events inside of them. They are
 //! gathered and sent in batches from a thread of their own; a collector that is slow or away costs spans, never requests.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use async_trait::async_trait;
-use http::HeaderMap;
+use axum::extract::MatchedPath;
+use http::{HeaderMap, Method, StatusCode};
 use opentelemetry::propagation::TextMapPropagator as _;
-use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::trace::{Status, TraceContextExt as _, TracerProvider as _};
 use opentelemetry_http::{Bytes, HeaderExtractor, HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{
     ExporterBuildError, Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _,
@@ -16,7 +18,9 @@ use opentelemetry_otlp::{
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use serde_json::{Map, Value};
 use tokio::runtime::Handle;
+use tracing::Span;
 use tracing_opentelemetry::{OpenTelemetryLayer, OpenTelemetrySpanExt as _};
 
 use crate::fetch::{FetchPolicy, send};
@@ -82,13 +86,53 @@ impl std::error::Error for TracesError {
     }
 }
 
-/// Makes a request's span a part of the trace that its headers name. Without an exporter nothing happens.
-pub(crate) fn adopt(span: &tracing::Span, headers: &HeaderMap) {
-    if headers.contains_key("traceparent") {
-        let context = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
-        // Nobody listens: there is nothing to adopt.
-        let _ = span.set_parent(context);
+/// Makes a request's span one of a server, as OpenTelemetry's conventions for HTTP want it, and a part of the trace that its headers name.
+/// Without an exporter nothing happens, and nothing is added to the log.
+///
+/// The span is named after the method and the route, so that all requests of one kind are found under one name. The path itself is left out:
+/// it can hold a setup link's token.
+pub(crate) fn begin(span: &Span, method: &Method, route: Option<&MatchedPath>, headers: &HeaderMap) {
+    if span.set_parent(TraceContextPropagator::new().extract(&HeaderExtractor(headers))).is_err() {
+        return;
     }
+    let known = known_method(method);
+    span.record("otel.kind", "server");
+    span.set_attribute("http.request.method", known.unwrap_or("_OTHER"));
+    if known.is_none() {
+        span.set_attribute("http.request.method_original", method.to_string());
+    }
+    let name = known.unwrap_or("HTTP");
+    let name = match route.map(MatchedPath::as_str) {
+        Some(route) => {
+            span.set_attribute("http.route", route.to_owned());
+            format!("{name} {route}")
+        }
+        None => name.to_owned(),
+    };
+    // By the span itself and not by the field `otel.name`, which would stand in each line of the log.
+    span.context().span().update_name(name);
+}
+
+/// The trace of the request that is being answered, for what goes on when it is answered; empty without an exporter.
+pub(crate) fn carried() -> Map<String, Value> {
+    let mut carried = HashMap::new();
+    TraceContextPropagator::new().inject_context(&Span::current().context(), &mut carried);
+    carried.into_iter().map(|(name, value): (String, String)| (name, value.into())).collect()
+}
+
+/// Says how a request ended. What the client did wrong is no error of ours.
+pub(crate) fn answered(span: &Span, status: StatusCode) {
+    span.set_attribute("http.response.status_code", i64::from(status.as_u16()));
+    if status.is_server_error() {
+        span.set_attribute("error.type", status.as_str().to_owned());
+        span.set_status(Status::error(""));
+    }
+}
+
+/// The methods that the conventions know. Any other is somebody's invention, and would make names without end.
+fn known_method(method: &Method) -> Option<&'static str> {
+    const KNOWN: [&str; 9] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
+    KNOWN.into_iter().find(|known| *known == method.as_str())
 }
 
 /// Our own client, on the server's runtime: the exporter's thread has none.

@@ -324,6 +324,10 @@ fn fields<const N: usize>(fields: [(&str, Value); N]) -> Value {
     object(fields.map(|(name, schema)| (name.to_owned(), schema)))
 }
 
+fn boolean() -> Value {
+    json!({ "type": "boolean" })
+}
+
 fn count() -> Value {
     json!({ "type": "integer", "minimum": 0 })
 }
@@ -347,6 +351,7 @@ fn answers() -> Map<String, Value> {
             "state",
             json!({ "enum": ["idle", "skipped", "running", "waiting", "ended", "failed", "abandoned"] }),
         ),
+        ("undone", boolean()),
         ("event", maybe("string")),
         ("attempts", maybe("integer")),
         ("until", later()),
@@ -354,6 +359,7 @@ fn answers() -> Map<String, Value> {
     ]);
     let mut run = line();
     run.extend([
+        ("workflow_paused".to_owned(), boolean()),
         ("seq".to_owned(), maybe("integer")),
         ("deadline".to_owned(), later()),
         ("steps".to_owned(), list(&step)),

@@ -46,9 +46,9 @@ pub(crate) async fn around(State(app): State<App>, mut request: Request, next: N
     let peer = request.extensions().get::<Peer>().map(|Peer(peer)| peer.ip());
     let client = peer.map(|peer| client_address(peer, request.headers(), app.trusted_proxies()));
     // Of the gravest level, so that whatever is logged says whose request it was.
-    let span = tracing::error_span!("http", request = %id, client = client.map(tracing::field::display));
-
-    crate::traces::adopt(&span, request.headers());
+    let client = client.map(tracing::field::display);
+    let span = tracing::error_span!("http", request = %id, client, otel.kind = tracing::field::Empty);
+    crate::traces::begin(&span, &method, request.extensions().get::<MatchedPath>(), request.headers());
 
     let limit = if is_transfer(&route) { limits::TRANSFER_TIMEOUT } else { app.request_timeout() + GRACE };
     let handled = unless_it_panics(next.run(request)).instrument(span.clone());
@@ -63,6 +63,7 @@ pub(crate) async fn around(State(app): State<App>, mut request: Request, next: N
 
     let status = response.status().as_u16();
     let took = started.elapsed();
+    crate::traces::answered(&span, response.status());
     // Not the path: it can hold a setup link's token. Nodes look at each other several times a second: that is no news.
     span.in_scope(|| match route.as_str() {
         crate::single_node::PATH => {

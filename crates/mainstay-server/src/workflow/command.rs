@@ -103,7 +103,11 @@ impl Command {
 
     async fn ask(self, control: &Control) -> Result<Done, Problem> {
         Ok(match self {
-            Self::Start(request) => Done::Begun(control.start(*request).await?),
+            Self::Start(request) => {
+                let carried = crate::traces::carried();
+                let request = if carried.is_empty() { *request } else { request.telemetry(carried.into()) };
+                Done::Begun(control.start(request).await?)
+            }
             Self::Signal { run, signal, payload, sender, at } => {
                 let sender = sender.as_deref();
                 Done::Sent(match at {

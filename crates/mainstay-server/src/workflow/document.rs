@@ -54,11 +54,13 @@ pub struct RunDocument {
     /// What a list says of it.
     #[serde(flatten)]
     pub line: RunLine,
+    /// The workflow as a whole is held back, or everything is: no step of it begins until that is resumed.
+    pub workflow_paused: bool,
     /// How many records its history has.
     pub seq: Option<u64>,
     /// When it is given up.
     pub deadline: Option<String>,
-    /// Its steps, in the order of the graph; none for a run that is only kept.
+    /// Its steps, in an order in which they can run; none for a run that is only kept.
     pub steps: Vec<StepDocument>,
     /// The signals that would move it on.
     pub awaits: Vec<AwaitedDocument>,
@@ -91,6 +93,8 @@ pub struct StepDocument {
     pub kind: &'static str,
     /// `idle`, `skipped`, `running`, `waiting`, `ended`, `failed` or `abandoned`.
     pub state: &'static str,
+    /// Whether it had succeeded and was undone, because the run failed or was cancelled.
+    pub undone: bool,
     /// The event by which it ended.
     pub event: Option<String>,
     /// How many attempts there were; null where nothing is attempted, or no longer known.
@@ -232,6 +236,7 @@ impl RunDocument {
         let mailbox = state.into_iter().flat_map(State::mailbox);
         Self {
             line: RunLine::new(&view.summary),
+            workflow_paused: view.workflow_paused,
             seq: state.map(|state| state.seq),
             deadline: state.and_then(|state| instant(state.deadline)),
             steps: both.map(|(flow, state)| steps(flow, state)).unwrap_or_default(),
@@ -269,11 +274,14 @@ fn texts<T: ToString>(all: &[T]) -> Vec<String> {
 }
 
 fn steps(flow: &Workflow, state: &State) -> Vec<StepDocument> {
-    flow.graph().nodes.iter().zip(state.steps()).map(|(node, step)| StepDocument::new(node, step)).collect()
+    let undone = state.undone(flow);
+    let of = |(node, step): (&Node, &StepState)| StepDocument::new(node, step, undone.contains(&node.key));
+    let all: Vec<(&Node, &StepState)> = flow.graph().nodes.iter().zip(state.steps()).collect();
+    flow.index().order.iter().filter_map(|at| all.get(*at).copied()).map(of).collect()
 }
 
 impl StepDocument {
-    fn new(node: &Node, step: &StepState) -> Self {
+    fn new(node: &Node, step: &StepState, undone: bool) -> Self {
         let (event, attempts, until) = match step {
             StepState::Working(trial) => (None, Some(trial.number), trial.at),
             StepState::Waiting { deadline, .. } => (None, None, *deadline),
@@ -292,6 +300,7 @@ impl StepDocument {
             step: node.key.to_string(),
             kind: kind(node),
             state: step.word(),
+            undone,
             event,
             attempts,
             until: instant(until),

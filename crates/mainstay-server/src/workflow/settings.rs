@@ -52,6 +52,8 @@ pub struct ScheduleDocument {
 /// A node of a host application.
 #[derive(Debug, Clone, Serialize)]
 pub struct NodeDocument {
+    /// Its number: nodes may have one name, and a node that starts again has another number.
+    pub node: i64,
     /// Its name.
     pub name: String,
     /// When it began.
@@ -194,6 +196,7 @@ impl NodeDocument {
             .iter()
             .map(|task| HeldDocument { run: task.run.to_string(), attempt: task.attempt.to_string() });
         Self {
+            node: node.node.get(),
             name: node.name.clone(),
             started_at: node.started_at.to_string(),
             seen_at: node.seen_at.to_string(),

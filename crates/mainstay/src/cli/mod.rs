@@ -32,12 +32,7 @@ pub(crate) fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // Help is no error; what is one goes to standard error, with exit code 2.
-        Err(error) => {
-            let code = if error.use_stderr() { Exit::Usage.into() } else { ExitCode::SUCCESS };
-            // A closed pipe is the reader's choice.
-            let _ = error.print();
-            return code;
-        }
+        Err(error) => return unreadable(&error),
     };
     let output = Output::new(cli.json, no_colour);
     match run(cli.command, &Context::new(output, environment)) {
@@ -47,6 +42,20 @@ pub(crate) fn main() -> ExitCode {
             failure.exit.into()
         }
     }
+}
+
+/// Says why the arguments cannot be read, as the caller wants to be told; or prints the help, which is no error.
+fn unreadable(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
+        let text = error.render().to_string();
+        let text = text.trim().strip_prefix("error: ").unwrap_or(text.trim());
+        let (message, help) = text.split_once("\n\n").unwrap_or((text, "try --help"));
+        Output::new(true, true).failure(&Failure::new(Exit::Usage, message).with_help(help));
+        return Exit::Usage.into();
+    }
+    // A closed pipe is the reader's choice.
+    let _ = error.print();
+    if error.use_stderr() { Exit::Usage.into() } else { ExitCode::SUCCESS }
 }
 
 fn run(command: Command, context: &Context) -> Outcome {

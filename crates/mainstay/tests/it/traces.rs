@@ -1,5 +1,6 @@
 //! Spans that reach a collector of OpenTelemetry: a real server, and a real receiver of OTLP over HTTP.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::{Child, Stdio};
@@ -9,9 +10,13 @@ use std::time::{Duration, Instant};
 use mainstay_testkit::pause;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
 
 use crate::support::server::{free_port, mainstay};
+
+/// What a path may hold that nobody else shall read.
+const SECRET: &str = "setup_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// Hears what is sent to a collector: the path, the kind of content, the spans.
 fn collector() -> (String, Receiver<(String, String, ExportTraceServiceRequest)>) {
@@ -67,15 +72,20 @@ fn requests_are_traced_as_a_part_of_their_callers_trace() {
     let (url, hear) = collector();
     let listen = format!("127.0.0.1:{}", free_port());
     let mut server = serve(directory.path(), &listen, &url);
-    let mut stream = std::net::TcpStream::connect(&listen).unwrap();
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    let request = format!(
-        "GET /healthz HTTP/1.1\r\nhost: {listen}\r\ntraceparent: {trace}\r\nconnection: close\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let ask = |line: &str, status: &str| {
+        let mut stream = std::net::TcpStream::connect(&listen).unwrap();
+        let request =
+            format!("{line} HTTP/1.1\r\nhost: {listen}\r\ntraceparent: {trace}\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{line}: {answer}");
+    };
+    ask("GET /healthz", "200");
+    ask(&format!("GET /setup/{SECRET}"), "403");
+    ask("GET /no/such/page", "404");
+    ask("FETCH /healthz", "405");
     // The last spans are sent when the server ends.
     let ended =
         std::process::Command::new("kill").args(["-TERM", &server.id().to_string()]).status().unwrap();
@@ -92,16 +102,37 @@ fn requests_are_traced_as_a_part_of_their_callers_trace() {
         }
     }
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let request = spans.iter().find(|span| hex(&span.trace_id) == "0af7651916cd43dd8448eb211c80319c");
-    let request = request.unwrap_or_else(|| panic!("the caller's trace is not among {spans:?}"));
-    assert_eq!((request.name.as_str(), hex(&request.parent_span_id).as_str()), ("http", "b7ad6b7169203331"));
-    assert!(request.end_time_unix_nano > request.start_time_unix_nano);
-    let event = request
-        .events
+    let of_caller: Vec<&Span> = spans
         .iter()
-        .find(|event| event.name == "request")
-        .expect("the log line is an event of the span");
-    assert!(event.attributes.iter().any(|attribute| attribute.key == "route"), "{event:?}");
+        .filter(|span| hex(&span.trace_id) == "0af7651916cd43dd8448eb211c80319c" && span.kind == 2)
+        .collect();
+    let names: BTreeSet<&str> = of_caller.iter().map(|span| span.name.as_str()).collect();
+    assert_eq!(names, ["GET", "GET /healthz", "GET /setup/{token}", "HTTP /healthz"].into());
+    for span in of_caller {
+        assert_eq!(hex(&span.parent_span_id), "b7ad6b7169203331", "{span:?}");
+        assert!(span.end_time_unix_nano > span.start_time_unix_nano);
+        let event = span.events.iter().find(|event| event.name == "request");
+        let event = event.expect("the log line is an event of the span");
+        assert!(event.attributes.iter().any(|attribute| attribute.key == "route"), "{event:?}");
+        assert!(!format!("{span:?}").contains(SECRET), "{span:?}");
+        let (method, status) = match span.name.as_str() {
+            "GET /healthz" => ("GET", 200),
+            "GET /setup/{token}" => ("GET", 403),
+            "GET" => ("GET", 404),
+            _ => ("_OTHER", 405),
+        };
+        assert_eq!(attribute(span, "http.request.method"), Some(Value::StringValue(method.to_owned())));
+        assert_eq!(attribute(span, "http.response.status_code"), Some(Value::IntValue(status)));
+        assert_eq!(
+            span.status.clone().unwrap_or_default().code,
+            0,
+            "a client's mistake is no error: {span:?}"
+        );
+    }
+}
+
+fn attribute(span: &Span, name: &str) -> Option<Value> {
+    span.attributes.iter().find(|attribute| attribute.key == name)?.value.clone()?.value
 }
 
 /// A collector that nobody can reach costs spans, not requests, and holds the end up for a bounded time.

@@ -161,7 +161,6 @@ fn searches(on: &On<'_>, first: &str, second: &str) {
         (&["--until", "2025-01-01T00:00:00Z"], vec![]),
         (&["--since", "2025-01-01T00:00:00Z"], vec![second, first]),
         (&["--parent", first], vec![]),
-        (&["--namespace", "elsewhere"], vec![]),
     ] {
         assert_eq!(found(args), expected, "{args:?}");
     }
@@ -173,6 +172,35 @@ fn searches(on: &On<'_>, first: &str, second: &str) {
 }
 
 fn is_told_what_is_wrong(on: &On<'_>, first: &str, second: &str) {
+    for (args, code, in_error) in [
+        (&["list", "--namespace", "elsewhere"][..], 1, "there is no namespace \"elsewhere\""),
+        (&["list", "--limit", "0"], 2, "1..=1000"),
+        (&["list", "--limit", "1001"], 2, "1..=1000"),
+        (&["list", "--since", "yesterday"], 2, "mend: for example 2026-11-21T14:00:00Z"),
+        (&["list", "--parent", "orderid::a17"], 2, "mend: it reads run_ followed by 13 characters"),
+        (&["list", "--id", "run_x"], 2, "mend: mainstay workflow list"),
+        (&["list", "--where", "context.initial.=1"], 2, "mend: a path is context.initial.KEY"),
+        (&["history", first, "--after", "x"], 2, "mend: give the `next` of the page before"),
+        (&["acts", "--after", "x"], 2, "mend: give the `next` of the page before"),
+        (&["graph", "order", "--version", "9"], 1, "mend: it has 2;"),
+        (&["start", "order", "--key", "a99", "--attributes", "[1]"], 2, "mend: for example {\"tenant\""),
+        (&["cancel", first, "--reason", ""], 2, "--reason"),
+        (&["queue", "set", "mail"], 2, "--concurrency"),
+        (&["queue", "resume", "mail"], 1, "has no limits and is not held back"),
+        (&["schedule", "add", "x", "--cron", "0 0 31 2 *", "--workflow", "order"], 2, "never comes"),
+    ] {
+        on.refuses(args, code, in_error);
+    }
+    // A program is told the same as a document, also of arguments that cannot be read.
+    for (args, exit) in
+        [(&["list", "--status", "pending"][..], "usage"), (&["show", first, "--limt"], "usage")]
+    {
+        let output = run(&[on.args(args), vec!["--json"]].concat());
+        let told: Value = serde_json::from_slice(&output.stderr).unwrap();
+        assert_eq!((&told["schema"], &told["exit"]), (&json!("mainstay.error/1"), &json!(exit)), "{args:?}");
+        assert!(!told["message"].as_str().unwrap().is_empty() && told["help"].is_string(), "{told}");
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+    }
     on.refuses(&["list", "--status", "pending"], 2, "pending");
     on.refuses(&["list", "--where", "order_id"], 2, "--where context.initial.order_id=123");
     on.refuses(&["list", "--where", "context.steps.a=1"], 2, "context.initial");
@@ -239,6 +267,15 @@ fn steers(on: &On<'_>, host: &Host, first: &str) {
     assert_eq!(reason, "changed their mind (by cli:tester)");
     let text = on.text(&["history", &run]);
     assert!(text.contains("charge was undone"), "{text}");
+    let undone = |step: &&Value| step["undone"] == true;
+    let undone: Vec<&Value> = shown["steps"].as_array().unwrap().iter().filter(undone).collect();
+    assert_eq!(undone.iter().map(|step| &step["step"]).collect::<Vec<_>>(), ["charge"], "{shown}");
+    let shown = on.text(&["show", &run]);
+    let charge: Vec<&str> =
+        shown.lines().find(|line| line.starts_with("charge")).unwrap().split_whitespace().collect();
+    assert_eq!(charge, ["charge", "task", "ended", "paid", "undone"]);
+    let acts = on.text(&["acts", "--run", first]);
+    assert!(acts.contains("at: 2999-01-01T00:00:00Z"), "{acts}");
 
     again(on, host, &run);
     assert_eq!(on.json(&["prune", &run, "--confirm", "default"])["removed"], 1);
@@ -255,7 +292,12 @@ fn again(on: &On<'_>, host: &Host, cancelled: &str) {
     on.refuses(&["retry", cancelled], 1, &run);
     on.json(&["signal", &run, "approved"]);
     host.wait_for(run.parse().unwrap(), Status::Completed);
-    on.refuses(&["fork", &run, "--from", "nowhere"], 1, "nowhere");
+    on.refuses(
+        &["fork", &run, "--from", "nowhere"],
+        2,
+        "mend: it has approve, charge, end, pack, reserve, ship, tell",
+    );
+    on.refuses(&["fork", &run, "--from", "tell"], 1, "did not come to tell");
     let forked = on.json(&["fork", &run, "--from", "ship"])["run"].as_str().unwrap().to_owned();
     host.wait_for(forked.parse().unwrap(), Status::Completed);
     let text = on.text(&["history", &forked]);
@@ -267,13 +309,32 @@ fn again(on: &On<'_>, host: &Host, cancelled: &str) {
 fn holds_back(on: &On<'_>, host: &Host) {
     on.json(&["pause", "--workflow", "order"]);
     assert_eq!(on.json(&["workflows"])["workflows"][0]["paused"], true);
+    // Nodes know of it within about a second.
+    mainstay_testkit::pause(std::time::Duration::from_secs(2));
     let held = host.order(20, json!({ "stock": false }));
+    let shown = on.text(&["show", &held.to_string()]);
+    assert!(shown.contains("held back    the workflow order as a whole"), "{shown}");
     on.json(&["resume", "--workflow", "order"]);
     host.wait_for(held, Status::Completed);
     let set = on.json(&["queue", "set", "mail", "--concurrency", "3", "--rate", "100/60"]);
     check_golden("workflow-queue.json", &set);
     assert!(on.text(&["queue", "list"]).contains("100 in 60 s"));
+    // Held back in the night, it has its limits in the morning.
+    let held = on.json(&["queue", "pause", "mail"])["queues"][0].clone();
+    assert_eq!(
+        (&held["paused"], &held["concurrency"], &held["rate"]),
+        (&json!(true), &json!(3), &json!(100))
+    );
+    let open = on.json(&["queue", "resume", "mail"])["queues"][0].clone();
+    assert_eq!(open, set["queues"][0]);
     assert_eq!(on.json(&["queue", "remove", "mail"])["queues"], json!([]));
+    assert_eq!(on.text(&["queue", "list"]), "no queue has limits or tasks\n");
+    on.json(&["pause", "--all"]);
+    let warned = |args: &[&str]| String::from_utf8(run(&on.args(args)).stderr).unwrap();
+    assert!(warned(&["resume", "--workflow", "order"]).contains("mainstay workflow resume --all"));
+    on.json(&["resume", "--all"]);
+    assert!(warned(&["pause", "--workflow", "ordre"]).contains("no workflow \"ordre\" was ever registered"));
+    on.json(&["resume", "--workflow", "ordre"]);
 }
 
 /// A command ends as soon as it has printed; what it tells the nodes must be out by then.

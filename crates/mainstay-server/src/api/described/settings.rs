@@ -4,7 +4,8 @@ use http::Method;
 use serde_json::{Map, Value, json};
 
 use super::{
-    AFTER, Answer, LIMIT, NAMESPACE, Operation, body, count, fields, get, instant, later, list, maybe, text,
+    AFTER, Answer, LIMIT, NAMESPACE, Operation, body, boolean, count, fields, get, instant, later, list,
+    maybe, text,
 };
 
 const OF_RUN: (&str, &str, &str) = ("run", "string", "Only acts about this run.");
@@ -96,10 +97,6 @@ fn named<const N: usize>(all: [(&str, Value); N]) -> Map<String, Value> {
     all.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()
 }
 
-fn boolean() -> Value {
-    json!({ "type": "boolean" })
-}
-
 pub(super) fn schemas() -> Map<String, Value> {
     let queue = fields([
         ("queue", text()),
@@ -120,6 +117,7 @@ pub(super) fn schemas() -> Map<String, Value> {
         ("plan", json!({ "type": "object" })),
     ]);
     let node = fields([
+        ("node", json!({ "type": "integer" })),
         ("name", text()),
         ("started_at", instant()),
         ("seen_at", instant()),

@@ -114,6 +114,13 @@ pub(super) async fn pause(scope: &Scope, context: &Context) -> Outcome {
         Some(run) => control.pause(run?).await?,
         None => control.pause_workflow(scope.workflow.as_deref()).await?,
     }
+    if let Some(name) = &scope.workflow
+        && !control.workflows().await?.iter().any(|known| known.name == *name)
+    {
+        context.output.warning(&format!(
+            "no workflow {name:?} was ever registered here; if it is one day, it is held back from its first run on"
+        ));
+    }
     context.output.result("mainstay.workflow.pause/1", &body, || match &body.run {
         Some(run) => format!("{run} is told to pause"),
         None => format!("{} paused: no step of it begins", body.what()),
@@ -136,6 +143,9 @@ pub(super) async fn resume(scope: &Scope, context: &Context) -> Outcome {
         None if was_held => format!("{} resumed", body.what()),
         None => format!("{} not paused; nothing changed", body.what()),
     });
+    if scope.workflow.is_some() && control.pauses().await?.iter().any(|pause| pause.workflow.is_none()) {
+        context.output.warning("everything is paused, this workflow with it: mainstay workflow resume --all");
+    }
     Ok(())
 }
 
@@ -187,6 +197,9 @@ pub(super) async fn prune(args: &Prune, context: &Context) -> Outcome {
         (None, None) => {}
     }
     let body = PruneBody { removed };
-    context.output.result("mainstay.workflow.prune/1", &body, || format!("removed {removed} runs"));
+    context.output.result("mainstay.workflow.prune/1", &body, || match removed {
+        1 => "removed 1 run".to_owned(),
+        _ => format!("removed {removed} runs"),
+    });
     Ok(())
 }

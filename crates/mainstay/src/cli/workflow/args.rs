@@ -1,6 +1,7 @@
 //! The arguments of `mainstay workflow …`.
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, Subcommand, ValueEnum, value_parser};
 use mainstay_workflow::CatchUp;
 
 use crate::cli::args::Settings;
@@ -76,7 +77,7 @@ pub(crate) struct One {
 #[derive(Debug, Args)]
 pub(crate) struct Paging {
     /// How many at most, 1 to 1000
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = value_parser!(u32).range(1..=1000))]
     pub(crate) limit: u32,
     /// Go on where the page before ended: its `next`
     #[arg(long, value_name = "CURSOR")]
@@ -175,7 +176,7 @@ pub(crate) struct Cancel {
     #[command(flatten)]
     pub(crate) one: One,
     /// Why, for the history
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub(crate) reason: String,
 }
 
@@ -192,8 +193,8 @@ pub(crate) struct Fork {
 pub(crate) struct Import {
     #[command(flatten)]
     pub(crate) place: Where,
-    /// The database with the table: postgres://…
-    #[arg(long, value_name = "URL")]
+    /// The database with the table: postgres://…; MAINSTAY_IMPORT_FROM says it without a trace in the list of processes
+    #[arg(long, value_name = "URL", env = "MAINSTAY_IMPORT_FROM", hide_env = true)]
     pub(crate) from: String,
     /// Go on after this identifier: the `last` of an import that broke off
     #[arg(long, value_name = "ID")]
@@ -351,8 +352,12 @@ pub(crate) struct Prune {
 pub(crate) enum QueueCommand {
     /// List the queues that have limits or tasks
     List(Where),
-    /// Set what holds for a queue, from the next claim on; what is not said is unlimited
+    /// Set the limits of a queue, from the next claim on; what is not said is unlimited
     Set(QueueSet),
+    /// Begin none of a queue's steps; its limits stay as they are
+    Pause(QueueOne),
+    /// Let a queue's steps begin again, within its limits
+    Resume(QueueOne),
     /// Take all limits from a queue
     Remove(QueueOne),
 }
@@ -366,6 +371,7 @@ pub(crate) struct QueueOne {
 }
 
 #[derive(Debug, Args)]
+#[group(id = "limits", required = true, multiple = true, args = ["concurrency", "rate", "paused"])]
 pub(crate) struct QueueSet {
     #[command(flatten)]
     pub(crate) one: QueueOne,

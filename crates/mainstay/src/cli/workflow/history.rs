@@ -20,6 +20,9 @@ pub(super) async fn run(args: &History, context: &Context) -> Outcome {
 }
 
 fn text(body: &HistoryPage) -> String {
+    if body.history.is_empty() {
+        return "nothing more happened".to_owned();
+    }
     let row = |line: &HistoryLine| vec![line.seq.to_string(), second(&line.at), line.text.clone()];
     let rows: Vec<Vec<String>> = body.history.iter().map(row).collect();
     let mut text = table(&["NO", "WHEN", "WHAT"], &rows);

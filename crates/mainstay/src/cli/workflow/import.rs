@@ -5,7 +5,7 @@ use mainstay_workflow::store::{ImportReport, Store};
 use serde::Serialize;
 
 use super::args::Import;
-use super::open;
+use super::{open, unchecked};
 use crate::cli::context::Context;
 use crate::cli::exit::Outcome;
 
@@ -42,7 +42,7 @@ impl ImportBody {
 
 pub(super) async fn run(args: &Import, context: &Context) -> Outcome {
     let source = RepoOptions::new(&args.from)?;
-    let control = open(&args.place, context).await?;
+    let control = unchecked(&args.place, context).await?;
     let source = source.connect().await?;
     // The namespace may be a new one.
     Store::open(control.store().repo(), &args.place.namespace).await?;

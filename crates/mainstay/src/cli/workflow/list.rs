@@ -8,7 +8,7 @@ use mainstay_workflow::store::{Filter, MAX_COUNTED, Order};
 use serde::Serialize;
 
 use super::args::{List, Where};
-use super::open;
+use super::{identifier, open};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::output::table;
@@ -28,6 +28,9 @@ pub(super) async fn runs(args: &List, context: &Context) -> Outcome {
 
 fn filter(args: &List) -> Outcome<Filter> {
     let status = args.status.join(",");
+    if let Some(id) = args.id.as_deref().filter(|id| id.starts_with("run_")) {
+        identifier(id)?;
+    }
     let version = args.version.map(|version| version.to_string());
     let named = [
         ("status_in", Some(status.as_str()).filter(|status| !status.is_empty())),
@@ -115,6 +118,9 @@ pub(super) async fn workflows(place: &Where, context: &Context) -> Outcome {
             let runs = runs.collect::<Vec<_>>().join(", ");
             vec![workflow.workflow.clone(), versions.join(", "), state.to_owned(), runs]
         };
+        if body.workflows.is_empty() {
+            return "no workflow was ever registered here; start the application that has one".to_owned();
+        }
         let rows: Vec<Vec<String>> = body.workflows.iter().map(row).collect();
         table(&["WORKFLOW", "VERSIONS", "STATE", "RUNS"], &rows)
     });
@@ -133,10 +139,14 @@ pub(super) async fn nodes(place: &Where, context: &Context) -> Outcome {
         let row = |node: &NodeDocument| {
             let state = if node.dead_at.is_some() { "given up" } else { "alive" };
             let (started, seen) = (second(&node.started_at), second(&node.seen_at));
-            vec![node.name.clone(), state.to_owned(), started, seen, node.tasks.to_string()]
+            let (tasks, number) = (node.tasks.to_string(), node.node.to_string());
+            vec![node.name.clone(), state.to_owned(), started, seen, tasks, number]
         };
+        if body.nodes.is_empty() {
+            return "no node works here: nothing moves until the application is started".to_owned();
+        }
         let rows: Vec<Vec<String>> = body.nodes.iter().map(row).collect();
-        table(&["NODE", "STATE", "STARTED", "SEEN", "TASKS"], &rows)
+        table(&["NODE", "STATE", "STARTED", "SEEN", "TASKS", "NUMBER"], &rows)
     });
     Ok(())
 }

@@ -54,6 +54,8 @@ pub(super) async fn run(command: WorkflowCommand, context: &Context) -> Outcome 
         WorkflowCommand::Queue { command } => match command {
             QueueCommand::List(place) => queue::list(&place, context).await,
             QueueCommand::Set(args) => queue::set(&args, context).await,
+            QueueCommand::Pause(args) => queue::hold(&args, true, context).await,
+            QueueCommand::Resume(args) => queue::hold(&args, false, context).await,
             QueueCommand::Remove(args) => queue::remove(&args, context).await,
         },
     }
@@ -61,6 +63,16 @@ pub(super) async fn run(command: WorkflowCommand, context: &Context) -> Outcome 
 
 /// The runs of a namespace.
 async fn open(place: &Where, context: &Context) -> Outcome<Control> {
+    let control = unchecked(place, context).await?;
+    // In a database that no application has used yet there is no namespace at all; to find nothing in it is right.
+    if place.namespace != mainstay_server::DEFAULT_NAMESPACE {
+        control.store().require()?;
+    }
+    Ok(control)
+}
+
+/// The same for a namespace that need not be there.
+async fn unchecked(place: &Where, context: &Context) -> Outcome<Control> {
     let config = context.config(&place.settings, None)?;
     context.control(&config, &place.namespace).await
 }
@@ -75,9 +87,7 @@ async fn one(one: &One, context: &Context) -> Outcome<(Control, RunId)> {
 /// The run with an identifier, or the latest with a business key.
 async fn find(control: &Control, text: &str) -> Outcome<RunId> {
     if text.starts_with("run_") {
-        let wrong =
-            |error| Failure::new(Exit::Usage, error).with_help("mainstay workflow list shows the runs");
-        return text.parse().map_err(wrong);
+        return identifier(text);
     }
     let filter = Filter::new().id(text);
     let found = control.list(&filter, Order::Newest, PageSize::clamped(1), None).await?;
@@ -87,6 +97,12 @@ async fn find(control: &Control, text: &str) -> Outcome<RunId> {
             "mainstay workflow list shows the runs and their keys; --namespace names another application's",
         )),
     }
+}
+
+/// A run's identifier.
+fn identifier(text: &str) -> Outcome<RunId> {
+    let wrong = |error| Failure::new(Exit::Usage, error).with_help("mainstay workflow list shows the runs");
+    text.parse().map_err(wrong)
 }
 
 /// An instant of an argument.

@@ -42,6 +42,14 @@ pub(super) async fn set(args: &QueueSet, context: &Context) -> Outcome {
     print(&control, context, "mainstay.workflow.queue.set/1").await
 }
 
+/// Holds a queue back, or lets it go on. What else holds for it stays.
+pub(super) async fn hold(args: &QueueOne, paused: bool, context: &Context) -> Outcome {
+    let control = open(&args.place, context).await?;
+    control.queue_pause(&args.queue, paused).await?;
+    let verb = if paused { "pause" } else { "resume" };
+    print(&control, context, &format!("mainstay.workflow.queue.{verb}/1")).await
+}
+
 pub(super) async fn remove(args: &QueueOne, context: &Context) -> Outcome {
     let control = open(&args.place, context).await?;
     if !control.queue_remove(&args.queue).await? {
@@ -54,6 +62,9 @@ pub(super) async fn remove(args: &QueueOne, context: &Context) -> Outcome {
 async fn print(control: &Control, context: &Context, schema: &str) -> Outcome {
     let body = QueuesBody { queues: control.queues().await?.iter().map(QueueDocument::new).collect() };
     context.output.result(schema, &body, || {
+        if body.queues.is_empty() {
+            return "no queue has limits or tasks".to_owned();
+        }
         let rows: Vec<Vec<String>> = body.queues.iter().map(row).collect();
         table(&["QUEUE", "STATE", "AT A TIME", "RATE", "READY", "RUNNING"], &rows)
     });

@@ -99,6 +99,9 @@ async fn print(control: &Control, context: &Context, schema: &str) -> Outcome {
     let schedules = control.schedules().await?.iter().map(ScheduleDocument::new).collect();
     let body = SchedulesBody { schedules };
     context.output.result(schema, &body, || {
+        if body.schedules.is_empty() {
+            return "there are no schedules".to_owned();
+        }
         let rows: Vec<Vec<String>> = body.schedules.iter().map(row).collect();
         table(&["SCHEDULE", "WORKFLOW", "STATE", "NEXT", "LAST", "CRON"], &rows)
     });

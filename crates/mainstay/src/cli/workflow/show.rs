@@ -40,6 +40,9 @@ fn text(run: &RunDocument) -> String {
     for awaited in run.awaits.iter().filter(|awaited| !awaited.signals.is_empty()) {
         add("waits for", Some(format!("{} (in {})", awaited.signals.join(" or "), awaited.step)));
     }
+    let held =
+        format!("the workflow {} as a whole; mainstay workflow resume --workflow or --all", line.workflow);
+    add("held back", run.workflow_paused.then_some(held));
     let unread = format!("{} letters; a node of the application reads them", run.unread);
     add("unread", (run.unread > 0).then_some(unread));
     for letter in &run.scheduled {
@@ -72,6 +75,7 @@ fn text(run: &RunDocument) -> String {
 
 fn step(step: &StepDocument) -> Vec<String> {
     let mut detail = Vec::new();
+    detail.extend(step.undone.then(|| "undone".to_owned()));
     detail.extend(step.attempts.map(|number| format!("attempt {number}")));
     detail.extend(step.until.as_ref().filter(|_| step.state == "waiting").map(|at| format!("until {at}")));
     detail.extend(step.items.map(|items| format!("{} of {} items", items.succeeded, items.all)));
