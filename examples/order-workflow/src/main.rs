@@ -15,7 +15,8 @@ const USAGE: &str = "usage: order-workflow DATABASE_URL COMMAND
   work                                works on orders until it is stopped
   order ID ITEM CENTS CARD ADDRESS    takes an order and prints its run
   card RUN CARD                       names another card
-  wait RUN                            waits for the end of a run";
+  wait RUN                            waits for the end of a run
+  books                               says what is on the shelf, in the ledger, at the bank and in the mail";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -59,7 +60,12 @@ async fn run() -> Result<(), Box<dyn Error>> {
         ["wait", run] => {
             let engine = engine(&repo).without_workers().start().await?;
             let ended = engine.wait(run.parse()?).await?;
-            println!("{} {}", ended.outcome, ended.reason);
+            let reason = if ended.reason.is_empty() { String::new() } else { format!(": {}", ended.reason) };
+            println!("{}{reason}", ended.outcome);
+        }
+        ["books"] => {
+            let [pieces, lines, payments, letters] = store::books(&repo).await?;
+            println!("{pieces} on the shelf, {lines} in the ledger, {payments} paid, {letters} letters");
         }
         _ => return Err(USAGE.into()),
     }

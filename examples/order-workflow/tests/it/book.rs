@@ -1,13 +1,15 @@
-//! What the book shows is code that is compiled and run: each block of Rust on its pages stands in this example, line by line.
+//! What the book shows is code that is compiled and run: each block of Rust on its pages stands in this example, or in a test of the
+//! engine, line by line.
 
 use std::path::Path;
 
-const SOURCES: [&str; 5] = [
+const SOURCES: [&str; 6] = [
     include_str!("../../src/bin/tea.rs"),
     include_str!("../../src/flow.rs"),
     include_str!("../../src/lib.rs"),
     include_str!("../../src/main.rs"),
     include_str!("changing.rs"),
+    include_str!("../../../../crates/mainstay-workflow/tests/it/traces.rs"),
 ];
 
 fn lines(text: &str) -> Vec<&str> {
@@ -23,7 +25,9 @@ fn blocks(page: &str) -> Vec<String> {
 #[test]
 fn the_book_shows_code_that_is_tested() {
     let book = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/book/src");
-    for (page, least) in [("first-workflow.md", 5), ("changing-workflows.md", 2)] {
+    for (page, least) in
+        [("first-workflow.md", 5), ("changing-workflows.md", 2), ("workflow-operations.md", 1)]
+    {
         let text = std::fs::read_to_string(book.join(page)).unwrap();
         let blocks = blocks(&text);
         assert!(blocks.len() >= least, "{page} has {} blocks of Rust", blocks.len());

@@ -4,6 +4,7 @@
 
 mod book;
 mod changing;
+mod readme;
 mod tea;
 
 use std::process::Command;
