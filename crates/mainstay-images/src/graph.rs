@@ -38,19 +38,20 @@ impl Images {
     /// As [`Images::tag`]; [`ErrorKind::Conflict`] when it is not as expected.
     pub async fn point(&self, image: &ImageRef, name: &str, expect: RefExpect) -> Result<Reference> {
         check_name(name)?;
-        let image = self.image(image).await?;
+        let (wanted, image) = (image, self.image(image).await?);
         let statement = match expect {
             RefExpect::Any => store::refs::point(name, &image.digest),
             RefExpect::Absent => store::refs::fork(name, &image.digest),
             RefExpect::Version(version) => store::refs::advance(name, &image.digest, version),
         };
         let written = self.repo().write(statement).await?;
-        let row = written.rows().first().ok_or_else(|| {
-            Error::new(
+        let row = written.rows().first().ok_or_else(|| match expect {
+            RefExpect::Any => no_image(wanted),
+            _ => Error::new(
                 ErrorKind::Conflict,
                 format!("the name {name:?} is not as expected, or the image was removed"),
             )
-            .with_help("read both again")
+            .with_help("read both again"),
         })?;
         store::refs::read(row)
     }

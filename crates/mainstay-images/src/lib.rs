@@ -50,6 +50,7 @@ mod command;
 mod digest;
 mod disk;
 mod error;
+mod examine;
 mod explain;
 pub mod files;
 mod find;

@@ -74,18 +74,29 @@ impl Seek for BlobReader {
 }
 
 /// What a look at a file came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Found {
     Good,
     Missing,
     /// Other octets than it should hold.
     Wrong,
+    /// The medium says, while it answers to everything else, that it lost what it should hold.
+    Unreadable(String),
 }
 
 impl Found {
     /// How a missing file is stored among the findings.
     pub(crate) const MISSING: i64 = 1;
     const WRONG: i64 = 2;
+
+    /// As it is stored: what is wrong, and what the system said.
+    fn to_stored(&self) -> (i64, Option<String>) {
+        match self {
+            Self::Missing => (Self::MISSING, None),
+            Self::Unreadable(said) => (Self::WRONG, Some(said.clone())),
+            Self::Good | Self::Wrong => (Self::WRONG, None),
+        }
+    }
 }
 
 impl Images {
@@ -135,8 +146,9 @@ impl Images {
                 Ok(file) => return Ok(BlobReader { file, blob }),
                 Err(found) => found,
             };
+            let is_wrong = found == Found::Wrong;
             let was_its_file = self.damaged(blob.id, digest, blob.incarnation, found).await?;
-            if was_its_file && found == Found::Wrong {
+            if was_its_file && is_wrong {
                 return Err(Error::new(
                     ErrorKind::Corrupt,
                     format!("the file of sha256:{digest} is damaged"),
@@ -178,8 +190,8 @@ impl Images {
         batch.require(Expect::ONE, store::blobs::damage(blob, inc), || {
             Error::new(ErrorKind::Conflict, "another file is the blob's by now, or it is known to be damaged")
         });
-        let what = if found == Found::Missing { Found::MISSING } else { Found::WRONG };
-        for statement in store::scrub::find(blob, inc, what).into_iter().chain(count) {
+        let (what, said) = found.to_stored();
+        for statement in store::scrub::find(blob, inc, what, said).into_iter().chain(count) {
             batch.push(statement);
         }
         match batch.run(self.repo()).await {
@@ -187,7 +199,7 @@ impl Images {
             other => drop(other?),
         }
         tracing::error!(%digest, %incarnation, ?found, "a blob is damaged");
-        if found == Found::Wrong {
+        if found != Found::Missing {
             self.before(Step::ScrubSetAside).await?;
             let from = layout::blob(digest, incarnation.get());
             let to = layout::quarantined(digest, incarnation.get());
@@ -228,14 +240,6 @@ fn open(
         file.seek(SeekFrom::Start(0)).map_err(failed)?;
     }
     Ok(Ok(file))
-}
-
-/// Looks at all octets of a file.
-pub(crate) fn examine(files: &dyn Files, path: &str, digest: &Digest, size: u64) -> Result<Found> {
-    Ok(match open(files, path, digest, size, Verify::Content)? {
-        Ok(_) => Found::Good,
-        Err(found) => found,
-    })
 }
 
 fn hash(file: &mut dyn ReadFile) -> io::Result<Digest> {

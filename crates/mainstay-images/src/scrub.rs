@@ -3,16 +3,16 @@
 use mainstay_core::Timestamp;
 use mainstay_repo::{Expect, Row};
 use serde::Serialize;
-use tokio::time::Instant;
 
 use crate::blob::{Blob, BlobState};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
+use crate::examine::{Seen, Unread, is_lost};
 use crate::files::layout;
-use crate::gc::Tranquility;
+use crate::gc::{Pace, Tranquility};
 use crate::ids::{BlobId, Incarnation};
 use crate::images::{Images, MAX_PAGE, rows};
-use crate::read::{Found, examine};
+use crate::read::Found;
 use crate::step::Step;
 use crate::store;
 use crate::store::guarded::Guarded;
@@ -20,6 +20,8 @@ use crate::store::sql::octets;
 
 /// Blobs between two notes of how far it came.
 const PAGE: u32 = 64;
+/// Octets between two notes: what is read again after an interruption, but for the blob that was being read.
+const NOTED_BYTES: u64 = 256 * 1024 * 1024;
 
 /// How a scrub goes about it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -61,6 +63,9 @@ pub enum Fault {
     Missing,
     /// It holds other octets than it should; it lies in quarantine until its blob goes.
     Wrong,
+    /// The medium cannot give it back, at two looks between which it took and kept what was written to it; the file lies in quarantine
+    /// until its blob goes.
+    Unreadable,
 }
 
 /// What became of a finding.
@@ -92,12 +97,15 @@ pub struct Finding {
     pub size_bytes: u64,
     /// What was wrong.
     pub fault: Fault,
+    /// What the system said of a file that cannot be read.
+    pub unreadable: Option<String>,
     /// What became of it.
     pub state: FindingState,
 }
 
 fn read_finding(row: &Row) -> Result<Finding> {
     let inc: i64 = row.get("inc")?;
+    let unreadable: Option<String> = row.get("unreadable")?;
     let (state, present): (Option<i64>, Option<i64>) = (row.get("state")?, row.get("present_inc")?);
     let state = state.map(BlobState::from_stored).transpose()?;
     Ok(Finding {
@@ -106,7 +114,12 @@ fn read_finding(row: &Row) -> Result<Finding> {
         digest: store::blobs::read_digest(row)?,
         incarnation: Incarnation(inc),
         size_bytes: row.get("size")?,
-        fault: if row.get::<i64>("what")? == Found::MISSING { Fault::Missing } else { Fault::Wrong },
+        fault: match row.get::<i64>("what")? {
+            Found::MISSING => Fault::Missing,
+            _ if unreadable.is_some() => Fault::Unreadable,
+            _ => Fault::Wrong,
+        },
+        unreadable,
         state: match state {
             None | Some(BlobState::Deleting) => FindingState::Removed,
             Some(_) if present != Some(inc) => FindingState::Repaired,
@@ -129,9 +142,13 @@ impl Images {
     /// Reads blobs again, from where the last call left off, and sets aside what does not hold what it should. When another
     /// ends the pass, or begins one anew, this returns with what that one has come to.
     ///
+    /// A file that the medium lost (an input/output error, or a checksum of the file system) while it answers to everything else is
+    /// damaged as one that is wrong.
+    ///
     /// # Errors
-    /// [`ErrorKind::Medium`](crate::ErrorKind::Medium) when a file can neither be read nor is it absent: nothing is said of
-    /// it, and the next call begins there; of the database.
+    /// [`ErrorKind::Medium`](crate::ErrorKind::Medium) when the medium is away: nothing is said of what it holds, and the next call
+    /// begins there; and when files could not be read for another reason (who may read them, say): the pass went past them; of the
+    /// database.
     pub async fn scrub(&self, options: &ScrubOptions) -> Result<ScrubReport> {
         self.shared.disk.prove().await?;
         let (mut cursor, report) = self.scrub_state().await?;
@@ -149,8 +166,8 @@ impl Images {
             }
         };
         let mut left = options.most_blobs.unwrap_or(u64::MAX);
-        let mut began = Instant::now();
-        while left > 0 {
+        let (mut pace, mut unread) = (Pace::new(options.tranquility), Unread::default());
+        'pass: while left > 0 {
             let limit = u32::try_from(left.min(u64::from(PAGE))).unwrap_or(PAGE);
             let after = cursor.map_or_else(Vec::new, |digest: Digest| digest.as_bytes().to_vec());
             let found = self.shared.slow.read(store::blobs::page(&after, &[u8::MAX; 33], limit)).await?;
@@ -160,11 +177,14 @@ impl Images {
             };
             cursor = Some(store::blobs::read_digest(last)?);
             left = left.saturating_sub(found.len() as u64);
-            if !self.scrub_page(pass, &found).await? {
-                break;
+            for part in parts(&found)? {
+                if !self.scrub_part(pass, part, &mut pace, &mut unread).await? {
+                    break 'pass;
+                }
             }
-            began = options.tranquility.pause(began).await;
+            pace.rest().await;
         }
+        unread.tell()?;
         self.scrub_state().await.map(|(_, report)| report)
     }
 
@@ -232,39 +252,102 @@ impl Images {
         Ok((store::scrub::cursor(row)?, read_report(row)?))
     }
 
-    /// Reads a page of a pass; no if the pass is not under way any more. What was found is true all the same, and stays.
-    async fn scrub_page(&self, pass: Timestamp, page: &[Row]) -> Result<bool> {
-        let (mut good, mut bytes) = (Vec::new(), 0_u64);
-        let mut bad: Vec<(BlobId, Digest, Incarnation, Found, u64)> = Vec::new();
+    /// Reads some blobs of a pass; no if the pass is not under way any more. What was found is true all the same, and stays.
+    async fn scrub_part(
+        &self,
+        pass: Timestamp,
+        part: &[Row],
+        pace: &mut Pace,
+        unread: &mut Unread,
+    ) -> Result<bool> {
+        let (mut good, mut bad, mut failed) = (Vec::new(), Vec::new(), Vec::new());
         let mut cursor = None;
-        for row in page {
-            let (id, inc) = (row.get::<i64>("id")?, row.get::<i64>("inc")?);
-            let (digest, size) = (store::blobs::read_digest(row)?, row.get::<u64>("size")?);
-            cursor = Some(digest);
+        for row in part {
+            cursor = Some(store::blobs::read_digest(row)?);
             if BlobState::from_stored(row.get("state")?)? != BlobState::Present {
                 continue;
             }
-            let path = layout::blob(&digest, inc);
-            self.before(Step::ScrubLook).await?;
-            let seen = self.shared.disk.run(move |files| examine(files, &path, &digest, size)).await?;
-            if seen == Found::Good {
-                good.push(id);
-                bytes = bytes.saturating_add(size);
-            } else {
-                bad.push((BlobId(id), digest, Incarnation(inc), seen, size));
+            let file = Scrubbed::read(row)?;
+            match self.look_again_at(&file, pace).await? {
+                Seen::Found(Found::Good) => good.push(file),
+                Seen::Found(found) => bad.push((file, found)),
+                Seen::Failed(_) => failed.push(file),
             }
         }
-        for (id, digest, incarnation, seen, size) in bad {
+        if !failed.is_empty() {
+            // Nothing follows while the medium is away; and what it gives back at the second look is well.
+            self.prove_alive().await?;
+        }
+        for file in failed {
+            match self.look_again_at(&file, pace).await? {
+                Seen::Found(Found::Good) => good.push(file),
+                Seen::Found(found) => bad.push((file, found)),
+                Seen::Failed(error) if is_lost(&error) => {
+                    bad.push((file, Found::Unreadable(error.to_string())))
+                }
+                Seen::Failed(error) => unread.add(file.path(), error),
+            }
+        }
+        for (file, found) in bad {
             // A blob that was collected or repaired in the meantime is neither marked nor counted.
-            let count = store::scrub::count_damaged(pass, octets(size));
-            self.mark_damaged(id, &digest, incarnation, seen, Some(count)).await?;
+            let count = store::scrub::count_damaged(pass, octets(file.size));
+            self.mark_damaged(file.id, &file.digest, file.incarnation, found, Some(count)).await?;
         }
         let Some(cursor) = cursor else { return Ok(true) };
-        let mut batch = Guarded::new("images.scrub_page");
-        batch.push(store::blobs::verified(&good));
+        let ids: Vec<i64> = good.iter().map(|file| file.id.get()).collect();
+        let bytes = good.iter().fold(0_u64, |sum, file| sum.saturating_add(file.size));
         let checked = i64::try_from(good.len()).unwrap_or(i64::MAX);
+        let mut batch = Guarded::new("images.scrub_page");
+        batch.push(store::blobs::verified(&ids));
         let noted = batch.push(store::scrub::advance(pass, &cursor, checked, octets(bytes)));
         let outcome = batch.run(&self.shared.slow).await?;
         Ok(outcome.get(noted).is_some_and(|written| written.rows_affected() == 1))
     }
+
+    async fn look_again_at(&self, file: &Scrubbed, pace: &mut Pace) -> Result<Seen> {
+        self.before(Step::ScrubLook).await?;
+        self.examine(file.path(), &file.digest, file.size, pace).await
+    }
+}
+
+/// A file that is read again.
+struct Scrubbed {
+    id: BlobId,
+    digest: Digest,
+    incarnation: Incarnation,
+    size: u64,
+}
+
+impl Scrubbed {
+    fn read(row: &Row) -> Result<Self> {
+        Ok(Self {
+            id: BlobId(row.get("id")?),
+            digest: store::blobs::read_digest(row)?,
+            incarnation: Incarnation(row.get("inc")?),
+            size: row.get("size")?,
+        })
+    }
+
+    fn path(&self) -> String {
+        layout::blob(&self.digest, self.incarnation.get())
+    }
+}
+
+/// A page in parts, behind each of which it is noted how far the pass came.
+fn parts(page: &[Row]) -> Result<Vec<&[Row]>> {
+    let (mut parts, mut rest, mut bytes, mut length) = (Vec::new(), page, 0_u64, 0);
+    for row in page {
+        bytes = bytes.saturating_add(row.get::<u64>("size")?);
+        length += 1;
+        if bytes >= NOTED_BYTES
+            && let Some((part, behind)) = rest.split_at_checked(length)
+        {
+            parts.push(part);
+            (rest, bytes, length) = (behind, 0, 0);
+        }
+    }
+    if !rest.is_empty() {
+        parts.push(rest);
+    }
+    Ok(parts)
 }

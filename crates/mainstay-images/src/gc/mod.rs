@@ -21,5 +21,6 @@ mod usage;
 pub use collect::{CollectOptions, CollectReport, CollectRun, Collecting};
 pub use doomed::Plan;
 pub use facts::ImageFacts;
+pub(crate) use pace::Pace;
 pub use pace::{MAX_REST, Tranquility};
 pub use usage::{ImageUsage, Usage, Uses, usage};

@@ -29,6 +29,42 @@ impl Tranquility {
     }
 }
 
+/// Rest by the octets that were read: a piece of work is never longer than so many, whatever the size of what is read.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    tranquility: Tranquility,
+    began: Instant,
+    read: u64,
+}
+
+impl Pace {
+    /// So many octets are one piece of work.
+    pub(crate) const PIECE: u64 = 64 * 1024 * 1024;
+
+    pub(crate) fn new(tranquility: Tranquility) -> Self {
+        Self { tranquility, began: Instant::now(), read: 0 }
+    }
+
+    /// So many octets more may be read before the next rest.
+    pub(crate) const fn left(&self) -> u64 {
+        Self::PIECE.saturating_sub(self.read)
+    }
+
+    /// So many octets were read; rests when they make a piece of work.
+    pub(crate) async fn read(&mut self, octets: u64) {
+        self.read = self.read.saturating_add(octets);
+        if self.left() == 0 {
+            self.rest().await;
+        }
+    }
+
+    /// Rests for what was read since the last rest.
+    pub(crate) async fn rest(&mut self) {
+        self.began = self.tranquility.pause(self.began).await;
+        self.read = 0;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -258,9 +258,14 @@ impl Session {
             .map(|(digest, _)| digest.map(|digest| batch.push(store::blobs::look(digest))))
             .collect();
         self.lock_quota(&mut batch);
+        let unused = self.state().unused();
+        if !unused.is_empty() {
+            // Of what is begun again the first number is left: both would not fit into a quota that has room for the blob.
+            batch.push(store::intents::unused(self.holder(), &unused));
+        }
         let mut places = Vec::with_capacity(blobs.len());
         for ((digest, size), look) in blobs.iter().zip(looks) {
-            self.guard_quota(&mut batch, *digest, *size);
+            self.guard_quota(&mut batch, *digest, *size, None);
             places.push((look, batch.push(store::intents::insert(self.holder(), *digest, *size, mark))));
         }
         let outcome = self.node.heard(mark, batch.run(self.images().repo()).await).await?;
@@ -268,18 +273,30 @@ impl Session {
         for (look, made) in places {
             let row = outcome.get(made).and_then(|written| written.rows().first());
             let row = row.ok_or_else(|| Error::internal("an intent's row was not returned"))?;
-            let inc: i64 = row.get("inc")?;
-            self.state().spare.push(inc);
-            let intent = self.put_to_use(inc);
+            let intent = self.put_to_use(row.get("inc")?);
             let found = look.and_then(|look| outcome.get(look)).and_then(|written| written.rows().first());
             intents.push((intent, found.map(store::blobs::read).transpose()?));
         }
         Ok(intents)
     }
 
-    /// Keeps a spare number from a commit that somebody makes meanwhile.
-    pub(super) fn put_to_use(self: &Arc<Self>, inc: i64) -> InUse {
-        self.state().in_use.insert(inc);
+    /// Takes what was announced of a blob to put it to use.
+    pub(super) fn take_pending(self: &Arc<Self>, digest: &Digest) -> Option<(InUse, Option<i64>)> {
+        let mut state = self.state();
+        let Pending { inc, replaces } = state.pending.remove(digest)?;
+        state.spare.push(inc);
+        // At once: a commit beside this would take it for one that nobody uses.
+        state.in_use.insert(inc);
+        drop(state);
+        Some((InUse { session: Arc::clone(self), inc }, replaces))
+    }
+
+    /// A number that was just given: spare, and kept from a commit that somebody makes meanwhile.
+    fn put_to_use(self: &Arc<Self>, inc: i64) -> InUse {
+        let mut state = self.state();
+        state.spare.push(inc);
+        state.in_use.insert(inc);
+        drop(state);
         InUse { session: Arc::clone(self), inc }
     }
 
@@ -290,7 +307,7 @@ impl Session {
         self.guard_holder(&mut batch);
         let look = batch.push(store::blobs::look(digest));
         self.lock_quota(&mut batch);
-        self.guard_quota(&mut batch, Some(digest), size);
+        self.guard_quota(&mut batch, Some(digest), size, Some(inc));
         let stale = self.node.stale();
         batch.require(Expect::ONE, store::intents::name(inc, self.holder(), digest, size), move || stale);
         let outcome = batch.run(self.images().repo()).await?;
@@ -377,10 +394,10 @@ impl Session {
     }
 
     /// Whether so much fits into the quota, if there is one; behind [its lock](Session::lock_quota).
-    fn guard_quota(&self, batch: &mut Guarded, digest: Option<&Digest>, size: u64) {
+    fn guard_quota(&self, batch: &mut Guarded, digest: Option<&Digest>, size: u64, own: Option<i64>) {
         let Some(quota) = self.images().options().policy.max_bytes else { return };
         let octets = digest.map(|digest| digest.as_bytes().as_slice());
-        batch.require(Expect::ONE, store::meta::fits(octets, size, quota), move || {
+        batch.require(Expect::ONE, store::meta::fits(octets, size, quota, own), move || {
             Error::new(ErrorKind::NoSpace, format!("{size} octets more do not fit into the quota of {quota}"))
                 .with_help(
                     "run a collection, which lets go of images that nothing claims, or raise the quota",

@@ -236,23 +236,14 @@ impl Ingest {
     async fn begin(&self, spec: WriterSpec) -> Result<BlobWriter> {
         check_media_type(&spec.media_type)?;
         let session = Arc::clone(&self.shared);
-        let pending = match &spec.digest {
-            None => None,
-            Some(digest) => {
-                let mut state = session.state();
-                if state.claims.contains_key(digest) {
-                    return Err(Error::new(
-                        ErrorKind::Conflict,
-                        format!("this ingest has sha256:{digest} already"),
-                    ));
-                }
-                let pending = state.pending.remove(digest);
-                state.spare.extend(pending.map(|pending| pending.inc));
-                pending
-            }
-        };
-        let (intent, replaces) = match pending {
-            Some(pending) => (session.put_to_use(pending.inc), pending.replaces),
+        let has = |digest: &Digest| session.state().claims.contains_key(digest);
+        if let Some(digest) = spec.digest.filter(has) {
+            let message = format!("this ingest has sha256:{digest} already");
+            return Err(Error::new(ErrorKind::Conflict, message));
+        }
+        let announced = spec.digest.as_ref().and_then(|digest| session.take_pending(digest));
+        let (intent, replaces) = match announced {
+            Some(announced) => announced,
             None => {
                 let (intent, found) =
                     session.intend(spec.digest.as_ref(), spec.size_bytes.unwrap_or(0)).await?;

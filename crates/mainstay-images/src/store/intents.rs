@@ -26,6 +26,8 @@ const ADOPT: Sql = Sql::new(
      THEN 0 ELSE size END WHERE inc = $1 AND holder_id = $2 \
      AND EXISTS (SELECT 1 FROM images_holders WHERE id = $2 AND nonce = $3)",
 );
+const UNUSED: Sql =
+    sql!["UPDATE images_intents SET size = 0 WHERE holder_id = $1 AND size > 0 AND inc IN " any "$2"];
 const FINISH: Sql = sql![
     "DELETE FROM images_intents WHERE holder_id = $1 AND inc IN " any "$2"
     " AND EXISTS (SELECT 1 FROM images_holders WHERE id = $1 AND nonce = $3)"
@@ -84,6 +86,11 @@ pub(crate) fn adopt(inc: i64, life: LifeId, digest: &Digest) -> Statement {
         .bind(life.nonce)
         .bind(digest.as_bytes().as_slice())
         .named("images.intent_adopt")
+}
+
+/// Intents that nobody uses any more, and that need no room; behind a [guard](super::holders::guard).
+pub(crate) fn unused(holder: i64, incs: &[i64]) -> Statement {
+    Statement::new(UNUSED).bind(holder).bind(incs.to_vec()).named("images.intent_unused")
 }
 
 /// The fence: deletes intents, all of which must be there.

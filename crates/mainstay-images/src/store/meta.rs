@@ -16,9 +16,9 @@ const MADE: Sql = Sql::new(
 const PREPARED: Sql = Sql::new("UPDATE images_store SET prepared = 1 WHERE id = 1 AND prepared = 0");
 const READ: Sql = sql!["SELECT uuid, bytes, prepared, " now " AS now FROM images_store WHERE id = 1"];
 const LOCK: Sql = sql!["SELECT bytes FROM images_store WHERE id = 1" for_update];
-/// Reserved is what intents keep free; a blob that is there already needs no room.
+/// Reserved is what intents keep free, but for the one (`$4`) that it is asked for; a blob that is there already needs no room.
 const FITS: Sql = sql![
-    "SELECT bytes FROM images_store WHERE id = 1 AND bytes + (SELECT COALESCE(SUM(size), 0) FROM images_intents) \
+    "SELECT bytes FROM images_store WHERE id = 1 AND bytes + (SELECT COALESCE(SUM(size), 0) FROM images_intents WHERE inc <> $4) \
      + CASE WHEN EXISTS (SELECT 1 FROM images_blobs WHERE digest = $1 AND state = 0) THEN 0 ELSE CAST($2 AS bigint) END <= CAST($3 AS bigint)"
 ];
 const GROW: Sql = Sql::new(
@@ -73,12 +73,14 @@ pub(crate) fn lock() -> Statement {
     Statement::new(LOCK).named("images.store_lock")
 }
 
-/// One row if so many octets more stay within the quota.
-pub(crate) fn fits(digest: Option<&[u8]>, size: u64, quota: u64) -> Statement {
+/// One row if so many octets stay within the quota beside what others announced; `own` is the number of the intent that has them, if
+/// it is written.
+pub(crate) fn fits(digest: Option<&[u8]>, size: u64, quota: u64, own: Option<i64>) -> Statement {
     Statement::new(FITS)
         .bind(digest.map(<[u8]>::to_vec))
         .bind(octets(size))
         .bind(octets(quota))
+        .bind(own.unwrap_or(0))
         .named("images.store_fits")
 }
 

@@ -46,7 +46,7 @@ const MARKS_DOWN: &str = include_str!("migrations/marks_down.sql");
 
 const MARKS: Migration = Migration {
     version: 5,
-    name: "find what a transaction made whose answer was lost",
+    name: "find what a transaction made whose answer was lost, and tell of files that cannot be read",
     sqlite: Script::reversible(include_str!("migrations/marks_sqlite.sql"), MARKS_DOWN),
     postgres: Script::reversible(include_str!("migrations/marks_postgres.sql"), MARKS_DOWN),
 };

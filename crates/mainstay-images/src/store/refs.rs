@@ -9,20 +9,21 @@ use crate::error::Result;
 use crate::ids::ImageId;
 use crate::image::Reference;
 
+/// An image that somebody removes meanwhile is waited for, and is then not there: its row alone would be found, and the reference fail.
 const POINT: Sql = sql![
     "INSERT INTO images_refs (name, image_id, forked_from, version, updated_at) \
-     SELECT CAST($1 AS text), id, NULL, 1, " now " FROM images WHERE digest = $2 \
+     SELECT CAST($1 AS text), i.id, NULL, 1, " now " FROM (SELECT id FROM images WHERE digest = $2" for_key_share ") i WHERE true \
      ON CONFLICT (name) DO UPDATE SET image_id = excluded.image_id, version = images_refs.version + 1, \
      updated_at = excluded.updated_at RETURNING name, image_id, forked_from, version, updated_at"
 ];
 const FORK: Sql = sql![
     "INSERT INTO images_refs (name, image_id, forked_from, version, updated_at) \
-     SELECT CAST($1 AS text), id, digest, 1, " now " FROM images WHERE digest = $2 \
-     ON CONFLICT (name) DO NOTHING RETURNING name, image_id, forked_from, version, updated_at"
+     SELECT CAST($1 AS text), i.id, i.digest, 1, " now " FROM (SELECT id, digest FROM images WHERE digest = $2" for_key_share ") i \
+     WHERE true ON CONFLICT (name) DO NOTHING RETURNING name, image_id, forked_from, version, updated_at"
 ];
 const MOVE: Sql = sql![
-    "UPDATE images_refs SET image_id = (SELECT id FROM images WHERE digest = $2), version = version + 1, updated_at = " now
-    " WHERE name = $1 AND version = $3 RETURNING name, image_id, forked_from, version, updated_at"
+    "UPDATE images_refs SET image_id = i.id, version = version + 1, updated_at = " now
+    " FROM (SELECT id FROM images WHERE digest = $2" for_key_share ") i WHERE name = $1 AND version = $3 RETURNING name, image_id, forked_from, version, updated_at"
 ];
 const UNTAG: Sql = Sql::new(
     "DELETE FROM images_refs WHERE name = $1 RETURNING name, image_id, forked_from, version, updated_at",

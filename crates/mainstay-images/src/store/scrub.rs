@@ -34,13 +34,13 @@ const RUNS: Sql = Sql::new(
     "SELECT started_at, ended_at, checked, bytes, damaged FROM images_scrub_runs ORDER BY id DESC LIMIT $1",
 );
 const FIND: Sql = sql![
-    "INSERT INTO images_findings (found_at, digest, inc, size, what) \
-     SELECT " now ", digest, inc, size, $3 FROM images_blobs WHERE id = $1 AND inc = $2 AND state = 2"
+    "INSERT INTO images_findings (found_at, digest, inc, size, what, unreadable) \
+     SELECT " now ", digest, inc, size, $3, CAST($4 AS text) FROM images_blobs WHERE id = $1 AND inc = $2 AND state = 2"
 ];
 const TRIM_FINDINGS: Sql =
     Sql::new("DELETE FROM images_findings WHERE id <= (SELECT MAX(id) FROM images_findings) - $1");
 const FINDINGS: Sql = Sql::new(
-    "SELECT f.id, f.found_at, f.digest, f.inc, f.size, f.what, b.state AS state, b.inc AS present_inc \
+    "SELECT f.id, f.found_at, f.digest, f.inc, f.size, f.what, f.unreadable, b.state AS state, b.inc AS present_inc \
      FROM images_findings f LEFT JOIN images_blobs b ON b.digest = f.digest WHERE f.id < $1 ORDER BY f.id DESC LIMIT $2",
 );
 
@@ -98,10 +98,10 @@ pub(crate) fn runs(limit: u32) -> Statement {
     Statement::new(RUNS).bind(limit).named("images.scrub_runs")
 }
 
-/// Remembers why a blob was just marked as damaged, if it still is that.
-pub(crate) fn find(blob: i64, inc: i64, what: i64) -> [Statement; 2] {
+/// Remembers why a blob was just marked as damaged, if it still is that; of a file that cannot be read, what the system said.
+pub(crate) fn find(blob: i64, inc: i64, what: i64, unreadable: Option<String>) -> [Statement; 2] {
     [
-        Statement::new(FIND).bind(blob).bind(inc).bind(what).named("images.scrub_find"),
+        Statement::new(FIND).bind(blob).bind(inc).bind(what).bind(unreadable).named("images.scrub_find"),
         Statement::new(TRIM_FINDINGS).bind(MAX_FINDINGS).named("images.scrub_trim_findings"),
     ]
 }

@@ -7,7 +7,7 @@
 /// |---|---|
 /// | `now` | the instant at which the statement began, in microseconds |
 /// | `any "$1"` | the values of an array, to stand behind `IN` |
-/// | `for_update`, `for_share` | keep the rows from changing until the commit; SQLite has one writer and needs no word |
+/// | `for_update`, `for_share`, `for_key_share` | keep the rows from changing until the commit; SQLite has one writer and needs no word |
 macro_rules! sql {
     (@ $dialect:ident [$($out:tt)*]) => { concat!($($out)*) };
     (@ sqlite [$($out:tt)*] now $($rest:tt)*) => {
@@ -34,6 +34,12 @@ macro_rules! sql {
     };
     (@ postgres [$($out:tt)*] for_share $($rest:tt)*) => {
         $crate::store::sql::sql!(@ postgres [$($out)* " FOR SHARE",] $($rest)*)
+    };
+    (@ sqlite [$($out:tt)*] for_key_share $($rest:tt)*) => {
+        $crate::store::sql::sql!(@ sqlite [$($out)*] $($rest)*)
+    };
+    (@ postgres [$($out:tt)*] for_key_share $($rest:tt)*) => {
+        $crate::store::sql::sql!(@ postgres [$($out)* " FOR KEY SHARE",] $($rest)*)
     };
     (@ $dialect:ident [$($out:tt)*] $text:literal $($rest:tt)*) => {
         $crate::store::sql::sql!(@ $dialect [$($out)* $text,] $($rest)*)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mainstay_images::files::DiskFiles;
 use mainstay_images::*;
-use mainstay_testkit::for_each_database;
+use mainstay_testkit::{TestDatabase, eventually, for_each_database};
 
 use crate::support::{World, bring, commit, digest, options, put};
 
@@ -522,6 +522,64 @@ async fn a_reserve_that_cannot_be_made_hides_no_collection() {
         std::fs::remove_dir(world.directory.path().join("reserve")).unwrap();
         world.images.collect("c", &CollectOptions::default()).await.unwrap();
         assert_eq!(std::fs::metadata(world.directory.path().join("reserve")).unwrap().len(), 4096);
+    })
+    .await;
+}
+
+/// SQLite has one writer: nobody removes an image between the statements of another.
+#[tokio::test]
+async fn a_name_beside_the_removal_of_its_image_is_refused_as_one_behind_it() {
+    for name in ["new", "there"] {
+        let database = TestDatabase::postgres();
+        let world = World::new(&database).await;
+        let node = world.node().await;
+        let [image, other] = [world.publish(&node, &["base"]).await, world.publish(&node, &["other"]).await];
+        let version = world.images.tag(&other.id.into(), "there").await.unwrap().version;
+        let sql =
+            |text: String| mainstay_repo::Statement::new(mainstay_repo::Sql::dynamic(text.clone(), text));
+        let mut removing = world.repo.begin().await.unwrap();
+        removing
+            .write(sql(format!("DELETE FROM images_layers WHERE image_id = {}", image.id)))
+            .await
+            .unwrap();
+        removing.write(sql(format!("DELETE FROM images WHERE id = {}", image.id))).await.unwrap();
+        let naming = tokio::spawn({
+            let images = world.images.clone();
+            async move {
+                let expect = if name == "new" { RefExpect::Any } else { RefExpect::Version(version) };
+                images.point(&image.id.into(), name, expect).await
+            }
+        });
+        eventually("it waits for the removal", async || {
+            let waiting = "SELECT COUNT(*) AS n FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
+                           AND datname = current_database()";
+            world.number(waiting).await == 1
+        })
+        .await;
+        removing.commit().await.unwrap();
+        let kind = naming.await.unwrap().unwrap_err().kind().clone();
+        assert_eq!(kind, if name == "new" { ErrorKind::NotFound } else { ErrorKind::Conflict });
+        world.images.remove(&world.images.reference("there").await.unwrap().image.into()).await.unwrap_err();
+        world.images.untag("there").await.unwrap();
+        world.images.remove(&other.id.into()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_is_moved_to_what_is_not_there_is_a_conflict() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let node = world.node().await;
+        let image = world.publish(&node, &["base"]).await;
+        let version = world.images.tag(&image.id.into(), "name").await.unwrap().version;
+        let refs = vec![RefUpdate {
+            name: "name".to_owned(),
+            image: digest("nothing"),
+            expect: RefExpect::Version(version),
+        }];
+        let set = CommitSet { refs, ..CommitSet::default() };
+        let error = node.ingest().commit(set).await.unwrap_err();
+        assert_eq!(error.kind(), &ErrorKind::Conflict, "{error}");
     })
     .await;
 }

@@ -24,4 +24,5 @@ mod publish;
 mod resolve;
 mod restore;
 mod room;
+mod scrub;
 mod support;

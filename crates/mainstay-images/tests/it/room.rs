@@ -622,3 +622,27 @@ async fn two_processes_that_look_at_the_same_time_do_not_both_get_the_last_room(
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_an_ingest_announced_counts_once_in_its_quota() {
+    for_each_database(async |database| {
+        let world = World::with(database, |options| options.policy.max_bytes = Some(20)).await;
+        let node = world.node().await;
+        // Told how long it is, and not which: its number has the octets when its digest is known.
+        let ingest = node.ingest();
+        let spec = WriterSpec { size_bytes: Some(12), ..crate::support::spec(BlobKind::Base) };
+        ingest.put(spec.clone(), &b"twelve bytes"[..]).await.unwrap();
+        ingest.abort().await.unwrap();
+        // What is begun again is wanted once.
+        let ingest = node.ingest();
+        let known = WriterSpec { digest: Some(digest("twelve bytes")), ..spec };
+        for _ in 0..3 {
+            drop(ingest.writer(known.clone()).await.unwrap());
+        }
+        ingest.put(known, &b"twelve bytes"[..]).await.unwrap();
+        assert!(is_full(node.ingest().has(&digest("other"), 9).await), "it is announced");
+        assert!(!node.ingest().has(&digest("other"), 8).await.unwrap());
+        commit(&ingest, NewImage::chain(vec![digest("twelve bytes")])).await;
+    })
+    .await;
+}

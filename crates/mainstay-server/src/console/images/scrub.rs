@@ -157,6 +157,7 @@ fn row(finding: &FindingLine) -> Markup {
     let fault = match finding.fault {
         "missing" => "was missing",
         "wrong" => "held other octets",
+        "unreadable" => "could not be read",
         other => other,
     };
     let (class, state) = match finding.state {

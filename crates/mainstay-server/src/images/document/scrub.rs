@@ -116,7 +116,7 @@ pub struct FindingLine {
     pub file: i64,
     /// How long the file should be, in octets.
     pub size_bytes: u64,
-    /// `missing`, or `wrong` when it held other octets.
+    /// `missing`, `wrong` when it held other octets, or `unreadable` when the medium could not give it back.
     pub fault: &'static str,
     /// `open` while the blob cannot be had, `repaired`, or `removed` when nothing used it any more.
     pub state: &'static str,
@@ -133,6 +133,7 @@ impl From<Finding> for FindingLine {
             fault: match finding.fault {
                 Fault::Missing => "missing",
                 Fault::Wrong => "wrong",
+                Fault::Unreadable => "unreadable",
                 // A fault or a state that a later version adds.
                 _ => "other",
             },

@@ -191,6 +191,9 @@ fn care(found: &Checkup, now: Timestamp, report: &mut Report) {
     match (began, ended) {
         _ if found.bytes == 0 => {}
         (None, _) => report.warning(CHECK, "nothing was read again yet to see whether it is whole", mend),
+        (Some(began), None) if is_old(began, SCRUBBED) => {
+            report.warning(CHECK, format!("a scrub began at {began} and never came to its end"), mend);
+        }
         (Some(began), None) => {
             report.good(CHECK, format!("a scrub began at {began} and is not at its end; {mend} goes on"));
         }

@@ -183,7 +183,7 @@ fn finding() -> Value {
         ("digest", digest()),
         ("file", number()),
         ("size_bytes", octets()),
-        ("fault", json!({ "enum": ["missing", "wrong", "other"] })),
+        ("fault", json!({ "enum": ["missing", "wrong", "unreadable", "other"] })),
         ("state", json!({ "enum": ["open", "repaired", "removed", "other"] })),
     ])
 }

@@ -1,0 +1,147 @@
+//! Reading a blob's file to its end, a piece at a time, and telling a file that the medium lost from a medium that is away.
+
+use std::io::{self, Read as _};
+
+use mainstay_core::SystemClock;
+use rustix::io::Errno;
+
+use crate::digest::{Digest, Hasher};
+use crate::disk::{unlink, write_whole};
+use crate::error::{Error, ErrorKind, Result};
+use crate::files::{ReadFile, layout};
+use crate::gc::Pace;
+use crate::images::{Images, StoreId};
+use crate::read::Found;
+
+/// Octets that are read at once.
+const CHUNK: usize = 1024 * 1024;
+
+/// What reading a file came to.
+#[derive(Debug)]
+pub(crate) enum Seen {
+    Found(Found),
+    /// Nothing can be said of what it holds.
+    Failed(io::Error),
+}
+
+/// A file that is read to its end.
+struct Reading {
+    file: Box<dyn ReadFile>,
+    hasher: Hasher,
+    chunk: Vec<u8>,
+}
+
+impl Reading {
+    /// Reads so many octets more; whether that was the end, and how many there were.
+    fn go_on(&mut self, most: u64) -> io::Result<(bool, u64)> {
+        let mut read = 0;
+        while read < most {
+            let room = usize::try_from(most - read).unwrap_or(CHUNK).min(CHUNK);
+            match self.file.read(self.chunk.get_mut(..room).unwrap_or_default()) {
+                Ok(0) => return Ok((true, read)),
+                Ok(octets) => {
+                    self.hasher.update(self.chunk.get(..octets).unwrap_or_default());
+                    read += octets as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((false, read))
+    }
+}
+
+/// Whether an error of reading says that the medium lost what it should hold, and not that it is away or that somebody may not read.
+pub(crate) fn is_lost(error: &io::Error) -> bool {
+    let code = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(code, Some(Errno::IO | Errno::BADMSG | Errno::UCLEAN | Errno::NODATA | Errno::ILSEQ))
+}
+
+impl Images {
+    /// Looks at all octets of a file, with rests.
+    pub(crate) async fn examine(
+        &self,
+        path: String,
+        digest: &Digest,
+        size: u64,
+        pace: &mut Pace,
+    ) -> Result<Seen> {
+        let disk = &self.shared.disk;
+        let opened = disk
+            .run(move |files| {
+                Ok(files.open(&path).and_then(|file| {
+                    let length = file.size()?;
+                    Ok((Reading { file, hasher: Hasher::new(), chunk: vec![0; CHUNK] }, length))
+                }))
+            })
+            .await?;
+        let mut reading = match opened {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Seen::Found(Found::Missing)),
+            Err(error) => return Ok(Seen::Failed(error)),
+            Ok((_, length)) if length != size => return Ok(Seen::Found(Found::Wrong)),
+            Ok((reading, _)) => reading,
+        };
+        loop {
+            let most = pace.left();
+            let (back, went) = disk
+                .run(move |_| {
+                    let went = reading.go_on(most);
+                    Ok((reading, went))
+                })
+                .await?;
+            reading = back;
+            let (is_end, octets) = match went {
+                Ok(went) => went,
+                Err(error) => return Ok(Seen::Failed(error)),
+            };
+            if is_end {
+                pace.read(octets).await;
+                let found = if reading.hasher.finish() == *digest { Found::Good } else { Found::Wrong };
+                return Ok(Seen::Found(found));
+            }
+            pace.read(octets).await;
+        }
+    }
+
+    /// Proves that the medium is there and takes what is written to it: what it does not give back then is lost, and it is not away.
+    /// A full disk is there.
+    pub(crate) async fn prove_alive(&self) -> Result<()> {
+        self.shared.disk.prove().await?;
+        let path = layout::marker_staged(&StoreId::generate(&SystemClock).to_string());
+        let written = self.shared.disk.run(move |files| {
+            let written = write_whole(files, &path, b"\n");
+            unlink(files, &path).and(written)
+        });
+        match written.await {
+            Err(error) if !matches!(error.kind(), ErrorKind::NoSpace) => Err(error),
+            _ => self.shared.disk.prove().await,
+        }
+    }
+}
+
+/// Files of which nothing could be said.
+#[derive(Debug, Default)]
+pub(crate) struct Unread {
+    count: u64,
+    first: Option<(String, io::Error)>,
+}
+
+impl Unread {
+    pub(crate) fn add(&mut self, path: String, error: io::Error) {
+        self.count += 1;
+        self.first.get_or_insert((path, error));
+    }
+
+    /// # Errors
+    /// [`ErrorKind::Medium`] when there are some.
+    pub(crate) fn tell(self) -> Result<()> {
+        let Some((path, error)) = self.first else { return Ok(()) };
+        let message = format!(
+            "{} file(s) could not be read, and the scrub went past them; the first was {path:?}: {error}",
+            self.count
+        );
+        Err(Error::new(ErrorKind::Medium, message)
+            .with_help("let this user read them and scrub again; nothing was decided of what they hold")
+            .with_source(error))
+    }
+}
