@@ -12,6 +12,7 @@ use crate::files::{Files, Space, layout};
 use crate::gc::{CollectRun, Collecting};
 use crate::images::Images;
 use crate::options::ImagesOptions;
+use crate::publish::Beginnings;
 use crate::scrub::ScrubReport;
 use crate::store;
 
@@ -48,6 +49,8 @@ pub struct Checkup {
     pub bytes: u64,
     /// Files of publications that nobody works on any more: their processes were killed.
     pub leftovers: u64,
+    /// Beginnings of blobs that nobody is bringing any more: pulls go on with them, and they go where room is wanted.
+    pub beginnings: Beginnings,
     /// Blobs that a collection marked and has not removed: it was killed, or runs.
     pub marked: u64,
     /// Blobs that are missing or wrong, at most [`MAX_PAGE`](crate::MAX_PAGE).
@@ -88,12 +91,17 @@ pub async fn checkup(repo: Repo, files: Arc<dyn Files>, options: ImagesOptions) 
     let marked = repo.read(store::blobs::marked()).await?;
     let images = Images::unproved(repo.clone(), disk, options, store.clone());
     let ended = repo.read(store::holders::ended()).await?;
+    let beginnings = match marker {
+        Marker::Ours => images.beginnings().await?,
+        _ => Beginnings::default(),
+    };
     Ok(Checkup {
         store: Some(store),
         prepared: row.get("prepared")?,
         space,
         bytes: store::meta::bytes(row)?,
         leftovers,
+        beginnings,
         marked: marked.first().map_or(Ok(0), |row| row.get("marked"))?,
         damaged: images.damaged_blobs().await?,
         ended_holders: ended.first().map_or(Ok(0), |row| row.get("ended"))?,
@@ -114,6 +122,7 @@ impl Checkup {
             space: None,
             bytes: 0,
             leftovers: 0,
+            beginnings: Beginnings { count: 0, bytes: 0 },
             marked: 0,
             damaged: Vec::new(),
             ended_holders: 0,

@@ -91,8 +91,8 @@ pub use lineage::{LINEAGE_STYLE, Lineage, LineageNode};
 pub use options::{ImagesOptions, MAX_TTL, MIN_TTL, Policy};
 pub use overview::Overview;
 pub use publish::{
-    BlobWriter, CommitSet, Committed, Ingest, MAX_PARTIAL_AGE, MAX_PARTIAL_BYTES, NewImage, RefExpect,
-    RefUpdate, Staged, WriterSpec,
+    Beginnings, BlobWriter, CommitSet, Committed, Ingest, MAX_PARTIAL_AGE, MAX_PARTIAL_BYTES, NewImage,
+    RefExpect, RefUpdate, Staged, WriterSpec,
 };
 pub use read::{BlobReader, LayerFile, Verify};
 pub use scrub::{Fault, Finding, FindingState, ScrubOptions, ScrubReport};

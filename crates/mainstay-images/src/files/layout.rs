@@ -18,6 +18,11 @@ pub(crate) fn marker_staged(nonce: &str) -> String {
     format!("{MARKER}.{nonce}")
 }
 
+/// Whether a name is one of [`marker_staged`].
+pub(crate) fn is_marker_staged(name: &str) -> bool {
+    name.strip_prefix(MARKER).is_some_and(|nonce| nonce.starts_with('.'))
+}
+
 /// The directory of a shard.
 pub(crate) fn shard(shard: u8) -> String {
     format!("{BLOBS}/{shard:02x}")

@@ -134,6 +134,8 @@ pub(super) struct Unused {
     after: i64,
     last: i64,
     page: u32,
+    /// Holders whose announcements do not count.
+    but: Vec<i64>,
 }
 
 impl Unused {
@@ -141,7 +143,11 @@ impl Unused {
     pub(super) async fn next(&mut self, images: &Images) -> Result<Option<Vec<Slim>>> {
         while self.after < self.last {
             let up_to = self.after.saturating_add(SPAN);
-            let found = images.shared.slow.read(store::blobs::unused(self.after, up_to, self.page)).await?;
+            let found = images
+                .shared
+                .slow
+                .read(store::blobs::unused(self.after, up_to, self.page, &self.but))
+                .await?;
             let page = rows(found, store::blobs::read_slim)?;
             let is_full = page.len() >= self.page as usize;
             self.after = page.last().map_or(up_to, |last| if is_full { last.id } else { up_to });
@@ -229,17 +235,23 @@ impl Images {
         self.reap(elected, report).await?;
         self.resume(options, elected, report).await?;
         self.collect_due(options, elected, report).await?;
+        let mut is_swept = false;
         if options.evict {
             // Before an image goes for room, all goes that nothing uses or names, whether its time has come or not.
-            let mut wants_room = self.wants_room(options.make_room_bytes).await?;
+            let room = self.room(options.make_room_bytes).await?;
+            let mut wants_room = room.needed(&self.options().policy) > 0;
             if wants_room {
                 self.collect_unused(options, elected, report).await?;
+                // Files that no row names count in no quota.
+                let is_disk_short = room.is_short(&self.options().policy);
                 if options.skip_sweep {
-                    self.sweep_staging(true, report).await?;
+                    self.sweep_staging(is_disk_short, report).await?;
                 } else {
-                    self.sweep(options, elected, true, report).await?;
+                    self.sweep(options, elected, is_disk_short, report).await?;
+                    is_swept = true;
                 }
-                wants_room = self.wants_room(options.make_room_bytes).await?;
+                let room = self.room(options.make_room_bytes).await?;
+                wants_room = room.needed(&self.options().policy) > 0;
             }
             // And what goes then makes the room at once.
             let grace = if wants_room { Duration::ZERO } else { self.options().grace };
@@ -253,7 +265,7 @@ impl Images {
             report.inconsistent = self.check_chains().await?;
             self.check_count().await?;
         }
-        if !options.skip_sweep {
+        if !options.skip_sweep && !is_swept {
             self.sweep(options, elected, options.make_room_bytes > 0, report).await?;
         }
         let waiting = self.shared.slow.read(store::queue::count()).await?;
@@ -383,7 +395,7 @@ impl Images {
         elected: &Elected<'_>,
         report: &mut CollectReport,
     ) -> Result<()> {
-        let (mut unused, mut began) = (self.unused(PAGE).await?, Instant::now());
+        let (mut unused, mut began) = (self.unused(PAGE, Vec::new()).await?, Instant::now());
         while let Some(page) = unused.next(self).await? {
             // No entry of the queue is settled by this look.
             self.collect_page(&page, 0, report).await?;
@@ -394,10 +406,10 @@ impl Images {
     }
 
     /// All blobs that nothing uses, page by page.
-    pub(super) async fn unused(&self, page: u32) -> Result<Unused> {
+    pub(super) async fn unused(&self, page: u32, but: Vec<i64>) -> Result<Unused> {
         let last = self.shared.slow.read(store::blobs::last()).await?;
         let last = last.first().map_or(Ok(0), |row| row.get("id"))?;
-        Ok(Unused { after: 0, last, page })
+        Ok(Unused { after: 0, last, page, but })
     }
 
     /// Marks, removes and forgets those of a page that nothing uses.

@@ -52,6 +52,20 @@ pub struct Room {
 }
 
 impl Room {
+    /// As it is once so many octets of blobs are gone, and so many of files that no blob has.
+    #[must_use]
+    pub const fn without(self, blob_bytes: u64, file_bytes: u64) -> Self {
+        let used_bytes = self.used_bytes.saturating_sub(blob_bytes);
+        let free_bytes = self.free_bytes.saturating_add(blob_bytes).saturating_add(file_bytes);
+        Self { used_bytes, free_bytes, ..self }
+    }
+
+    /// Whether the file system wants room, and not the quota alone.
+    #[must_use]
+    pub const fn is_short(&self, policy: &Policy) -> bool {
+        policy.min_free_bytes.saturating_add(self.wanted_bytes) > self.free_bytes
+    }
+
     /// So many octets must go.
     #[must_use]
     pub fn needed(&self, policy: &Policy) -> u64 {
@@ -81,7 +95,7 @@ pub fn plan(
         left.take(&mut plan, Reason::Age, |image, _| image.last_used_at < last);
     }
     let freed: u64 = plan.iter().map(|eviction: &Eviction| eviction.frees_bytes).sum();
-    let needed = room.needed(policy).saturating_sub(freed).saturating_sub(uses.unused());
+    let needed = room.without(uses.unused(), 0).needed(policy).saturating_sub(freed);
     left.take(&mut plan, Reason::Room, |_, freed| freed < needed);
     plan
 }

@@ -1,6 +1,6 @@
 //! What the plans are made from.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use mainstay_core::Timestamp;
 use serde::Serialize;
@@ -65,11 +65,41 @@ impl Images {
         }
     }
 
+    /// All images and what claims them once these holders are forgotten, whose time is over.
+    pub(super) async fn facts_without(
+        &self,
+        ended: &BTreeSet<i64>,
+        now: Timestamp,
+    ) -> Result<Vec<ImageFacts>> {
+        let mut facts = self.facts().await?;
+        if ended.is_empty() {
+            return Ok(facts);
+        }
+        let holders: Vec<i64> = ended.iter().copied().collect();
+        let mut leases: HashMap<i64, u64> = HashMap::new();
+        for row in self.shared.slow.read(store::uses::leased_by(&holders)).await? {
+            leases.insert(row.get("image_id")?, row.get("leases")?);
+        }
+        for image in &mut facts {
+            if let Some(leased) = leases.get(&image.id.get()) {
+                image.leases = image.leases.saturating_sub(*leased);
+                // It counts as in use until it is seen that its holder ended.
+                image.last_used_at = image.last_used_at.max(now);
+            }
+        }
+        Ok(facts)
+    }
+
     /// Which image uses which blobs, and how large those are.
     ///
     /// # Errors
     /// Of the database.
     pub async fn uses(&self, images: &[ImageFacts]) -> Result<Uses> {
+        self.uses_without(images, &BTreeSet::new()).await
+    }
+
+    /// As [`Images::uses`], where what some holders announced is not announced.
+    pub(super) async fn uses_without(&self, images: &[ImageFacts], but: &BTreeSet<i64>) -> Result<Uses> {
         let is_index = |image: &&ImageFacts| image.kind == ImageKind::Index;
         let mut uses = Uses::default();
         uses.indexes.extend(images.iter().filter(is_index).map(|image| image.id));
@@ -85,8 +115,7 @@ impl Images {
         let of_digest: HashMap<Digest, ImageId> =
             images.iter().map(|image| (image.digest, image.id)).collect();
         let announced = self.shared.slow.read(store::intents::all()).await?;
-        let announced = announced.iter().filter_map(|row| store::intents::read_digest(row).transpose());
-        let announced: HashSet<Digest> = announced.collect::<Result<_>>()?;
+        let announced: HashSet<Digest> = store::intents::digests(&announced, but)?;
         let mut after = 0;
         loop {
             let found = self.shared.slow.read(store::uses::blobs(after, PAGE)).await?;

@@ -1,6 +1,7 @@
 //! The sweep over the directory: files that nothing names go, rows without a file are told.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -12,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::files::layout;
 use crate::ids::{BlobId, Incarnation};
 use crate::images::{Images, rows};
+use crate::publish::Beginnings;
 use crate::read::Found;
 use crate::step::Step;
 use crate::store;
@@ -27,6 +29,16 @@ pub(super) fn shards() -> impl Iterator<Item = u8> {
     (0..=u8::MAX).step_by(usize::from(AT_ONCE))
 }
 
+/// A proof of the directory is written and removed, or named, within moments: one that is older was left by a process that was killed.
+const LEFT_PROOF_AGE: Duration = Duration::from_secs(3600);
+
+/// What lies among the unfinished files.
+#[derive(Debug, Default)]
+pub(super) struct Unfinished {
+    pub(super) orphans: Vec<String>,
+    pub(super) kept: Beginnings,
+}
+
 /// What some shards came to.
 #[derive(Debug, Default)]
 pub(super) struct Shard {
@@ -36,8 +48,8 @@ pub(super) struct Shard {
 }
 
 impl Images {
-    /// Lists the files of neighbouring shards, then reads their rows and all intents.
-    pub(super) async fn compare(&self, first: u8) -> Result<Shard> {
+    /// Lists the files of neighbouring shards, then reads their rows and all intents but those of some holders.
+    pub(super) async fn compare(&self, first: u8, but: &BTreeSet<i64>) -> Result<Shard> {
         let last = first.saturating_add(AT_ONCE - 1);
         self.before(Step::SweepList).await?;
         let (mut files, foreign) = self
@@ -66,7 +78,7 @@ impl Images {
         let mut after = vec![first];
         let mut rest = files.as_slice();
         loop {
-            let page = self.page(&after, &end, highest).await?;
+            let page = self.page(&after, &end, highest, but).await?;
             let (rows, intents) = &page;
             let is_last = rows.len() < PAGE as usize;
             let here = match rows.last().filter(|_| !is_last) {
@@ -84,7 +96,13 @@ impl Images {
     }
 
     /// A page of rows and all intents, of one moment.
-    async fn page(&self, after: &[u8], end: &[u8], highest: i64) -> Result<(Vec<Row>, BTreeSet<i64>)> {
+    async fn page(
+        &self,
+        after: &[u8],
+        end: &[u8],
+        highest: i64,
+        but: &BTreeSet<i64>,
+    ) -> Result<(Vec<Row>, BTreeSet<i64>)> {
         let statements =
             vec![store::blobs::page(after, end, PAGE), store::intents::all(), store::intents::last()];
         let mut results = self.shared.slow.read_many(statements).await?.into_iter();
@@ -97,7 +115,7 @@ impl Images {
                 state: BlobState::from_stored(row.get("state")?)?,
             })
         })?;
-        let intents = next().iter().map(|row| Ok(row.get("inc")?)).collect::<Result<_>>()?;
+        let intents = store::intents::numbers(&next(), but)?;
         let last: i64 = next().first().map_or(Ok(0), |row| row.get("inc"))?;
         if highest > last {
             // A number that was never given by this database: it is older than its files.
@@ -131,7 +149,7 @@ impl Images {
         self.sweep_staging(is_room_wanted, report).await?;
         self.sweep_quarantine(report).await?;
         for first in shards() {
-            let found = self.compare(first).await?;
+            let found = self.compare(first, &BTreeSet::new()).await?;
             report.foreign_files += found.foreign;
             // What is not there is only not there while the medium is.
             if !found.merged.orphans.is_empty() || !found.merged.missing.is_empty() {
@@ -153,23 +171,32 @@ impl Images {
     }
 
     pub(super) async fn sweep_staging(&self, is_room_wanted: bool, report: &mut CollectReport) -> Result<()> {
+        let found = self.unfinished(is_room_wanted, &BTreeSet::new()).await?;
+        if found.orphans.is_empty() {
+            return Ok(());
+        }
+        self.before(Step::SweepUnlink).await?;
+        self.unlink_orphans(found.orphans, report).await
+    }
+
+    /// Unfinished files that nobody works on; intents of some holders announce nothing.
+    pub(super) async fn unfinished(&self, is_room_wanted: bool, but: &BTreeSet<i64>) -> Result<Unfinished> {
         self.before(Step::SweepList).await?;
         let names = self.names(layout::STAGING.to_owned()).await?;
         let staged: Vec<i64> = names.iter().filter_map(|name| layout::parse_staged(name)).collect();
         let mut partials: Vec<File> = names.iter().filter_map(|name| layout::parse_blob(name)).collect();
         self.before(Step::SweepCheck).await?;
-        let intents: BTreeSet<i64> = self
-            .shared
-            .slow
-            .read(store::intents::all())
-            .await?
-            .iter()
-            .map(|row| Ok(row.get("inc")?))
-            .collect::<Result<_>>()?;
+        let intents = store::intents::numbers(&self.shared.slow.read(store::intents::all()).await?, but)?;
         let mut orphans: Vec<String> =
             staged.into_iter().filter(|inc| !intents.contains(inc)).map(layout::staged).collect();
         partials.retain(|(_, inc)| !intents.contains(inc));
-        orphans.extend(self.spent_partials(partials, is_room_wanted).await?);
+        let (spent, kept) = self.spent_partials(partials, is_room_wanted).await?;
+        orphans.extend(spent);
+        Ok(Unfinished { orphans, kept })
+    }
+
+    async fn sweep_quarantine(&self, report: &mut CollectReport) -> Result<()> {
+        let orphans = self.left_aside().await?;
         if orphans.is_empty() {
             return Ok(());
         }
@@ -177,8 +204,9 @@ impl Images {
         self.unlink_orphans(orphans, report).await
     }
 
-    /// What was set aside is kept until its blob was repaired or is gone.
-    async fn sweep_quarantine(&self, report: &mut CollectReport) -> Result<()> {
+    /// What was set aside is kept until its blob was repaired or is gone. And what was written to prove that the directory is the
+    /// store's, by a process that was killed meanwhile.
+    pub(super) async fn left_aside(&self) -> Result<Vec<String>> {
         let mut orphans = Vec::new();
         for name in self.names(layout::QUARANTINE.to_owned()).await? {
             let Some((digest, inc)) = layout::parse_blob(&name) else { continue };
@@ -188,11 +216,27 @@ impl Images {
                 orphans.push(layout::quarantined(&digest, inc));
             }
         }
-        if orphans.is_empty() {
-            return Ok(());
-        }
-        self.before(Step::SweepUnlink).await?;
-        self.unlink_orphans(orphans, report).await
+        let mut proofs = self.names(".".to_owned()).await?;
+        proofs.retain(|name| layout::is_marker_staged(name));
+        let left = self.shared.disk.run(move |files| {
+            let is_left = |name: &String| files.age(name).is_ok_and(|age| age >= Some(LEFT_PROOF_AGE));
+            Ok(proofs.into_iter().filter(is_left).collect::<Vec<_>>())
+        });
+        orphans.extend(left.await?);
+        Ok(orphans)
+    }
+
+    /// Octets of files.
+    pub(super) async fn octets_of(&self, paths: Vec<String>) -> Result<(Vec<String>, u64)> {
+        self.shared
+            .disk
+            .run(move |files| {
+                // One that is gone by now has none.
+                let sizes = paths.iter().map(|path| files.size(path).unwrap_or(0));
+                let sum = sizes.fold(0_u64, u64::saturating_add);
+                Ok((paths, sum))
+            })
+            .await
     }
 
     async fn unlink_orphans(&self, paths: Vec<String>, report: &mut CollectReport) -> Result<()> {

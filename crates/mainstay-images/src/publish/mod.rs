@@ -19,6 +19,6 @@ pub(crate) use names::Names;
 pub(crate) use room::RoomLeft;
 
 pub use commit::{CommitSet, Committed, NewImage, RefExpect, RefUpdate};
-pub use partial::{MAX_PARTIAL_AGE, MAX_PARTIAL_BYTES};
+pub use partial::{Beginnings, MAX_PARTIAL_AGE, MAX_PARTIAL_BYTES};
 pub use session::{Ingest, Staged};
 pub use writer::{BlobWriter, WriterSpec};

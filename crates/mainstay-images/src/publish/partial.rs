@@ -31,6 +31,24 @@ pub(crate) struct Partial {
     pub(crate) size: u64,
 }
 
+/// Beginnings that a collection leaves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Beginnings {
+    /// How many there are.
+    pub count: u64,
+    /// Their octets.
+    pub bytes: u64,
+}
+
+impl Beginnings {
+    fn of<'a>(partials: impl Iterator<Item = &'a Beginning>) -> Self {
+        partials.fold(Self::default(), |sum, partial| Self {
+            count: sum.count + 1,
+            bytes: sum.bytes.saturating_add(partial.size),
+        })
+    }
+}
+
 /// The beginning of a blob, as a directory and its file tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Beginning {
@@ -154,16 +172,27 @@ impl Images {
             .await
     }
 
-    /// Of files whose numbers nothing announces, those that a collection removes: all but beginnings that are worth keeping.
+    /// Beginnings of blobs that nobody is bringing any more.
+    pub(crate) async fn beginnings(&self) -> Result<Beginnings> {
+        let names = self.shared.disk.run(list).await?;
+        let mut partials: Vec<(Digest, i64)> =
+            names.iter().filter_map(|name| layout::parse_blob(name)).collect();
+        let alive =
+            store::intents::numbers(&self.repo().read(store::intents::all()).await?, &BTreeSet::new())?;
+        partials.retain(|(_, inc)| !alive.contains(inc));
+        Ok(Beginnings::of(self.measure_partials(partials).await?.iter()))
+    }
+
+    /// Of files whose numbers nothing announces, those that a collection removes, and the beginnings that are worth keeping.
     pub(crate) async fn spent_partials(
         &self,
         files: Vec<(Digest, i64)>,
         is_room_wanted: bool,
-    ) -> Result<Vec<String>> {
+    ) -> Result<(Vec<String>, Beginnings)> {
         let floor = self.options().policy.min_free_bytes;
         let found = self.measure_partials(files).await?;
         if found.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), Beginnings::default()));
         }
         let is_room_wanted = is_room_wanted || self.space().await?.free_bytes < floor;
         let mut present = BTreeSet::new();
@@ -175,8 +204,10 @@ impl Images {
             }
         }
         let kept = if is_room_wanted { BTreeSet::new() } else { worth_keeping(&found, &present) };
-        let spent = found.iter().filter(|partial| !kept.contains(&Incarnation(partial.inc)));
-        Ok(spent.map(|partial| layout::partial(&partial.digest, partial.inc)).collect())
+        let (kept, spent): (Vec<_>, Vec<_>) =
+            found.iter().partition(|partial| kept.contains(&Incarnation(partial.inc)));
+        let spent = spent.into_iter().map(|partial| layout::partial(&partial.digest, partial.inc));
+        Ok((spent.collect(), Beginnings::of(kept.into_iter())))
     }
 }
 

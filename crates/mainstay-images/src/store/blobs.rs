@@ -68,12 +68,13 @@ const DAMAGED: Sql = Sql::new(
 const DAMAGED_COUNT: Sql =
     Sql::new("SELECT COUNT(*) AS damaged FROM images_blobs WHERE state <> 0 AND state = 2");
 /// Of so many numbers at once: over a large store without garbage it would look at every row before it answers.
-const UNUSED: Sql = Sql::new(
+const UNUSED: Sql = sql![
     "SELECT b.id, b.digest, b.inc, b.size FROM images_blobs b WHERE b.id > $1 AND b.id <= $3 AND b.state <> 1 \
      AND NOT EXISTS (SELECT 1 FROM images_layers l WHERE l.blob_id = b.id) \
      AND NOT EXISTS (SELECT 1 FROM images_attachments a WHERE a.blob_id = b.id) \
-     AND NOT EXISTS (SELECT 1 FROM images_intents i WHERE i.digest = b.digest) ORDER BY b.id LIMIT $2",
-);
+     AND NOT EXISTS (SELECT 1 FROM images_intents i WHERE i.digest = b.digest AND i.holder_id NOT IN " any "$4" ") \
+     ORDER BY b.id LIMIT $2"
+];
 
 pub(crate) fn read(row: &Row) -> Result<Blob> {
     Ok(Blob {
@@ -216,9 +217,9 @@ pub(crate) fn damaged_count() -> Statement {
     Statement::new(DAMAGED_COUNT).named("images.blob_damaged_count")
 }
 
-/// Blobs behind one number up to another that nothing uses, whether they were queued or not.
-pub(crate) fn unused(after: i64, up_to: i64, limit: u32) -> Statement {
-    Statement::new(UNUSED).bind(after).bind(limit).bind(up_to).named("images.blob_unused")
+/// Blobs behind one number up to another that nothing uses, whether they were queued or not; what these holders announced is no use.
+pub(crate) fn unused(after: i64, up_to: i64, limit: u32, but: &[i64]) -> Statement {
+    Statement::new(UNUSED).bind(after).bind(limit).bind(up_to).bind(but.to_vec()).named("images.blob_unused")
 }
 
 /// The highest number of a blob's row; zero for none.

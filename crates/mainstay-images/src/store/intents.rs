@@ -1,5 +1,7 @@
 //! Intents: what is being published or pulled.
 
+use std::collections::{BTreeSet, HashSet};
+
 use mainstay_repo::{Row, Sql, Statement};
 
 use super::sql::{octets, sql};
@@ -34,7 +36,7 @@ const FINISH: Sql = sql![
 ];
 const OF_HOLDER: Sql = Sql::new("DELETE FROM images_intents WHERE holder_id = $1");
 const OF_MARKS: Sql = sql!["DELETE FROM images_intents WHERE holder_id = $1 AND mark IN " any "$2"];
-const ALL: Sql = Sql::new("SELECT inc, digest FROM images_intents");
+const ALL: Sql = Sql::new("SELECT inc, digest, holder_id FROM images_intents");
 const OF_DIGEST: Sql = Sql::new(
     "SELECT i.inc, h.name, h.expires_at FROM images_intents i JOIN images_holders h ON h.id = i.holder_id \
      WHERE i.digest = $1 ORDER BY i.inc",
@@ -115,6 +117,28 @@ pub(crate) fn of_marks(holder: i64, marks: &[i64]) -> Statement {
 /// All intents.
 pub(crate) fn all() -> Statement {
     Statement::new(ALL).named("images.intent_all")
+}
+
+/// The numbers in rows of [`all`], but for those of some holders.
+pub(crate) fn numbers(rows: &[Row], but: &BTreeSet<i64>) -> Result<BTreeSet<i64>> {
+    let mut numbers = BTreeSet::new();
+    for row in rows {
+        if !but.contains(&row.get("holder_id")?) {
+            numbers.insert(row.get("inc")?);
+        }
+    }
+    Ok(numbers)
+}
+
+/// The digests in rows of [`all`] that are known yet, but for those of some holders.
+pub(crate) fn digests(rows: &[Row], but: &BTreeSet<i64>) -> Result<HashSet<Digest>> {
+    let mut digests = HashSet::new();
+    for row in rows {
+        if !but.contains(&row.get("holder_id")?) {
+            digests.extend(read_digest(row)?);
+        }
+    }
+    Ok(digests)
 }
 
 /// The digest in a row of [`all`], if it is known yet.

@@ -46,6 +46,9 @@ const DAMAGED: Sql = sql![
 const LEASED: Sql = sql![
     "SELECT image_id, COUNT(*) AS leases FROM images_leases WHERE image_id IN " any "$1" " GROUP BY image_id"
 ];
+const LEASED_BY: Sql = sql![
+    "SELECT image_id, COUNT(*) AS leases FROM images_leases WHERE holder_id IN " any "$1" " GROUP BY image_id"
+];
 /// Looks at so many uses and no more: a base may be below a million images.
 const LAYER_USERS: Sql = Sql::new(
     "SELECT b.digest, (SELECT COUNT(DISTINCT n.image_id) FROM (SELECT o.image_id FROM images_layers o \
@@ -99,6 +102,11 @@ pub(crate) fn users(blob: i64, limit: u32) -> Statement {
 /// How many leases images have; of those without one, no row.
 pub(crate) fn leased(images: &[i64]) -> Statement {
     Statement::new(LEASED).bind(images.to_vec()).named("images.lease_counts")
+}
+
+/// How many leases of these holders images have; of those without one, no row.
+pub(crate) fn leased_by(holders: &[i64]) -> Statement {
+    Statement::new(LEASED_BY).bind(holders.to_vec()).named("images.lease_counts_by")
 }
 
 /// How many images use each layer of one, counted up to a number.

@@ -19,6 +19,7 @@ mod limits;
 mod lost;
 mod medium;
 mod oci;
+mod plan;
 mod plans;
 mod publish;
 mod resolve;

@@ -85,9 +85,15 @@ impl CareView<'_> {
                     }
                     @if !plan.orphans.is_empty() {
                         details {
-                            summary { (plan.total.orphans) " file(s) that nothing names go" }
+                            summary { (plan.total.orphans) " file(s) with " (size(plan.orphan_bytes)) " that nothing names go" }
                             ul { @for file in &plan.orphans { li { code { (file) } } } }
                             @if plan.total.orphans > plan.orphans.len() { p { "These are the first." } }
+                        }
+                    }
+                    @if plan.beginnings.count > 0 {
+                        p {
+                            (plan.beginnings.count) " beginning(s) of blobs with " (size(plan.beginnings.bytes))
+                            " are kept for pulls to go on with, until room is wanted"
                         }
                     }
                     @if !plan.missing.is_empty() {

@@ -3,7 +3,7 @@
 use mainstay_core::Timestamp;
 use mainstay_images::gc::Plan;
 use mainstay_images::gc::evict::{Eviction, Reason};
-use mainstay_images::{CollectReport, CollectRun, Collecting};
+use mainstay_images::{Beginnings, CollectReport, CollectRun, Collecting};
 use serde::Serialize;
 
 use super::{LayerLine, named};
@@ -53,6 +53,10 @@ pub struct PlanDocument {
     pub bytes: u64,
     /// Files that nothing names, relative to the store's directory.
     pub orphans: Vec<String>,
+    /// Octets of these files.
+    pub orphan_bytes: u64,
+    /// Beginnings of blobs that would be kept for pulls to go on with; they go where room is wanted.
+    pub beginnings: Beginnings,
     /// Blobs that are used and not on disk.
     pub missing: Vec<String>,
     /// How many there are of each, of which a server lists no more than the first.
@@ -88,6 +92,8 @@ impl From<Plan> for PlanDocument {
                 .collect(),
             bytes: plan.bytes,
             orphans: plan.orphans,
+            orphan_bytes: plan.orphan_bytes,
+            beginnings: plan.beginnings,
             missing: plan.missing.iter().map(named).collect(),
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::HumanBytes;
 use mainstay_core::{Clock as _, SystemClock, Timestamp};
 use mainstay_images::files::{DiskFiles, Space};
-use mainstay_images::{Checkup, Marker, Policy, checkup};
+use mainstay_images::{Beginnings, Checkup, Marker, Policy, checkup};
 use mainstay_repo::Repo;
 use mainstay_server::Config;
 use mainstay_server::images::image_options;
@@ -146,6 +146,16 @@ fn remains(found: &Checkup, report: &mut Report) {
     if found.leftovers > 0 {
         let message = format!("{} unfinished file(s) of processes that were killed", found.leftovers);
         report.warning(CHECK, message, COLLECT);
+    }
+    let Beginnings { count, bytes } = found.beginnings;
+    if count > 0 {
+        report.good(
+            CHECK,
+            format!(
+                "{count} beginning(s) of blobs with {} wait for pulls to go on with them",
+                HumanBytes(bytes)
+            ),
+        );
     }
     if found.marked > 0 && collects.is_none() {
         let message = format!("{} blob(s) are half removed: a collection was killed", found.marked);

@@ -1,6 +1,6 @@
 //! `mainstay images gc | restored`: removing what nothing uses, and what follows a restore.
 
-use mainstay_images::{CollectOptions, ErrorKind, MAX_PAUSE, Tranquility};
+use mainstay_images::{Beginnings, CollectOptions, ErrorKind, MAX_PAUSE, Tranquility};
 use mainstay_server::images::document::{CollectionDocument, OffDocument, PlanDocument};
 use mainstay_server::{parse_size, parse_time};
 
@@ -91,13 +91,22 @@ fn plan_text(plan: &PlanDocument) -> String {
         text.push_str(&format!("blob    {}  {:>10}\n", blob.digest, size(blob.size_bytes)));
     }
     text.extend(plan.orphans.iter().map(|path| format!("file    {path}\n")));
-    text + &format!(
-        "{} image(s), {} blob(s) with {}, and {} file(s) that nothing names would go\n",
+    text.push_str(&format!(
+        "{} image(s), {} blob(s) with {}, and {} file(s) with {} that nothing names would go\n",
         plan.evict.len(),
         plan.blobs.len(),
         size(plan.bytes),
-        plan.orphans.len()
-    )
+        plan.orphans.len(),
+        size(plan.orphan_bytes)
+    ));
+    let Beginnings { count, bytes } = plan.beginnings;
+    if count > 0 {
+        text.push_str(&format!(
+            "{count} beginning(s) of blobs with {} are kept for pulls to go on with; --make-room takes them\n",
+            size(bytes)
+        ));
+    }
+    text
 }
 
 fn report_text(report: &CollectionDocument) -> String {

@@ -115,6 +115,8 @@ fn collection() -> Value {
         ("blobs", list(&blob())),
         ("bytes", octets()),
         ("orphans", list(&text())),
+        ("orphan_bytes", octets()),
+        ("beginnings", fields([("count", number()), ("bytes", octets())])),
         ("missing", list(&digest())),
         (
             "total",
