@@ -1,4 +1,4 @@
-//! What happens because time passes: heartbeats, polls, timers, the end of a life and the next one.
+//! What happens because time passes: heartbeats, polls, timers, the comparison of leases.
 
 use std::cmp::Reverse;
 use std::collections::hash_map::RandomState;
@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use super::core::{Core, Taken};
 use super::flight::{Beaten, Landed, Polled};
 use crate::error::Result;
-use crate::id::{NodeId, RunId};
-use crate::store::{Claim, Fate, Lane, Takeover, TaskKey};
+use crate::id::RunId;
+use crate::store::{Claim, Fate, Lane, TaskKey};
 
 /// How many runs are woken by one poll.
 pub(super) const WAKE_BATCH: u32 = 512;
@@ -89,6 +89,16 @@ impl Keeper {
         }
     }
 
+    /// The others have given this life up, and the next one has not begun.
+    pub(super) const fn is_dead(&self) -> bool {
+        self.is_dead
+    }
+
+    /// Nothing of this life counts any more.
+    pub(super) const fn die(&mut self) {
+        self.is_dead = true;
+    }
+
     pub(super) fn look_at(&mut self, at: Instant) {
         self.poll_at = self.poll_at.min(at);
     }
@@ -122,7 +132,12 @@ impl Keeper {
     }
 
     pub(super) fn is_held(&self, now: Instant) -> bool {
-        self.is_dead || self.held_until.is_some_and(|until| until > now)
+        self.is_dead || self.is_resting(now)
+    }
+
+    /// Whether nothing is sent for a while, because the database failed.
+    pub(super) fn is_resting(&self, now: Instant) -> bool {
+        self.held_until.is_some_and(|until| until > now)
     }
 
     /// Whether others may think that this node is dead.
@@ -194,6 +209,8 @@ impl Core {
         match self.keeper.held_until {
             // Nothing is sent before, except that running handlers are looked after.
             Some(until) if until > now => alarm.map_or(until, |alarm| alarm.min(until)),
+            // Nothing is due before the next life, which begins when the last thing of this one has come back.
+            _ if self.keeper.is_dead => now + self.config.beat,
             _ => next,
         }
     }
@@ -206,9 +223,7 @@ impl Core {
             self.keeper.held_until = None;
         }
         if self.keeper.is_held(now) {
-            if self.keeper.is_dead && self.under_way.others == 0 {
-                self.join_again();
-            }
+            self.live_again(now);
             return;
         }
         if now >= self.keeper.beat_at && self.under_way.beats == 0 {
@@ -353,48 +368,6 @@ impl Core {
                 .boxed(),
             );
             self.keeper.look_at(Instant::now() + self.config.poll.0);
-        }
-    }
-
-    /// The others have given this life up: all that is in memory is worth nothing. Begin another life.
-    pub(super) fn die(&mut self) {
-        tracing::warn!(node = ?self.node, "this workflow node was silent for too long; the others have taken over its work");
-        for worker in self.workers.drain().map(|(_, worker)| worker) {
-            worker.cancel.pull();
-            worker.abort.abort();
-        }
-        self.cells.clear();
-        self.watchers.clear();
-        self.dirty.clear();
-        self.arrivals.clear();
-        self.to_load.clear();
-        self.to_mail.clear();
-        self.ready.clear();
-        self.forget_losses();
-        self.holds.forget();
-        self.alarms.clear();
-        self.keeper.strangers.clear();
-        self.keeper.missed.clear();
-        self.keeper.may_have_taken_over = false;
-        self.keeper.is_dead = true;
-        self.join_again();
-    }
-
-    fn join_again(&mut self) {
-        let (store, name) = (self.store.clone(), self.config.name.clone());
-        self.under_way.others += 1;
-        self.flights.push(
-            async move { Landed::Joined { result: store.join(&name, Takeover::Nobody).await } }.boxed(),
-        );
-    }
-
-    pub(super) fn joined(&mut self, result: Result<NodeId>) {
-        match result {
-            Err(error) => self.ail(&error),
-            Ok(node) => {
-                self.node = node;
-                self.keeper = Keeper::new(Instant::now());
-            }
         }
     }
 }

@@ -19,72 +19,69 @@ use crate::store::{Committed, Ended, Head, Started, TaskKey};
 
 impl Core {
     pub(super) fn land(&mut self, landed: Landed) {
+        self.count(&landed);
+        // Who waits for a start is told. Of a life that is over nothing else counts.
+        if self.keeper.is_dead() && !matches!(landed, Landed::Starts { .. } | Landed::Joined { .. }) {
+            return;
+        }
         match landed {
-            Landed::Commits { decided, result } => {
-                self.under_way.commits -= 1;
-                self.committed(decided, result);
-            }
+            Landed::Commits { decided, result } => self.committed(decided, result),
             Landed::Batches { decided, results } => {
-                self.under_way.batches -= 1;
                 for (decided, result) in decided.into_iter().zip(results) {
                     self.batched(decided, result);
                 }
             }
             Landed::Starts { births, sent, result } => {
-                self.under_way.starts -= 1;
                 self.has_landed(sent);
                 self.started(births, result);
             }
-            Landed::Loads { runs, result } => {
-                self.under_way.loads -= 1;
-                match result {
-                    Ok(loaded) => self.loaded(&runs, loaded),
-                    Err(error) => {
-                        self.ail(&error);
-                        self.ask_again(runs);
-                    }
+            Landed::Loads { runs, result } => match result {
+                Ok(loaded) => self.loaded(&runs, loaded),
+                Err(error) => {
+                    self.ail(&error);
+                    self.ask_again(runs);
                 }
-            }
-            Landed::Mail { runs, result } => {
-                self.under_way.others -= 1;
-                self.mailed(runs, result);
-            }
-            Landed::Poll { asked, result } => {
-                self.under_way.polls -= 1;
-                self.polled(asked, result);
-            }
-            Landed::Beat { sent, result } => {
-                self.under_way.beats -= 1;
-                self.lives(sent, result);
-            }
-            Landed::Leased { result } => {
-                self.under_way.others -= 1;
-                self.compare(result);
-            }
-            Landed::Joined { result } => {
-                self.under_way.others -= 1;
-                self.joined(result);
-            }
-            Landed::Noted { notes, result } => {
-                self.under_way.others -= 1;
-                self.noted(notes, result);
-            }
+            },
+            Landed::Mail { runs, result } => self.mailed(runs, result),
+            Landed::Poll { asked, result } => self.polled(asked, result),
+            Landed::Beat { sent, result } => self.lives(sent, result),
+            Landed::Leased { result } => self.compare(result),
+            Landed::Joined { result } => self.joined(result),
+            Landed::Noted { notes, result } => self.noted(notes, result),
             Landed::Schedules { result } => self.schedules(result),
             Landed::Fired { name, begun, result } => self.fired(&name, begun, result),
             Landed::Pruned { result } => self.pruned(result),
             Landed::PrunedActs { result } => self.pruned_acts(result),
             Landed::CameBack { result } => self.came_back(result),
-            Landed::GivenBack { runs, result } => {
-                self.under_way.settles -= 1;
-                self.given_back(runs, result);
-            }
+            Landed::GivenBack { runs, result } => self.given_back(runs, result),
             Landed::Settled { result } => {
-                self.under_way.settles -= 1;
                 if let Err(error) = result {
                     // The rows are claimed or read again, and refused again.
                     self.ail(&error);
                 }
             }
+        }
+    }
+
+    /// What was on its way is not any more.
+    fn count(&mut self, landed: &Landed) {
+        let under_way = &mut self.under_way;
+        match landed {
+            Landed::Commits { .. } => under_way.commits -= 1,
+            Landed::Batches { .. } => under_way.batches -= 1,
+            Landed::Starts { .. } => under_way.starts -= 1,
+            Landed::Loads { .. } => under_way.loads -= 1,
+            Landed::Poll { .. } => under_way.polls -= 1,
+            Landed::Beat { .. } => under_way.beats -= 1,
+            Landed::Mail { .. } | Landed::Leased { .. } | Landed::Joined { .. } | Landed::Noted { .. } => {
+                under_way.others -= 1;
+            }
+            Landed::GivenBack { .. } | Landed::Settled { .. } => under_way.settles -= 1,
+            Landed::Schedules { .. }
+            | Landed::Fired { .. }
+            | Landed::Pruned { .. }
+            | Landed::PrunedActs { .. }
+            | Landed::CameBack { .. } => self.upkeep.has_landed(),
         }
     }
 
@@ -252,6 +249,8 @@ impl Core {
         for (begun, outcome) in births.into_iter().zip(outcomes) {
             let Begun { birth, leased, reply } = begun;
             let answer = match outcome {
+                // Others begin what was leased to the life that is over.
+                Started::New(head) if self.keeper.is_dead() => Ok(head.meta.run),
                 Started::New(head) => Ok(self.born(birth, head, leased)),
                 Started::AlreadyActive(run) => self.taken(birth, run),
                 Started::Withdrawn => {

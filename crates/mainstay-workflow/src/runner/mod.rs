@@ -20,6 +20,7 @@ mod holds;
 mod keeper;
 mod land;
 mod launch;
+mod lives;
 mod losses;
 mod meters;
 mod tally;

@@ -51,6 +51,11 @@ impl Upkeep {
 }
 
 impl Upkeep {
+    /// What was asked for has come back.
+    pub(super) const fn has_landed(&mut self) {
+        self.under_way -= 1;
+    }
+
     /// Something that was set aside need not be any more.
     pub(super) fn look_back(&mut self) {
         self.back_at = Instant::now();
@@ -99,7 +104,6 @@ impl Core {
     }
 
     pub(super) fn pruned_acts(&mut self, result: Result<PrunedActs>) {
-        self.upkeep.under_way -= 1;
         match result {
             Ok(PrunedActs { next, .. }) => {
                 self.upkeep.acts_after = next;
@@ -128,7 +132,6 @@ impl Core {
     }
 
     pub(super) fn pruned(&mut self, result: Result<u64>) {
-        self.upkeep.under_way -= 1;
         match result {
             Ok(count) if count >= u64::from(PRUNE) => self.upkeep.prune_at = Instant::now(),
             Ok(_) => {}
@@ -137,7 +140,6 @@ impl Core {
     }
 
     pub(super) fn came_back(&mut self, result: Result<u64>) {
-        self.upkeep.under_way -= 1;
         match result {
             Ok(0) => {}
             Ok(_) => self.keeper.look_at(Instant::now()),
@@ -146,7 +148,6 @@ impl Core {
     }
 
     pub(super) fn schedules(&mut self, result: Result<Vec<Schedule>>) {
-        self.upkeep.under_way -= 1;
         match result {
             Ok(mut due) => {
                 due.iter().for_each(|schedule| self.fire(schedule));
@@ -194,7 +195,6 @@ impl Core {
     }
 
     pub(super) fn fired(&mut self, name: &str, begun: Option<Box<Begun>>, result: Result<Fired>) {
-        self.upkeep.under_way -= 1;
         match (result, begun) {
             (Ok(Fired::Started(started)), Some(begun)) => match *started {
                 Started::New(head) => drop(self.born(begun.birth, head, begun.leased)),

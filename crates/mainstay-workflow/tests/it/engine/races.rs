@@ -433,6 +433,50 @@ async fn what_was_read_before_a_run_was_born_here_does_not_count() {
     .await;
 }
 
+/// A node is given up while a run is being read for it: what was read belongs to the life that is over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_asked_for_in_an_earlier_life_does_not_count() {
+    on_each_gated(async |gate, repo| {
+        let hold = Node::wait("hold").signal("go", "gone").on("gone", ["s0"]);
+        let flow = Definition::new("parked", 1).node(hold).node(Node::task("s0", ["ok"]).on("ok", ["end"]));
+        let flow = flow.done("end").build().unwrap();
+        let (begun, handlers) = counted(&["s0"]);
+        let engine = engine(&repo).workflow(flow.clone(), handlers).start().await.unwrap();
+        let store = Store::open(&repo, "default").await.unwrap();
+        let head = started(&store, &flow, None).await;
+        let reads = gate.stop("workflow.load", At::After);
+        engine.control().signal(head.meta.run, "go", Value::Null, None).await.unwrap();
+        reads.arrived().await;
+        let lives = gate.count("workflow.join");
+        repo.write(Statement::new("UPDATE wf_nodes SET dead_at = seen_at WHERE name = 'node'"))
+            .await
+            .unwrap();
+        gate.more("workflow.beat", 1).await;
+        // Meanwhile somebody else takes care of the run.
+        let now = SystemClock.now();
+        let mut moved = Commit::new(&head, now);
+        let cancel = Input::Cancel { reason: "enough".into() };
+        moved.push(&flow, transition(&flow, &head.state, cancel, now).unwrap()).unwrap();
+        aside(&store, &moved).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(
+            gate.count("workflow.join"),
+            lives,
+            "the next life waits for what is under way of this one"
+        );
+        gate.open("workflow.load", At::After);
+        gate.more("workflow.join", 1).await;
+        gate.more("workflow.beat", 2).await;
+        assert_eq!(gate.count("workflow.commit"), 0, "nothing was decided by what was read before");
+        assert_eq!(begun.load(Ordering::SeqCst), 0);
+        let next = engine.start(StartRequest::new("parked", Value::Null)).await.unwrap();
+        engine.signal(next, "go", Value::Null).await.unwrap();
+        assert_eq!(soon(engine.wait(next)).await.unwrap().outcome, Outcome::Completed, "it lives again");
+        soon(engine.stop()).await;
+    })
+    .await;
+}
+
 /// And one that is even read, and has moved, before it is heard that it is there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_moved_before_it_was_born_here_is_not_put_back() {
