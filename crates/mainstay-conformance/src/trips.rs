@@ -37,7 +37,7 @@ pub const TX_STEPS: [&str; 3] = ["book", "pay", "close"];
 pub const PLAIN_STEPS: [&str; 3] = ["plan", "pack", "item"];
 
 /// Workers die often here, and that is no fault of a step.
-fn patient() -> Retry {
+pub(crate) fn patient() -> Retry {
     let pause = Duration::from_millis(5);
     Retry {
         max_losses: 1_000_000,
@@ -113,7 +113,7 @@ fn insert(sql: &'static str, cx: &StepContext, step: &str) -> Statement {
     Statement::new(sql).bind(cx.run_id().to_string()).bind(step)
 }
 
-fn effect(cx: &StepContext, step: &str) -> Done {
+pub(crate) fn effect(cx: &StepContext, step: &str) -> Done {
     let mut batch = Batch::new("trips.effect");
     batch.push(insert("INSERT INTO trip_effects (run, step) VALUES ($1, $2)", cx, step));
     Done::event("ok").batch(batch)

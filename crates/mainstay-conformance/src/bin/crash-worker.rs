@@ -1,8 +1,9 @@
-//! Starts trips and runs them until it is killed; prints the id of each start that was acknowledged and of each run that ended, and which
-//! moves of runs were refused because somebody else had moved them.
+//! Starts trips or stays and runs them until it is killed; prints its own process id, the id of each start, signal and cancel that was
+//! acknowledged and of each run that ended, and which moves of runs were refused because somebody else had moved them. Of the stays every
+//! other one is cancelled.
 //!
-//! Arguments: the database's URL, how many runs to keep going (0: only end what is there), the handlers' pause in milliseconds; and a path, if
-//! it is to start nothing more from when there is a file: what it had begun ends, and it says that it rests.
+//! Arguments: the database's URL, `trip` or `stay`, how many runs to keep going (0: only end what is there), the handlers' pause in
+//! milliseconds; and a path, if it is to start nothing more from when there is a file: what it had begun ends, and it says that it rests.
 
 #![allow(clippy::print_stdout, reason = "its output is what the test that kills it reads")]
 
@@ -11,7 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use mainstay_conformance::trips;
+use mainstay_conformance::{stays, trips};
 use mainstay_repo::middleware::{Middleware, Next, async_trait};
 use mainstay_repo::{Operation, Outcome, Param, RepoOptions, Value as Column};
 use mainstay_workflow::{Engine, RunId, StartRequest};
@@ -20,11 +21,12 @@ use serde_json::Value;
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (url, runs, pause, rest) = match arguments.as_slice() {
-        [url, runs, pause] => (url, runs, pause, None),
-        [url, runs, pause, rest] => (url, runs, pause, Some(PathBuf::from(rest))),
-        _ => return complain("crash-worker URL RUNS PAUSE_MS [REST]"),
+    let (url, workflow, runs, pause, rest) = match arguments.as_slice() {
+        [url, workflow, runs, pause] => (url, workflow, runs, pause, None),
+        [url, workflow, runs, pause, rest] => (url, workflow, runs, pause, Some(PathBuf::from(rest))),
+        _ => return complain("crash-worker URL trip|stay RUNS PAUSE_MS [REST]"),
     };
+    let is_stay = workflow == "stay";
     let (Ok(runs), Ok(pause)) = (runs.parse::<u32>(), pause.parse::<u64>()) else {
         return complain("RUNS and PAUSE_MS are numbers");
     };
@@ -36,9 +38,13 @@ async fn main() -> ExitCode {
         Ok(repo) => repo,
         Err(error) => return complain(&format!("{:?}: {error}", error.kind())),
     };
+    // A node that is only slow must not be given up where its places in a queue count: its handlers would stand there beside their heirs.
+    let ttl = Duration::from_secs(if is_stay { 4 } else { 1 });
+    let (builder, pause) =
+        (Engine::builder(repo.clone()).leases(Duration::from_millis(200), ttl), Duration::from_millis(pause));
     let builder =
-        Engine::builder(repo.clone()).leases(Duration::from_millis(200), Duration::from_millis(1_000));
-    let engine = match trips::engine(builder, &repo, Duration::from_millis(pause)) {
+        if is_stay { stays::engine(builder, &repo, pause) } else { trips::engine(builder, &repo, pause) };
+    let engine = match builder {
         Ok(builder) => builder.start().await,
         Err(problems) => return complain(&problems.to_string()),
     };
@@ -46,8 +52,9 @@ async fn main() -> ExitCode {
         Ok(engine) => engine,
         Err(error) => return complain(&error.to_string()),
     };
-    say("ready");
-    let tasks: Vec<_> = (0..runs).map(|_| tokio::spawn(travel(engine.clone(), rest.clone()))).collect();
+    say(&format!("ready {}", std::process::id()));
+    let tasks: Vec<_> =
+        (0..runs).map(|_| tokio::spawn(travel(engine.clone(), is_stay, rest.clone()))).collect();
     for task in tasks {
         if let Err(error) = task.await {
             return complain(&error.to_string());
@@ -98,21 +105,31 @@ fn moves(operation: &Operation) -> Vec<(RunId, i64)> {
     moves
 }
 
-/// One trip after the other, until it is time to rest.
-async fn travel(engine: Engine, rest: Option<PathBuf>) {
+/// One run after the other, until it is time to rest.
+async fn travel(engine: Engine, is_stay: bool, rest: Option<PathBuf>) {
+    let mut is_cancelled = false;
     while rest.as_ref().is_none_or(|rest| !rest.exists()) {
-        if let Err(error) = one(&engine).await {
+        is_cancelled = is_stay && !is_cancelled;
+        let done = if is_stay { one(&engine, "stay", is_cancelled) } else { one(&engine, "trip", false) };
+        if let Err(error) = done.await {
             say(&format!("err {:?}", error.kind()));
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 }
 
-async fn one(engine: &Engine) -> mainstay_workflow::Result<()> {
-    let run: RunId = engine.start(StartRequest::new("trip", Value::Null)).await?;
+async fn one(engine: &Engine, workflow: &str, is_cancelled: bool) -> mainstay_workflow::Result<()> {
+    let run: RunId = engine.start(StartRequest::new(workflow, Value::Null)).await?;
     say(&format!("started {run}"));
-    engine.signal(run, "go", Value::Null).await?;
-    say(&format!("signalled {run}"));
+    if is_cancelled {
+        // Before a step begins, while it runs or stands in its queue, or when the run waits.
+        tokio::time::sleep(Duration::from_millis(run.get().unsigned_abs() % 60)).await;
+        engine.cancel(run, "another hotel").await?;
+        say(&format!("cancelled {run}"));
+    } else {
+        engine.signal(run, "go", Value::Null).await?;
+        say(&format!("signalled {run}"));
+    }
     engine.wait(run).await?;
     say(&format!("ended {run}"));
     Ok(())

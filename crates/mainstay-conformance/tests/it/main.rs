@@ -39,4 +39,6 @@ mod tls;
 mod topology;
 mod transactions;
 mod values;
+mod workflow_stalls;
+mod workflow_stays;
 mod workflows;

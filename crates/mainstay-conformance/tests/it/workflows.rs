@@ -1,4 +1,4 @@
-//! Workers of workflows that are killed, stopped and cut off: no run is stuck, none is lost, each `tx` step took effect exactly once, each
+//! Workers of workflows that are killed and cut off: no run is stuck, none is lost, each `tx` step took effect exactly once, each
 //! ordinary step at least once.
 //!
 //! `MAINSTAY_SOAK=1` kills for long; `MAINSTAY_SEED` repeats the choices of a run.
@@ -8,28 +8,34 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use mainstay_conformance::trips;
+use mainstay_conformance::{stays, trips};
 use mainstay_repo::{Repo, Row, Statement, Target};
 use mainstay_testkit::{PostgresDatabase, PrivateCluster, Random, SqliteFile, Victim, environment, pause};
 use mainstay_workflow::store::{COMPONENT, Store};
-use mainstay_workflow::{Fact, Fault, RunId};
+use mainstay_workflow::{Fact, RunId};
 
 use crate::support::soon;
 
-fn kills(usual: u32, soak: u32) -> u32 {
+pub(crate) fn kills(usual: u32, soak: u32) -> u32 {
     if environment::soaks() { soak } else { usual }
 }
 
-async fn prepare(url: &str) {
+pub(crate) async fn prepare(url: &str) {
     let repo = Repo::connect(url).await.unwrap();
     repo.migrator().migrate(&COMPONENT, Target::Latest).await.unwrap();
     repo.migrator().migrate(&trips::COMPONENT, Target::Latest).await.unwrap();
+    repo.migrator().migrate(&stays::COMPONENT, Target::Latest).await.unwrap();
     soon(repo.close()).await;
 }
 
 fn worker(url: &str, runs: u32, pause_ms: u32) -> Victim {
+    worker_of("trip", url, runs, pause_ms, None)
+}
+
+/// A worker that keeps so many runs of a workflow going; until it is told to rest, if it may be told.
+pub(crate) fn worker_of(workflow: &str, url: &str, runs: u32, pause_ms: u32, rest: Option<&Path>) -> Victim {
     let mut command = Command::new(env!("CARGO_BIN_EXE_crash-worker"));
-    command.args([url, &runs.to_string(), &pause_ms.to_string()]);
+    command.args([url, workflow, &runs.to_string(), &pause_ms.to_string()]).args(rest);
     let victim = Victim::spawn(command);
     victim.wait_until("a running engine", |lines| !lines.is_empty());
     victim
@@ -37,33 +43,35 @@ fn worker(url: &str, runs: u32, pause_ms: u32) -> Victim {
 
 /// The runs that a worker said something of.
 #[derive(Default)]
-struct Told {
-    started: BTreeSet<String>,
-    signalled: BTreeSet<String>,
-    ended: BTreeSet<String>,
+pub(crate) struct Told {
+    pub(crate) started: BTreeSet<String>,
+    pub(crate) signalled: BTreeSet<String>,
+    pub(crate) cancelled: BTreeSet<String>,
+    pub(crate) ended: BTreeSet<String>,
 }
 
 impl Told {
-    fn hear(&mut self, lines: &[String]) {
+    pub(crate) fn hear(&mut self, lines: &[String]) {
         for line in lines {
             match line.split(' ').collect::<Vec<_>>().as_slice() {
                 ["started", run] => drop(self.started.insert((*run).to_owned())),
                 ["signalled", run] => drop(self.signalled.insert((*run).to_owned())),
                 ["ended", run] => drop(self.ended.insert((*run).to_owned())),
-                ["err" | "refused" | "resting", ..] => {}
-                other => assert_eq!(other, ["ready"]),
+                ["cancelled", run] => drop(self.cancelled.insert((*run).to_owned())),
+                ["err" | "refused" | "resting" | "ready", ..] => {}
+                other => panic!("a worker does not say {other:?}"),
             }
         }
     }
 }
 
-fn ended(lines: &[String]) -> usize {
+pub(crate) fn ended(lines: &[String]) -> usize {
     lines.iter().filter(|line| line.starts_with("ended ")).count()
 }
 
 /// Lets last workers end everything, and looks. `cargo xtask soak` shows what it prints.
-async fn settle(url: &str, told: &Told, kills: u32) {
-    until_settled(url, told).await;
+pub(crate) async fn settle(url: &str, told: &Told, kills: u32) {
+    until_settled("trip", url, told).await;
     let seen = check(url, told).await;
     println!(
         "{kills} kills: {} runs ended, {} acknowledged starts and {} acknowledged signals are there; {} tx steps took effect once each, \
@@ -85,16 +93,16 @@ struct Seen {
     plain_attempts: i64,
 }
 
-fn numbers(rows: &[Row]) -> Vec<RunId> {
+pub(crate) fn numbers(rows: &[Row]) -> Vec<RunId> {
     rows.iter().map(|row| RunId::from_stored(row.get("id").unwrap())).collect()
 }
 
 /// Lets workers run until no run is open. A SQLite file is looked at between two workers, because it has one process at a time. Each lives
 /// longer than the one before, and the last ones for longer than a letter is held by somebody who died with it.
-async fn until_settled(url: &str, told: &Told) {
+pub(crate) async fn until_settled(workflow: &str, url: &str, told: &Told) {
     let is_file = url.starts_with("sqlite");
-    let mut last = Some(worker(url, 0, 0));
-    let mut signalled = told.signalled.clone();
+    let mut last = Some(worker_of(workflow, url, 0, 0, None));
+    let mut signalled: BTreeSet<String> = told.signalled.union(&told.cancelled).cloned().collect();
     for round in 0.. {
         pause(Duration::from_millis(300 * (1 + round)));
         if is_file {
@@ -112,16 +120,16 @@ async fn until_settled(url: &str, told: &Told) {
         }
         signal(&repo, &left, &mut signalled).await;
         soon(repo.close()).await;
-        last = Some(last.take().unwrap_or_else(|| worker(url, 0, 0)));
+        last = Some(last.take().unwrap_or_else(|| worker_of(workflow, url, 0, 0, None)));
     }
 }
 
-/// Signals the runs whose starter died before its signal was acknowledged. Those that were acknowledged are not helped.
+/// Signals the runs whose starter died before its word was acknowledged. Those of which it was are not helped.
 async fn signal(repo: &Repo, left: &[Row], signalled: &mut BTreeSet<String>) {
     let engine = mainstay_workflow::Engine::builder(repo.clone()).without_workers().start().await.unwrap();
     for row in left {
         let run = RunId::from_stored(row.get("id").unwrap());
-        if row.get::<String>("workflow").unwrap() == "trip" && signalled.insert(run.to_string()) {
+        if row.get::<String>("workflow").unwrap() != "leg" && signalled.insert(run.to_string()) {
             // It may end in this moment, by a signal that was sent and not acknowledged.
             drop(soon(engine.signal(run, "go", serde_json::Value::Null)).await);
         }
@@ -200,7 +208,7 @@ async fn once(repo: &Repo, told: &Told) {
     let runs: Vec<RunId> = told.signalled.iter().map(|run| run.parse().unwrap()).collect();
     for (run, history) in soon(store.histories(&runs)).await.unwrap() {
         let signals = history.iter().filter(|record| matches!(record.fact, Fact::Signalled { .. })).count();
-        assert_eq!(signals, 1, "{run}");
+        assert_eq!(signals, 1, "{run}: {history:#?}");
     }
 }
 
@@ -261,7 +269,7 @@ async fn crash_of_one_of_two_workflow_nodes() {
     settle(url, &told, kills + 2).await;
 }
 
-fn ended_of(node: &Victim) -> usize {
+pub(crate) fn ended_of(node: &Victim) -> usize {
     let mut count = 0;
     node.wait_until("what it has said", |lines| {
         count = ended(lines);
@@ -279,7 +287,7 @@ async fn crash_of_postgres_under_workflow_workers() {
     prepare(url).await;
     let rests = tempfile::tempdir().unwrap();
     let rest = rests.path().join("rest");
-    let node = resting_worker(url, &rest);
+    let node = worker_of("trip", url, 10, 2, Some(&rest));
     let kills = kills(3, 200);
     for _ in 0..kills {
         let before = ended_of(&node);
@@ -300,15 +308,7 @@ async fn crash_of_postgres_under_workflow_workers() {
     settle(url, &told, kills).await;
 }
 
-fn resting_worker(url: &str, rest: &Path) -> Victim {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_crash-worker"));
-    command.args([url, "10", "2"]).arg(rest);
-    let victim = Victim::spawn(command);
-    victim.wait_until("a running engine", |lines| !lines.is_empty());
-    victim
-}
-
-fn lines_of(node: &Victim) -> Vec<String> {
+pub(crate) fn lines_of(node: &Victim) -> Vec<String> {
     let mut said = Vec::new();
     node.wait_until("what it has said", |lines| {
         said = lines.to_vec();
@@ -318,9 +318,9 @@ fn lines_of(node: &Victim) -> Vec<String> {
 }
 
 /// Waits until the nodes that live have ended every run, and hold nothing any more.
-async fn survived(url: &str, told: &Told) {
+pub(crate) async fn survived(url: &str, told: &Told) {
     let repo = soon(Repo::connect(url)).await.unwrap();
-    let mut signalled = told.signalled.clone();
+    let mut signalled: BTreeSet<String> = told.signalled.union(&told.cancelled).cloned().collect();
     for round in 0.. {
         let left = Statement::new("SELECT id, status, workflow FROM wf_runs WHERE ended_at IS NULL");
         let left = soon(repo.read(left)).await.unwrap();
@@ -336,99 +336,4 @@ async fn survived(url: &str, told: &Told) {
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
     soon(repo.close()).await;
-}
-
-/// A node that stands still for longer than its lease: another one takes over, and what the first one answers late is refused.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn crash_of_a_lease_of_a_node_that_stands_still() {
-    let database = PostgresDatabase::create();
-    let url = database.url();
-    prepare(url).await;
-    // Its handlers take long, so that many are under way when it stops.
-    let slow = worker(url, 20, 400);
-    slow.wait_until("started runs", |lines| lines.len() > 20);
-    pause(Duration::from_millis(150));
-    let repo = soon(Repo::connect(url)).await.unwrap();
-    let store = soon(Store::open(&repo, "default")).await.unwrap();
-    let first = soon(store.nodes()).await.unwrap()[0].node;
-    slow.signal("STOP");
-    let other = worker(url, 0, 0);
-    soon(async {
-        while lost(&repo, &store).await == 0 {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    })
-    .await;
-    let (before, said) = (ended_of(&slow), slow.lines_so_far());
-    slow.signal("CONT");
-    // It finds out that it was given up, begins another life, and goes on.
-    slow.wait_until("ended runs in its second life", |lines| ended(lines) > before + 20);
-    let nodes = soon(store.nodes()).await.unwrap();
-    assert!(nodes.iter().all(|node| node.node != first || node.dead_at.is_some()), "its first life is over");
-    assert_eq!(
-        nodes.iter().filter(|node| node.dead_at.is_none()).count(),
-        2,
-        "it has another one: {nodes:?}"
-    );
-    let mut told = Told::default();
-    let lines = slow.kill();
-    told.hear(&lines);
-    told.hear(&other.kill());
-    let late = refused_as_lost(&store, &lines[said..]).await;
-    assert!(late > 0, "of what it answered late, something was refused");
-    println!("{late} late answers were refused");
-    soon(repo.close()).await;
-    settle(url, &told, 2).await;
-}
-
-/// How many moves were refused because the attempts that they answered had been counted as lost: another node's commit of that stands in the
-/// place in the history where they belonged, and nothing stands in a history twice.
-async fn refused_as_lost(store: &Store, lines: &[String]) -> usize {
-    let refused: BTreeSet<(RunId, u64)> = lines
-        .iter()
-        .filter_map(|line| {
-            let (run, seq) = line.strip_prefix("refused ")?.split_once(' ')?;
-            Some((run.parse().unwrap(), seq.parse().unwrap()))
-        })
-        .collect();
-    let runs: BTreeSet<RunId> = refused.iter().map(|(run, _)| *run).collect();
-    let runs: Vec<RunId> = runs.into_iter().collect();
-    let mut late = 0;
-    for (run, history) in soon(store.histories(&runs)).await.unwrap() {
-        late += history
-            .iter()
-            .filter(|record| refused.contains(&(run, record.seq)) && is_lost(&record.fact))
-            .count();
-        let (mut answered, mut ended) = (BTreeSet::new(), BTreeSet::new());
-        for record in &history {
-            match &record.fact {
-                Fact::AttemptFailed { attempt, .. } => {
-                    assert!(answered.insert(attempt.to_string()), "{attempt} of {run} was answered twice");
-                }
-                Fact::Ended { step, .. } => {
-                    assert!(ended.insert(step.to_string()), "{step} of {run} ended twice")
-                }
-                Fact::ItemSucceeded { step, item, .. } => {
-                    assert!(
-                        ended.insert(format!("{step} {item}")),
-                        "item {item} of {step} of {run} ended twice"
-                    );
-                }
-                _ => {}
-            }
-        }
-    }
-    late
-}
-
-fn is_lost(fact: &Fact) -> bool {
-    matches!(fact, Fact::AttemptFailed { fault: Fault::Lost, .. })
-}
-
-/// How many attempts were counted as lost.
-async fn lost(repo: &Repo, store: &Store) -> usize {
-    let runs = soon(repo.read(Statement::new("SELECT id FROM wf_runs"))).await.unwrap();
-    let histories = soon(store.histories(&numbers(&runs))).await.unwrap();
-    let records = histories.iter().flat_map(|(_, history)| history);
-    records.filter(|record| is_lost(&record.fact)).count()
 }
