@@ -125,6 +125,19 @@ impl Lent {
         self.0.take()
     }
 
+    /// Runs work until it ends or the lease is lost: from then on its files may go, and what they are missing from is not damaged.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Stale`] when it was lost; the work is dropped where it is.
+    pub(crate) async fn hold<T>(&self, work: impl Future<Output = T>) -> Result<T> {
+        let Some(held) = &self.0 else { return Ok(work.await) };
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            () = held.lost() => Err(held.stale()),
+        }
+    }
+
     /// Gives it back.
     pub(crate) async fn give_back(mut self) -> Result<()> {
         let Some(held) = self.0.clone() else { return Ok(()) };

@@ -179,14 +179,12 @@ impl Oci {
         };
         let chosen = self.choose(parent, select).await?;
         let (source, root, lease) = self.outgoing(&chosen.id.into()).await?;
-        let outcome = match below(&source, root).await {
-            Ok(mut below) => {
-                below.name = commit.base_name.as_ref().map(ToString::to_string);
-                self.commit_over(commit, Some(Base { image: chosen, below })).await
-            }
-            Err(error) => Err(error),
+        let committing = async {
+            let mut below = below(&source, root).await?;
+            below.name = commit.base_name.as_ref().map(ToString::to_string);
+            self.commit_over(commit, Some(Base { image: chosen, below })).await
         };
-        self.give_back(lease, outcome).await
+        self.under(lease, committing).await
     }
 
     /// The image that is meant by one for several platforms and a choice; any other image is meant itself, if it is for that platform.

@@ -188,8 +188,8 @@ impl Oci {
     /// [`ErrorKind::Exists`]; [`ErrorKind::NotFound`]; [`ErrorKind::Store`].
     pub async fn export(&self, image: &ImageRef, path: impl AsRef<Path>, container: Container) -> Result<()> {
         let (source, root, lease) = self.outgoing(image).await?;
-        let outcome = self.export_leased(image, &source, root, path.as_ref(), container).await;
-        self.give_back(lease, outcome).await
+        let exporting = self.export_leased(image, &source, root, path.as_ref(), container);
+        self.under(lease, exporting).await
     }
 
     async fn export_leased(
@@ -249,8 +249,7 @@ impl Oci {
         options: &RegistryOptions,
     ) -> Result<()> {
         let (source, root, lease) = self.outgoing(image).await?;
-        let outcome = self.push_leased(&source, root, reference, mount_from, options).await;
-        self.give_back(lease, outcome).await
+        self.under(lease, self.push_leased(&source, root, reference, mount_from, options)).await
     }
 
     async fn push_leased(
@@ -331,6 +330,12 @@ impl Oci {
     pub(super) async fn lease(&self, image: &Image) -> Result<Lent> {
         let key = format!("oci-{}", LEASES.fetch_add(1, Ordering::Relaxed));
         self.node.acquire(&key, image.id).await.map(Lent::new).map_err(Error::store)
+    }
+
+    /// Does something with an image while it is leased, and gives the lease back.
+    pub(super) async fn under<T>(&self, lease: Lent, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let outcome = lease.hold(work).await.unwrap_or_else(|lost| Err(Error::store(lost)));
+        self.give_back(lease, outcome).await
     }
 
     pub(super) async fn give_back<T>(&self, lease: Lent, outcome: Result<T>) -> Result<T> {

@@ -18,6 +18,9 @@ use crate::{Hasher, ImageRef, Images, Verify};
 use super::erofs;
 use super::unpack::{self, Stored};
 
+/// What stays free on the disk of the scratch directory, in octets: much in memory lies there too.
+const SCRATCH_FLOOR: u64 = 64 * 1024 * 1024;
+
 /// Whom the files belong to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -64,7 +67,8 @@ impl Oci {
     /// [`ErrorKind::MissingTool`] without `mkfs.erofs`; [`ErrorKind::Invalid`] for what is not an image of tar layers;
     /// [`ErrorKind::NeedsPrivilege`] for owners, attributes and files that their owner may not read, when this process is not root's, and
     /// for attributes that the scratch directory's file system adds and nobody may take away; [`ErrorKind::Refused`] for layers that are not what the configuration promises, or break a
-    /// limit; [`ErrorKind::Exists`]; [`ErrorKind::Store`].
+    /// limit; [`ErrorKind::Exists`]; [`ErrorKind::Io`], of no room as well, which is looked for before anything is unpacked;
+    /// [`ErrorKind::Store`].
     pub async fn flatten(
         &self,
         image: &ImageRef,
@@ -72,8 +76,7 @@ impl Oci {
         options: &Flatten,
     ) -> Result<Flattened> {
         let (source, root, lease) = self.outgoing(image).await?;
-        let outcome = self.flatten_leased(&source, &root, file.as_ref(), options).await;
-        self.give_back(lease, outcome).await
+        self.under(lease, self.flatten_leased(&source, &root, file.as_ref(), options)).await
     }
 
     async fn flatten_leased(
@@ -93,6 +96,9 @@ impl Oci {
                 None => tempfile::tempdir(),
             };
             let scratch = scratch.map_err(|error| Error::io("a scratch directory", error))?;
+            let space = rustix::fs::statvfs(scratch.path());
+            let space = space.map_err(|error| Error::io(scratch.path().display(), error.into()))?;
+            check_room(scratch.path(), space.f_bavail.saturating_mul(space.f_frsize), tree.octets())?;
             let top = scratch.path().join("root");
             let scratch = Scratch { directory: Some(scratch), top };
             std::fs::create_dir(&scratch.top).map_err(|error| Error::io(scratch.top.display(), error))?;
@@ -167,6 +173,19 @@ fn opener(images: Images, digest: Digest) -> Box<dyn Fn() -> Result<Box<dyn std:
     })
 }
 
+/// Refuses what would fill the disk of the scratch directory, which others use too.
+fn check_room(scratch: &Path, free: u64, wanted: u64) -> Result<()> {
+    if wanted.saturating_add(SCRATCH_FLOOR) <= free {
+        return Ok(());
+    }
+    let text = format!(
+        "the layers unpack to {wanted} octets and {} of them fit into {}; name a scratch directory on a larger disk",
+        free.saturating_sub(SCRATCH_FLOOR),
+        scratch.parent().unwrap_or(scratch).display()
+    );
+    Err(Error::new(ErrorKind::Io(std::io::ErrorKind::StorageFull), text))
+}
+
 /// An unpacked tree. Directories in it may forbid their owner to remove what is in them.
 struct Scratch {
     directory: Option<tempfile::TempDir>,
@@ -209,4 +228,19 @@ fn measure(path: &Path) -> Result<Flattened> {
         }
     };
     hash().map_err(|error: std::io::Error| Error::io(path.display(), error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fills_the_scratch_disk_is_refused_before() {
+        let scratch = Path::new("/scratch/x");
+        assert!(check_room(scratch, 100 + SCRATCH_FLOOR, 100).is_ok());
+        let error = check_room(scratch, 99 + SCRATCH_FLOOR, 100).unwrap_err();
+        assert_eq!(error.kind(), &ErrorKind::Io(std::io::ErrorKind::StorageFull));
+        assert!(error.to_string().contains("to 100 octets and 99 of them fit into /scratch;"), "{error}");
+        assert!(check_room(scratch, u64::MAX - 1, u64::MAX).is_err());
+    }
 }

@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use super::client::{Ask, Registry, jittered};
 use crate::oci::content::{BlobReader, Source};
 use crate::oci::document::{Descriptor, OciDigest, own_media_type};
-use crate::oci::error::{Error, Result};
+use crate::oci::error::{Error, ErrorKind, Result};
 use crate::oci::limits::MAX_DOCUMENT;
 use crate::oci::media::{self, Kind};
 use crate::oci::progress::{Event, Progress};
@@ -108,6 +108,8 @@ impl Source for Registry {
             skip: 0,
             failures: 0,
             breaks: 0,
+            brought: false,
+            is_all: false,
         }))
     }
 
@@ -130,6 +132,10 @@ struct Download<'a> {
     failures: u32,
     /// Breaks in all.
     breaks: u32,
+    /// Whether this answer brought an octet that was not there.
+    brought: bool,
+    /// Whether the registry has no more than what came, however much was promised.
+    is_all: bool,
 }
 
 impl Download<'_> {
@@ -147,11 +153,17 @@ impl Download<'_> {
                 self.at
             }
             StatusCode::PARTIAL_CONTENT if self.at > 0 && starts_at(response.headers()) == Some(self.at) => 0,
+            // It ended before its time, and there is no rest.
+            StatusCode::RANGE_NOT_SATISFIABLE if self.brought => {
+                self.is_all = true;
+                return Ok(());
+            }
             StatusCode::PARTIAL_CONTENT => {
                 return Err(self.registry.strange("it sends another part of a blob than it was asked for"));
             }
             _ => return Err(self.registry.problem(response).await),
         };
+        self.brought = false;
         self.body = Some(response.into_body());
         Ok(())
     }
@@ -198,7 +210,7 @@ impl BlobReader for Download<'_> {
         loop {
             let Some(body) = &mut self.body else {
                 // What is complete is not asked for again: there is no range after the end.
-                if self.at > 0 && self.at >= self.descriptor.size {
+                if self.is_all || (self.at > 0 && self.at >= self.descriptor.size) {
                     return Ok(None);
                 }
                 // The request is repeated inside; what fails there has failed.
@@ -209,9 +221,16 @@ impl BlobReader for Download<'_> {
                 Ok(Some(octets)) => {
                     let octets = self.fresh(octets);
                     if !octets.is_empty() {
+                        self.brought = true;
                         self.failures = 0;
                         return Ok(Some(octets));
                     }
+                }
+                // A connection that is closed early looks like an end, and a part may be shorter than what was asked for. The rest is asked
+                // for until an answer brings nothing: then there is no more, and the size is wrong.
+                Ok(None) if self.brought && self.at < self.descriptor.size => {
+                    let error = self.registry.strange("it ends a blob before its end");
+                    self.broken(Error::new(ErrorKind::Unavailable, error.to_string())).await?;
                 }
                 Ok(None) => return Ok(None),
                 Err(error) => self.broken(error).await?,

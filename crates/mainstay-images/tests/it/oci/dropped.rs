@@ -1,9 +1,11 @@
 //! What goes out and is dropped in the middle, and what runs where few threads may block.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mainstay_images::oci::flatten::Flatten;
+use mainstay_images::oci::progress::{Event, Progress};
 use mainstay_images::oci::{Commit, Container, Import, LayerContent, Oci};
 use mainstay_images::{Heartbeat, ImageRef};
 use mainstay_testkit::{Polled, TestDatabase, at_most_polls, eventually};
@@ -28,6 +30,52 @@ async fn keeps_no_lease<F: Future>(world: &World, what: &str, begin: impl Fn(usi
         dropped += 1;
     }
     assert!(dropped > 0, "{what}: {dropped}");
+}
+
+/// Tells when it is known what goes out.
+#[derive(Default)]
+struct Planned(tokio::sync::Notify);
+
+impl Progress for Planned {
+    fn on(&self, event: Event<'_>) {
+        if matches!(event, Event::Planned { .. }) {
+            self.0.notify_one();
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_goes_out_ends_when_its_lease_is_lost() {
+    let sample = Sample::new();
+    let registry = DockerRegistry::start(Asks::Nothing).await;
+    let to = registry.reference("team/app:1");
+    let app: ImageRef = "app".parse().unwrap();
+    for is_push in [false, true] {
+        let world = World::new(&TestDatabase::sqlite()).await;
+        let node = world.images.join_with("node", Heartbeat::Host).await.unwrap();
+        let planned = Arc::new(Planned::default());
+        let oci = Oci::new(node.clone());
+        oci.import(&sample.layout, &Import::tagged("app").named("app")).await.unwrap();
+        let oci = oci.with_progress(Arc::clone(&planned) as Arc<dyn Progress>);
+        let (options, out) = (options(), sample.at().join("lost"));
+        let mut going_out = Box::pin(async {
+            match is_push {
+                true => oci.push(&app, &to, None, &options).await,
+                false => oci.export(&app, &out, Container::Directory).await,
+            }
+        });
+        tokio::select! {
+            biased;
+            done = &mut going_out => panic!("it ended before it was lost: {done:?}"),
+            () = planned.0.notified() => {}
+        }
+        // Another life of the name begins, and this one may not renew any more.
+        world.images.join_with("node", Heartbeat::Host).await.unwrap();
+        node.renew().await.unwrap_err();
+        let error = mainstay_images::Error::from(going_out.await.unwrap_err());
+        assert!(error.is_stale(), "{error}");
+        assert!(!out.exists());
+    }
 }
 
 #[tokio::test]

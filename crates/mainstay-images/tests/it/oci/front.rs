@@ -30,6 +30,8 @@ pub struct Faults {
     pub answers: Vec<StatusCode>,
     /// Breaks the bodies of blobs after so many octets.
     pub cut_after: Option<usize>,
+    /// Ends the bodies of blobs after so many octets, as if that were all of them, and says no length.
+    pub end_after: Option<usize>,
     /// Does not pass `Range` on.
     pub no_ranges: bool,
     /// Answers a range so.
@@ -136,8 +138,9 @@ async fn answer(
         let answer = format!(r#"{{"access_token":"{TOKEN}","expires_in":300}}"#);
         return if right { Response::new(whole(answer)) } else { plain(StatusCode::UNAUTHORIZED) };
     }
+    let ranged = header(RANGE);
     let least_piece;
-    let (cut, no_ranges, shift, lie, halve) = {
+    let (cut, end, no_ranges, shift, lie, halve) = {
         let mut faults = faults.lock().unwrap();
         let range = header(RANGE);
         faults.seen.push(Seen {
@@ -193,19 +196,40 @@ async fn answer(
         }
         let begins = method == Method::POST && path.contains("/uploads/");
         least_piece = faults.least_piece.filter(|_| begins);
-        (faults.cut_after, faults.no_ranges, faults.shift_ranges, faults.lie.clone(), faults.halve_pieces)
+        let Faults { cut_after, end_after, no_ranges, shift_ranges, halve_pieces, .. } = *faults;
+        (cut_after, end_after, no_ranges, shift_ranges, faults.lie.clone(), halve_pieces)
     };
     let mut passed = pass(request, registry, no_ranges, shift, halve && method == Method::PATCH).await;
     if let Some(least) = least_piece {
         passed.headers_mut().insert("oci-chunk-min-length", least.into());
     }
+    if end.is_some() {
+        passed.headers_mut().remove(http::header::CONTENT_LENGTH);
+    }
     match lie {
+        Some(octets) if is_blob && end.is_some() => {
+            // A range of what it has, which may be less than it should have.
+            let from =
+                ranged.map_or(0, |range| range["bytes=".len()..].trim_end_matches('-').parse().unwrap());
+            if from >= octets.len() {
+                return plain(StatusCode::RANGE_NOT_SATISFIABLE);
+            }
+            passed.map(|_| ended(octets.slice(from..)))
+        }
         Some(octets) if is_blob => Response::new(whole(octets)),
         _ => passed.map(|octets| match cut {
             Some(after) if is_blob && octets.len() > after => broken(octets.slice(..after)),
-            _ => whole(octets),
+            _ => match end {
+                Some(after) if is_blob => ended(octets.slice(..after.min(octets.len()))),
+                _ => whole(octets),
+            },
         }),
     }
+}
+
+/// A body of which nobody says how long it is.
+fn ended(octets: Bytes) -> Body {
+    StreamBody::new(futures_util::stream::iter([Ok(Frame::data(octets))])).boxed()
 }
 
 /// A body that breaks after some octets.

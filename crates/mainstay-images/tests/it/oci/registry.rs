@@ -9,7 +9,7 @@ use mainstay_core::Secret;
 use mainstay_images::oci::limits::MAX_ANSWER;
 use mainstay_images::oci::progress::{Event, Progress};
 use mainstay_images::oci::registry::{Credentials, RegistryOptions, Retry, Transport};
-use mainstay_images::oci::{Container, ErrorKind, Import, Oci, Platform, Reference, Select};
+use mainstay_images::oci::{Container, ErrorKind, Import, Oci, Platform, Reference, Refusal, Select};
 use mainstay_images::{Digest, ImageRef};
 use mainstay_testkit::{Proxy, TestDatabase, eventually, for_each_database};
 
@@ -150,6 +150,39 @@ async fn a_pull_goes_on_where_it_broke() {
         let asked: Vec<String> = at.iter().filter(|at| **at > 0).map(|at| format!("bytes={at}-")).collect();
         assert_eq!(front.ranges(), asked);
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_ends_early_is_gone_on_with_until_there_is_no_more() {
+    let Registered { sample, registry } = Registered::new().await;
+    let front = Front::start(registry.address).await;
+    let from = reference(front.address, "team/app:1");
+    for no_ranges in [false, true] {
+        let world = World::new(&TestDatabase::sqlite()).await;
+        *front.faults() = Default::default();
+        front.faults().end_after = Some(BIG / 2 + 1);
+        front.faults().no_ranges = no_ranges;
+        let pulled = pull(&world.oci().await, &from, &options()).await;
+        if no_ranges {
+            // Whoever begins anew each time and ends at the same place has no more.
+            let error = pulled.unwrap_err();
+            assert!(matches!(error.refusal(), Some(Refusal::SizeMismatch { .. })), "{error:?}");
+        } else {
+            assert_eq!(pulled.unwrap(), sample.listed("app").digest.0);
+            let size = usize::try_from(sample.big_layer().size).unwrap();
+            let parts = (1..).map(|part| part * (BIG / 2 + 1)).take_while(|at| *at < size);
+            assert_eq!(front.ranges(), parts.map(|at| format!("bytes={at}-")).collect::<Vec<_>>());
+        }
+    }
+    // A registry that has less than it should is asked for the rest once, and refused.
+    let world = World::new(&TestDatabase::sqlite()).await;
+    let big = std::fs::read(blob(&sample.layout, &sample.big_layer())).unwrap();
+    *front.faults() = Default::default();
+    front.faults().end_after = Some(0);
+    front.faults().lie = Some(Bytes::from(big[..BIG / 2].to_vec()));
+    let error = pull(&world.oci().await, &from, &options()).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Refused(_)), "{error:?}");
+    assert_eq!((world.files(), world.count("images_intents").await), (Vec::new(), 0));
 }
 
 #[tokio::test]
