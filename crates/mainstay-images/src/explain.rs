@@ -94,8 +94,8 @@ impl fmt::Display for Claim {
             Self::Lease { holder, key, expires_at } => {
                 write!(f, "{holder} leased it for {key:?}, until {expires_at} unless renewed")
             }
-            Self::Child { image, digest } => write!(f, "image {image} (sha256:{digest}) was derived from it"),
-            Self::Listed { image, digest } => write!(f, "image {image} (sha256:{digest}) lists it"),
+            Self::Child { digest, .. } => write!(f, "the image sha256:{digest} was derived from it"),
+            Self::Listed { digest, .. } => write!(f, "the index sha256:{digest} lists it"),
             Self::Unclaimed { until: Some(until) } => {
                 write!(f, "nothing claims it; the policy keeps it until {until}")
             }

@@ -14,30 +14,42 @@ use crate::problem::{Problem, ProblemKind};
 
 /// What was made last, and until when it is told.
 #[derive(Debug)]
-struct Kept<T>(Mutex<Option<(Instant, Arc<T>)>>);
+struct Kept<T>(Arc<Mutex<Last<T>>>);
+
+type Last<T> = Option<(Instant, Arc<T>)>;
 
 impl<T> Default for Kept<T> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self(Arc::default())
     }
 }
 
-impl<T> Kept<T> {
-    /// What was made, or is made now; whoever comes meanwhile waits for it.
-    async fn get<F>(&self, make: impl FnOnce() -> F) -> Result<Arc<T>, Problem>
+impl<T: Send + Sync + 'static> Kept<T> {
+    /// What was made, or is made now; whoever comes meanwhile waits for it. It is made to its end also when whoever asked has left, so
+    /// that one which takes longer than a request may is there when it is asked for again, and is not begun anew each time.
+    async fn get<F>(&self, make: F) -> Result<Arc<T>, Problem>
     where
-        F: Future<Output = mainstay_images::Result<T>>,
+        F: Future<Output = mainstay_images::Result<T>> + Send + 'static,
     {
-        let mut last = self.0.lock().await;
+        let mut last = Arc::clone(&self.0).lock_owned().await;
         let began = Instant::now();
         if let Some((until, kept)) = &*last
             && began < *until
         {
             return Ok(Arc::clone(kept));
         }
-        let made = Arc::new(make().await?);
-        *last = kept_for(began.elapsed()).map(|time| (Instant::now() + time, Arc::clone(&made)));
-        Ok(made)
+        let making = tokio::spawn(async move {
+            let made = Arc::new(make.await?);
+            *last = kept_for(began.elapsed()).map(|time| (Instant::now() + time, Arc::clone(&made)));
+            Ok::<_, mainstay_images::Error>(made)
+        });
+        match making.await {
+            Ok(made) => Ok(made?),
+            Err(error) => {
+                tracing::error!(%error, "a report of images was not made");
+                Err(Problem::new(ProblemKind::Internal, "The operator finds the cause in the log."))
+            }
+        }
     }
 }
 
@@ -62,8 +74,10 @@ impl Reports {
     /// # Errors
     /// Of the database and the medium.
     pub(crate) async fn usage(&self, images: &Images) -> Result<Arc<UsageDocument>, Problem> {
-        let listed = async || Ok(UsageDocument::read(images).await?.listing(limits::PLAN_LISTED));
-        self.usage.get(listed).await
+        let images = images.clone();
+        self.usage
+            .get(async move { Ok(UsageDocument::read(&images).await?.listing(limits::PLAN_LISTED)) })
+            .await
     }
 
     /// Which image comes from which, if there are no more than so many.
@@ -77,7 +91,8 @@ impl Reports {
             );
             return Err(Problem::new(ProblemKind::Malformed, detail));
         }
-        self.lineage.get(async || images.lineage().await).await
+        let images = images.clone();
+        self.lineage.get(async move { images.lineage().await }).await
     }
 
     /// What a collection by the policy would do now. Only a full one looks for files that nothing names.
@@ -89,8 +104,9 @@ impl Reports {
         images.probe().await?;
         let options = CollectOptions { evict: true, full, skip_sweep: !full, ..CollectOptions::default() };
         let [due, all] = &self.plans;
+        let images = images.clone();
         let planned =
-            async || Ok(PlanDocument::from(images.plan(&options).await?).listing(limits::PLAN_LISTED));
+            async move { Ok(PlanDocument::from(images.plan(&options).await?).listing(limits::PLAN_LISTED)) };
         if full { all.get(planned).await } else { due.get(planned).await }
     }
 }
@@ -113,9 +129,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn however_many_ask_it_is_made_once_while_it_is_fresh() {
-        let (kept, made) = (Kept::default(), AtomicU32::new(0));
+        let (kept, made) = (Kept::default(), Arc::new(AtomicU32::new(0)));
         let ask = async |takes: u64| {
-            let make = async || {
+            let made = Arc::clone(&made);
+            let make = async move {
                 tokio::time::sleep(Duration::from_millis(takes)).await;
                 Ok(made.fetch_add(1, Ordering::Relaxed))
             };
@@ -128,8 +145,13 @@ mod tests {
         tokio::time::advance(Duration::from_millis(1)).await;
         assert_eq!((ask(1).await, ask(1).await), (1, 2), "what is quickly made is made for each");
         // A failure is nobody else's.
-        let failing = async || Err(mainstay_images::Error::new(mainstay_images::ErrorKind::Busy, "busy"));
+        let failing = async { Err(mainstay_images::Error::new(mainstay_images::ErrorKind::Busy, "busy")) };
         assert!(kept.get(failing).await.is_err());
         assert_eq!(ask(1).await, 3);
+        // Whoever may not wait so long finds it made the next time, and nothing is begun twice meanwhile.
+        for _ in 0..3 {
+            tokio::time::timeout(Duration::from_millis(30_000), ask(100_000)).await.unwrap_err();
+        }
+        assert_eq!((ask(100_000).await, ask(100_000).await), (4, 4));
     }
 }

@@ -170,7 +170,7 @@ impl CareView<'_> {
                                         td role="cell" data-label="Given back" { (size(run.report.bytes_removed)) }
                                         td role="cell" data-label="Files of nobody" { (run.report.orphans_removed) }
                                         td role="cell" data-label="Missing" { (run.report.missing_total) }
-                                        td role="cell" data-label="By" { (run.collector) }
+                                        td role="cell" data-label="By" title=(run.collector) { (actor(&run.collector)) }
                                     }
                                 }
                             }
@@ -189,6 +189,11 @@ fn minutes(every: Duration) -> String {
         seconds if seconds < 7_200 => format!("{} minutes", seconds / 60),
         seconds => format!("{} hours", seconds / 3_600),
     }
+}
+
+/// Who collected, without what tells two of their collections apart.
+fn actor(collector: &str) -> &str {
+    collector.rsplit_once(" use_").map_or(collector, |(actor, _)| actor)
 }
 
 #[cfg(test)]

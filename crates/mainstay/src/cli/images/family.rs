@@ -4,11 +4,15 @@ use std::io::{IsTerminal as _, Result};
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 use tokio::process::{Child, Command};
 
 /// What in our environment holds a password; it is nobody else's.
 const SECRETS: [&str; 2] = ["MAINSTAY_DATABASE", "MAINSTAY_REGISTRY_PASSWORD"];
+
+/// How often it is looked whether anybody of a group is left: nobody tells us.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// A command that runs.
 #[derive(Debug)]
@@ -35,9 +39,22 @@ impl Family {
         Ok(Self { child, first, is_group })
     }
 
-    /// Waits until the first process has ended by itself.
-    pub(super) async fn ended(&mut self) -> Result<ExitStatus> {
-        self.child.wait().await
+    /// Waits until all of them have ended by themselves, and tells how the first one did. `left` is told when others outlive it.
+    pub(super) async fn ended(&mut self, left: impl FnOnce()) -> Result<ExitStatus> {
+        let status = self.child.wait().await?;
+        if self.is_alive() {
+            left();
+        }
+        while self.is_alive() {
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(status)
+    }
+
+    /// Whether somebody is in the group.
+    fn is_alive(&self) -> bool {
+        // Somebody who may not be sent a signal is somebody.
+        self.is_group && self.first.is_some_and(|first| test_kill_process_group(first) != Err(Errno::SRCH))
     }
 
     /// Asks all of them to end, and ends those that have not after so long.
