@@ -1,15 +1,16 @@
 //! Leases in the hands of callers that have no process beside the store: each is a holder of its own, and is renewed by its token.
 
+use std::time::Duration;
+
 use mainstay_core::{Actor, Role, SystemClock, Timestamp};
 use mainstay_repo::Expect;
-use serde::Serialize;
 
 use super::{Action, Commands};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{HolderId, Token};
 use crate::image::ImageRef;
-use crate::lease::{Heartbeat, LeaseInfo};
+use crate::lease::{Heartbeat, LeaseGuard, LeaseInfo};
 use crate::store;
 use crate::store::guarded::Guarded;
 
@@ -22,9 +23,11 @@ mainstay_core::typed_id! {
 const ROOM: usize = 200;
 
 /// A lease that ends by itself unless it is renewed by its token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShortLease {
+    /// The lease itself: what renews and releases it, and what must not happen without it asks for.
+    pub lease: LeaseGuard,
     /// The fencing token.
     pub token: Token,
     /// The holder that was made for it.
@@ -33,7 +36,10 @@ pub struct ShortLease {
     pub key: String,
     /// The image.
     pub image: Digest,
-    /// When it ends without renewal, by the database's clock. Stop using the image [margin](crate::ImagesOptions::margin) before.
+    /// How long the image may be used, counted on a clock that is never set from the moment at which this was asked for: the
+    /// [time to live](crate::ImagesOptions::ttl) without the [margin](crate::ImagesOptions::margin).
+    pub use_for: Duration,
+    /// When it ends without renewal, by the database's clock, which need not be the caller's.
     pub expires_at: Timestamp,
 }
 
@@ -77,7 +83,7 @@ impl Commands {
                 return Err(error);
             }
         };
-        self.short(held.token(), &found.digest).await
+        self.short(held.guard(), &found.digest).await
     }
 
     /// Moves the end of a lease of the caller's own to one time to live from now.
@@ -85,23 +91,23 @@ impl Commands {
     /// # Errors
     /// [`ErrorKind::NotFound`] when it has ended and is gone; [`ErrorKind::Stale`] when it was revoked; [`ErrorKind::Forbidden`] when it
     /// is somebody else's, or is renewed by its own process.
-    pub async fn renew(&self, token: Token) -> Result<ShortLease> {
-        let found = self.own(token).await?;
+    pub async fn renew(&self, lease: LeaseGuard) -> Result<ShortLease> {
+        let found = self.own(lease).await?;
         self.images.before(crate::step::Step::LeaseRenew).await?;
         let renew = store::holders::renew(found.life(), self.images.options().ttl);
         if self.images.repo().write(renew).await?.rows_affected() == 0 {
-            return Err(ended(token));
+            return Err(ended(lease.token()));
         }
         let image = self.images.image(&found.lease.image.into()).await?;
-        self.short(token, &image.digest).await
+        self.short(lease, &image.digest).await
     }
 
     /// Gives a lease of the caller's own back: they do not use the image any more.
     ///
     /// # Errors
     /// As [`Commands::renew`].
-    pub async fn release(&self, token: Token) -> Result<()> {
-        let found = self.own(token).await?;
+    pub async fn release(&self, lease: LeaseGuard) -> Result<()> {
+        let (found, token) = (self.own(lease).await?, lease.token());
         self.images.before(crate::step::Step::LeaseRelease).await?;
         let id = found.lease.holder.get();
         let mut batch = Guarded::new("images.lease_end");
@@ -133,14 +139,14 @@ impl Commands {
         Ok((found.expires_at, found.leases))
     }
 
-    /// The lease, if it was made by [`Commands::lease`] for this caller.
-    async fn own(&self, token: Token) -> Result<LeaseInfo> {
+    /// The lease, if it was made by [`Commands::lease`] for this caller. Another that has its token, since the database was restored, is
+    /// another's.
+    async fn own(&self, lease: LeaseGuard) -> Result<LeaseInfo> {
         self.require(Action::Lease)?;
-        let found = self
-            .images
-            .lease_info(token)
-            .await?
-            .ok_or_else(|| Error::not_found(format!("there is no lease {token}; it may have ended")))?;
+        let token = lease.token();
+        let found = self.images.lease_info(token).await?.filter(|found| found.life() == lease.life);
+        let found =
+            found.ok_or_else(|| Error::not_found(format!("there is no lease {lease}; it may have ended")))?;
         if is_of(&found.holder_name, &self.caller.actor) {
             return Ok(found);
         }
@@ -153,10 +159,14 @@ impl Commands {
         Err(Error::new(ErrorKind::Forbidden, message).with_help(help))
     }
 
-    async fn short(&self, token: Token, image: &Digest) -> Result<ShortLease> {
+    async fn short(&self, lease: LeaseGuard, image: &Digest) -> Result<ShortLease> {
+        let token = lease.token();
         let found = self.images.lease_info(token).await?.ok_or_else(|| ended(token))?;
+        let options = self.images.options();
         Ok(ShortLease {
+            lease,
             token,
+            use_for: options.ttl.saturating_sub(options.margin),
             holder: found.holder_name,
             key: found.lease.key,
             image: *image,

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gc::{CollectOptions, CollectReport};
 use crate::image::{Image, ImageRef, Reference, check_name};
 use crate::images::{Images, MAX_PAGE, no_image, no_name, rows};
-use crate::lease::{Heartbeat, Node};
+use crate::lease::{Heartbeat, LeaseGuard, Node};
 use crate::scrub::{ScrubOptions, ScrubReport};
 use crate::store;
 use crate::store::guarded::Guarded;
@@ -129,17 +129,34 @@ pub struct Removed {
 pub struct Commands {
     images: Images,
     caller: Caller,
+    required: Option<LeaseGuard>,
 }
 
 impl Images {
     /// The store in the hands of a caller.
     #[must_use]
     pub fn acting(&self, caller: Caller) -> Commands {
-        Commands { images: self.clone(), caller }
+        Commands { images: self.clone(), caller, required: None }
     }
 }
 
 impl Commands {
+    /// The same, but what changes images and their names happens only while a lease is held: each change looks in its own transaction,
+    /// and is [`ErrorKind::Stale`] without it. So whoever lost an image that they worked with does not overwrite what came after. Also
+    /// what a [holder](Self::join) commits. Leases, collections and scrubs go on without.
+    #[must_use]
+    pub const fn under(mut self, lease: LeaseGuard) -> Self {
+        self.required = Some(lease);
+        self
+    }
+
+    /// Lets a batch happen only while the lease is held that is required, if one is.
+    fn fence(&self, batch: &mut Guarded) {
+        if let Some(lease) = self.required {
+            lease.require(batch);
+        }
+    }
+
     /// Who acts.
     #[must_use]
     pub const fn caller(&self) -> &Caller {
@@ -177,7 +194,7 @@ impl Commands {
     pub async fn join(&self) -> Result<Node> {
         self.require(Action::Publish)?;
         let name = lease::holder_name(&self.caller.actor);
-        self.images.join_as(&name, Heartbeat::Task, Some(self.caller.clone())).await
+        self.images.join_as(&name, Heartbeat::Task, Some(self.caller.clone()), self.required).await
     }
 
     /// Becomes a holder for whoever only looks: it keeps an image while that is read, and brings nothing in.
@@ -256,6 +273,7 @@ impl Commands {
         unmet: impl FnOnce() -> Error + Send + 'static,
     ) -> Result<Reference> {
         let mut batch = Guarded::new("images.name");
+        self.fence(&mut batch);
         let place = batch.require(Expect::ONE, change, unmet);
         action.record(&mut batch, &self.caller, Some(&image.digest), name);
         let outcome = batch.run(self.images.repo()).await?;
@@ -272,6 +290,7 @@ impl Commands {
         self.require(action)?;
         let found = self.images.image(image).await?;
         let mut batch = Guarded::new("images.pin");
+        self.fence(&mut batch);
         let place = batch.require(Expect::ONE, store::images::pin(found.id.get(), pinned), move || {
             no_image(&found.digest.into())
         });
@@ -296,6 +315,7 @@ impl Commands {
         let image = self
             .images
             .remove_unclaimed(found.id, None, self.images.options().grace, |batch| {
+                self.fence(batch);
                 for name in &names {
                     batch.push(store::refs::untag_from(name, found.id.get()));
                 }

@@ -1,5 +1,6 @@
 //! Leases: who holds an image, for how long, and how they learn that they lost it.
 
+mod guard;
 mod held;
 mod node;
 mod owed;
@@ -8,6 +9,7 @@ mod uptime;
 use mainstay_core::Timestamp;
 use serde::Serialize;
 
+pub use guard::LeaseGuard;
 pub use held::HeldLease;
 pub(crate) use held::Lent;
 pub use node::{Heartbeat, Holder, Node};
@@ -55,13 +57,6 @@ impl LeaseInfo {
     pub(crate) const fn life(&self) -> LifeId {
         LifeId { number: self.lease.holder, nonce: self.nonce }
     }
-}
-
-/// Proof of a lease, for what must not happen without it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LeaseGuard {
-    pub(crate) token: Token,
-    pub(crate) life: LifeId,
 }
 
 fn read_info(row: &mainstay_repo::Row) -> Result<LeaseInfo> {

@@ -87,6 +87,8 @@ pub(super) struct Shared {
     name: String,
     /// Who is written down beside what it commits.
     caller: Option<Caller>,
+    /// Without which nothing is committed.
+    required: Option<LeaseGuard>,
     life: watch::Sender<Life>,
     /// The lease of each key, and whom to tell that it has ended.
     keys: Mutex<HashMap<String, (Token, watch::Sender<bool>)>>,
@@ -118,15 +120,16 @@ impl Images {
     /// # Errors
     /// As [`Images::join`].
     pub async fn join_with(&self, name: &str, heartbeat: Heartbeat) -> Result<Node> {
-        self.join_as(name, heartbeat, None).await
+        self.join_as(name, heartbeat, None, None).await
     }
 
-    /// Begins a life of a holder, whose commits somebody answers for.
+    /// Begins a life of a holder, whose commits somebody answers for, and happen only while a lease is held if one is required.
     pub(crate) async fn join_as(
         &self,
         name: &str,
         heartbeat: Heartbeat,
         caller: Option<Caller>,
+        required: Option<LeaseGuard>,
     ) -> Result<Node> {
         check_text("holder", name)?;
         let options = self.options();
@@ -144,6 +147,7 @@ impl Images {
             id: LifeId { number: id, nonce },
             name: name.to_owned(),
             caller,
+            required,
             life,
             keys: Mutex::default(),
             owed: Owed::default(),
@@ -196,6 +200,11 @@ impl Node {
     #[must_use]
     pub fn id(&self) -> HolderId {
         self.shared.id.number
+    }
+
+    /// The lease without which nothing is committed, if there is one.
+    pub(crate) fn required(&self) -> Option<LeaseGuard> {
+        self.shared.required
     }
 
     /// This life, also after a restore told from every other.

@@ -179,11 +179,12 @@ impl Oci {
         };
         let chosen = self.choose(parent, select).await?;
         let (source, root, lease) = self.outgoing(&chosen.id.into()).await?;
-        let committing = async {
+        // It is large, and waits inside of what keeps the lease.
+        let committing = Box::pin(async {
             let mut below = below(&source, root).await?;
             below.name = commit.base_name.as_ref().map(ToString::to_string);
             self.commit_over(commit, Some(Base { image: chosen, below })).await
-        };
+        });
         self.under(lease, committing).await
     }
 

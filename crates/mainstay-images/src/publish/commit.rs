@@ -361,12 +361,8 @@ impl Session {
             let all = Expect::Rows(incs.len() as u64);
             batch.require(all, store::intents::finish(self.node.life(), incs), move || stale);
         }
-        if let Some(guard) = set.guard {
-            let held = store::leases::guard(guard.token.get(), guard.life);
-            batch.require(Expect::ONE, held, move || {
-                Error::new(ErrorKind::Stale, format!("lease {} is not held any more", guard.token))
-                    .with_help("nothing was made; acquire the image anew and do the work again")
-            });
+        for guard in [set.guard, self.node.required()].into_iter().flatten() {
+            guard.require(batch);
         }
     }
 

@@ -126,15 +126,23 @@ async fn a_short_lease_is_renewed_and_released_by_its_token_and_by_nobody_else()
         let lease = ada.lease(&id, "vm-1").await.unwrap();
         assert_eq!(bob.remove(&id, Names::All).await.unwrap_err().kind(), &ErrorKind::InUse);
         world.meddle("UPDATE images_holders SET expires_at = expires_at - 1000000").await;
-        let renewed = ada.renew(lease.token).await.unwrap();
+        let renewed = ada.renew(lease.lease).await.unwrap();
         assert!(renewed.expires_at >= lease.expires_at, "{renewed:?} {lease:?}");
-        for refused in [bob.renew(lease.token).await.map(drop), bob.release(lease.token).await] {
+        let options = world.images.options();
+        assert_eq!([lease.use_for, renewed.use_for], [options.ttl - options.margin; 2]);
+        // A restored database gives the same numbers again, to a lease of another image for the same caller.
+        world.meddle("UPDATE images_holders SET nonce = nonce + 1").await;
+        for refused in [ada.renew(lease.lease).await.map(drop), ada.release(lease.lease).await] {
+            assert_eq!(refused.unwrap_err().kind(), &ErrorKind::NotFound);
+        }
+        world.meddle("UPDATE images_holders SET nonce = nonce - 1").await;
+        for refused in [bob.renew(lease.lease).await.map(drop), bob.release(lease.lease).await] {
             assert_eq!(refused.unwrap_err().kind(), &ErrorKind::Forbidden);
         }
         // A key of another use takes nothing away.
         let second = ada.lease(&id, "vm-1").await.unwrap();
-        ada.release(lease.token).await.unwrap();
-        assert_eq!(ada.release(lease.token).await.unwrap_err().kind(), &ErrorKind::NotFound);
+        ada.release(lease.lease).await.unwrap();
+        assert_eq!(ada.release(lease.lease).await.unwrap_err().kind(), &ErrorKind::NotFound);
         assert_eq!(world.images.leases(None, 9).await.unwrap().len(), 1);
 
         // Revoked: it may not be renewed, and it keeps its image until its time is over.
@@ -142,7 +150,7 @@ async fn a_short_lease_is_renewed_and_released_by_its_token_and_by_nobody_else()
         let (until, leases) = bob.revoke(holder).await.unwrap();
         assert_eq!((until, leases), (second.expires_at, 1));
         assert_eq!(bob.revoke(holder).await.unwrap_err().kind(), &ErrorKind::Conflict);
-        assert!(ada.renew(second.token).await.unwrap_err().is_stale());
+        assert!(ada.renew(second.lease).await.unwrap_err().is_stale());
         assert_eq!(bob.remove(&id, Names::All).await.unwrap_err().kind(), &ErrorKind::InUse);
         world.expire_all().await;
         bob.collect(&CollectOptions::default()).await.unwrap();
@@ -387,6 +395,50 @@ async fn the_first_digits_of_a_digest_are_enough_when_they_begin_no_other() {
         assert!(matches!(error.kind(), ErrorKind::Invalid { .. }), "{error}");
         assert!(error.to_string().contains("more of its digits"), "{error}");
         assert_eq!(world.images.find(&alike).await.unwrap().digest.to_string(), alike);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_acts_under_a_lease_changes_nothing_once_it_is_lost() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let image = world.publish(&world.node().await, &["base"]).await;
+        let id: ImageRef = image.id.into();
+        let ada = with(&world, "ada", Role::Admin);
+        ada.tag(&id, "before").await.unwrap();
+        let lease = ada.lease(&id, "vm-1").await.unwrap().lease;
+        let under = ada.clone().under(lease.to_string().parse().unwrap());
+        under.tag(&id, "under").await.unwrap();
+        under.pin(&id, true).await.unwrap();
+        under.pin(&id, false).await.unwrap();
+        let node = under.join().await.unwrap();
+        let commit = async |octets: &'static str| {
+            let ingest = node.ingest();
+            let layers = crate::support::bring(&ingest, &[octets]).await;
+            let set = CommitSet { images: vec![NewImage::chain(layers)], refs: Vec::new(), guard: None };
+            ingest.commit(set).await.map(drop)
+        };
+        commit("made under the lease").await.unwrap();
+        let (acts, names) = (done(&ada).await, world.images.references_of(image.id).await.unwrap().len());
+
+        ada.release(lease).await.unwrap();
+        for refused in [
+            under.tag(&id, "after").await.map(drop),
+            under.fork(&id, "after").await.map(drop),
+            under.untag("before").await.map(drop),
+            under.untag_from(&id, "before").await.map(drop),
+            under.pin(&id, true).await.map(drop),
+            under.remove(&id, Names::All).await.map(drop),
+            commit("too late").await,
+        ] {
+            let error = refused.unwrap_err();
+            assert!(error.is_stale() && error.to_string().contains("is not held any more"), "{error}");
+        }
+        assert_eq!(world.images.references_of(image.id).await.unwrap().len(), names);
+        assert!(!world.images.image(&id).await.unwrap().pinned);
+        assert_eq!(done(&ada).await, acts, "what did not happen is not written down");
+        ada.remove(&id, Names::All).await.unwrap();
     })
     .await;
 }

@@ -205,6 +205,7 @@ fn describe(operation: &Operation) -> Value {
             "description": "The session's form token, which /api/v1/me says.",
         }));
     }
+    parameters.extend(images::header(operation));
     let content = match operation.answer {
         Answer::Json(name) => json!({ "application/json": { "schema": schema(name) } }),
         Answer::Picture => {

@@ -13,9 +13,10 @@ pub const ENVIRONMENT_PREFIX: &str = "MAINSTAY_";
 const STANDARD_COLLECTOR: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 
 /// Names with our prefix that are not settings of the server.
-const OTHER_NAMES: [&str; 7] = [
+const OTHER_NAMES: [&str; 8] = [
     "MAINSTAY_CONFIG",
     "MAINSTAY_GOLDEN",
+    "MAINSTAY_LEASE",
     "MAINSTAY_LEASE_IMAGE",
     "MAINSTAY_LEASE_TOKEN",
     "MAINSTAY_REGISTRY_PASSWORD",

@@ -8,6 +8,9 @@ use crate::app::App;
 use crate::auth::operator::{Changing, Looking};
 use crate::problem::Problem;
 
+/// By which header a change names the lease without which it is not made.
+pub(crate) const LEASE_HEADER: &str = "mainstay-lease";
+
 /// Whether an image is made of documents and layers, as those that are imported and pulled: what is committed over it is a layer too,
 /// and not a change of a disk.
 ///
@@ -33,7 +36,8 @@ impl FromRequestParts<App> for Looks {
     }
 }
 
-/// The store in the hands of a program that changes something, which no page of another site can be.
+/// The store in the hands of a program that changes something, which no page of another site can be. What it changes happens only while
+/// the lease is held that its header names, if it names one.
 #[derive(Debug)]
 pub(crate) struct Changes(pub(crate) Commands);
 
@@ -42,6 +46,9 @@ impl FromRequestParts<App> for Changes {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let Changing(operator) = Changing::from_request_parts(parts, app).await?;
-        operator.images().map(Self)
+        let commands = operator.images()?;
+        let Some(lease) = parts.headers.get(LEASE_HEADER) else { return Ok(Self(commands)) };
+        let lease = lease.to_str().unwrap_or_default().parse()?;
+        Ok(Self(commands.under(lease)))
     }
 }

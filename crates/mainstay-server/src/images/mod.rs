@@ -11,7 +11,7 @@ mod transfer;
 mod work;
 
 pub use asked::is_layered;
-pub(crate) use asked::{Changes, Looks};
+pub(crate) use asked::{Changes, LEASE_HEADER, Looks};
 pub(crate) use report::Reports;
 pub(crate) use store::collect_for_ever;
 pub use store::{ImageStore, image_options, open_images};

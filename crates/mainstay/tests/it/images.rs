@@ -472,6 +472,82 @@ fn e2e_a_command_and_what_it_started_end_with_the_lease() {
 }
 
 #[test]
+fn e2e_a_lease_is_kept_for_what_its_command_left_behind() {
+    let database = TestDatabase::sqlite();
+    let store = Store::new(&database);
+    let disk = store.at().join("disk");
+    std::fs::write(&disk, "a disk").unwrap();
+    store.json(&["commit", disk.to_str().unwrap(), "--name", "disk"]);
+    let (left, stop) = (store.at().join("left"), store.at().join("stop"));
+    let script = format!(
+        "(touch {0}; while [ ! -e {1} ]; do sleep 0.1; done) & while [ ! -e {0} ]; do sleep 0.1; done; exit 7",
+        left.display(),
+        stop.display()
+    );
+    let place = ["--database", store.database, "--images", &store.images];
+    let mut command = mainstay();
+    command.args(["images", "lease", "run", "disk"]).args(place).args(["--", "sh", "-c", &script]);
+    let mut runs = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    // It says so when the command has ended and another has not.
+    let mut told = BufReader::new(runs.stderr.take().unwrap()).lines();
+    assert!(told.next().unwrap().unwrap().contains("the lease is kept until that has ended too"));
+    assert_eq!(store.json(&["lease", "ls"])["leases"].as_array().map(Vec::len), Some(1));
+    std::fs::write(&stop, "").unwrap();
+    assert_eq!(runs.wait().unwrap().code(), Some(1));
+    assert!(told.next().unwrap().unwrap().contains("exit status: 7"));
+    assert_eq!(store.json(&["lease", "ls"])["leases"], json!([]));
+}
+
+#[test]
+fn e2e_what_is_done_under_a_lease_is_not_done_once_it_is_lost() {
+    let database = TestDatabase::sqlite();
+    let store = Store::new(&database);
+    let layout = sample(store.at());
+    let layout = layout.to_str().unwrap();
+    store.json(&["import", layout, "--tag", "app", "--name", "app"]);
+    // The command finds the lease, and what it calls acts under it: at first it is held, then it is given back.
+    let (mut holder, held) = store.hold("app");
+    let lease = held["lease"].as_str().unwrap().to_owned();
+    let place = ["--database", store.database, "--images", &store.images];
+    let under = |args: &[&str]| {
+        let output = mainstay().arg("images").args(args).args(place).env("MAINSTAY_LEASE", &lease).output();
+        let output = output.unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(under(&["tag", "app", "under"]).0, Some(0));
+    terminate(&mut holder);
+    let disk = store.at().join("disk");
+    std::fs::write(&disk, "a disk").unwrap();
+    let disk = disk.to_str().unwrap();
+    for args in [
+        &["tag", "app", "late"][..],
+        &["fork", "app", "late"],
+        &["untag", "under"],
+        &["pin", "app"],
+        &["rm", "app", "--names"],
+        &["import", layout, "--tag", "app", "--name", "late"],
+        &["commit", disk, "--name", "late"],
+    ] {
+        let (code, told) = under(args);
+        assert_eq!(code, Some(1), "{args:?}: {told}");
+        assert!(told.contains("is not held any more") && told.contains("mend: "), "{args:?}: {told}");
+    }
+    assert_eq!(store.names(), ["app", "under"]);
+    assert_eq!(under(&["ls"]).0, Some(0), "looking needs none");
+    store.refuses(&["pin", "app", "--lease", "7"], 2, "is no lease");
+    // Its own environment is what a command of `lease run` finds.
+    let binary = env!("CARGO_BIN_EXE_mainstay");
+    let script = format!("{binary} images tag app run --database {} --images {}", place[1], place[3]);
+    let script = format!("echo $MAINSTAY_LEASE; {script}");
+    let args = ["images", "lease", "run", "app"];
+    let output = mainstay().args(args).args(place).args(["--", "sh", "-c", &script]).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    let token = told.split_once('-').and_then(|(token, _)| token.parse::<u64>().ok());
+    assert!(output.status.success() && token.is_some(), "{output:?}");
+    assert_eq!(store.names(), ["app", "run", "under"]);
+}
+
+#[test]
 fn e2e_a_directory_that_is_not_mounted_is_told_from_an_empty_store() {
     let database = TestDatabase::sqlite();
     let store = Store::new(&database);

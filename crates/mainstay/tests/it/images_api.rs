@@ -137,7 +137,11 @@ fn programs_change(database: &TestDatabase) {
     let whole = program.does("GET", &format!("/{digest}/acts"), &none, (ok, "ImageActs"));
     let what: Vec<&str> =
         whole["acts"].as_array().unwrap().iter().map(|act| act["action"].as_str().unwrap()).collect();
-    assert_eq!(what, ["remove", "publish", "remove", "unpin", "pin", "untag", "fork", "tag", "publish"]);
+    // What was refused without its lease is not there.
+    assert_eq!(
+        what,
+        ["remove", "publish", "remove", "unpin", "pin", "unpin", "pin", "untag", "fork", "tag", "publish"]
+    );
     assert!(whole["acts"][0]["actor"].as_str().unwrap().contains("Ada Lovelace"), "{whole}");
     // The command line tells the same, and who did what there.
     let told = store.json(&["acts", "--limit", "1"]);
@@ -161,21 +165,40 @@ fn leases(program: &mut Program<'_>, image: &str) {
     let held =
         program.does("POST", &format!("{image}/leases"), &json!({ "key": "job-7" }), (201, "ShortLease"));
     let token = held["token"].as_i64().unwrap();
+    let lease = held["lease"].as_str().unwrap().to_owned();
+    assert!(lease.starts_with(&format!("{token}-")), "{held}");
+    assert_eq!(held["use_for_seconds"], 55.0);
     program.is_refused("DELETE", &format!("{image}?names=true"), &none, 409, "leased");
-    let renewed = program.does("POST", &format!("/leases/{token}/renew"), &none, (200, "ShortLease"));
+    let renewed = program.does("POST", &format!("/leases/{lease}/renew"), &none, (200, "ShortLease"));
     // Without what ends them, times that are written as short as they can be compare as they are.
     let until = |lease: &Value| lease["expires_at"].as_str().unwrap().trim_end_matches('Z').to_owned();
     assert!(until(&renewed) >= until(&held), "{renewed} {held}");
     let listed = program.does("GET", "/leases?limit=1", &none, (200, "ImageLeases"));
     assert_eq!((&listed["leases"][0]["token"], &listed["next"]), (&token.into(), &token.into()));
-    program.does("DELETE", &format!("/leases/{token}"), &none, (204, ""));
-    program.is_refused("POST", &format!("/leases/{token}/renew"), &none, 404, "may have ended");
-    program.is_refused("DELETE", "/leases/x", &none, 404, "There is nothing at this path.");
+    // What is changed under the lease is not changed once it is lost.
+    program.browser.extra.push(("Mainstay-Lease".to_owned(), lease.clone()));
+    program.does("POST", &format!("{image}/pin"), &none, (200, "ImageLine"));
+    program.does("POST", &format!("{image}/unpin"), &none, (200, "ImageLine"));
+    program.does("DELETE", &format!("/leases/{lease}"), &none, (204, ""));
+    program.is_refused("POST", &format!("{image}/pin"), &none, 409, "is not held any more");
+    program.is_refused(
+        "POST",
+        &format!("{image}/tag"),
+        &json!({ "name": "late" }),
+        409,
+        "is not held any more",
+    );
+    program.browser.extra.pop();
+    program.browser.extra.push(("Mainstay-Lease".to_owned(), "7".to_owned()));
+    program.is_refused("POST", &format!("{image}/pin"), &none, 400, "is no lease");
+    program.browser.extra.pop();
+    program.is_refused("POST", &format!("/leases/{lease}/renew"), &none, 404, "may have ended");
+    program.is_refused("DELETE", "/leases/x", &none, 400, "is no lease");
 
     // A holder that does not end by itself, and is not the program's.
     let (mut holder, lease) = program.store.hold("mine");
-    let token = lease["token"].as_i64().unwrap();
-    program.is_refused("DELETE", &format!("/leases/{token}"), &none, 403, "revoke its holder");
+    let held = lease["lease"].as_str().unwrap();
+    program.is_refused("DELETE", &format!("/leases/{held}"), &none, 403, "revoke its holder");
     let listed = program.does("GET", "/leases", &none, (200, "ImageLeases"));
     let epoch = listed["leases"][0]["epoch"].as_i64().unwrap();
     let holders = program.does("GET", "/holders?limit=1", &none, (200, "ImageHolders"));

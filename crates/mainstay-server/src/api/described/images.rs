@@ -8,6 +8,7 @@ use http::Method;
 use serde_json::{Map, Value, json};
 
 use super::{Answer, LIMIT, Operation, count, fields, get, instant, list, maybe, object, reference, text};
+use crate::images::LEASE_HEADER;
 
 const AFTER: (&str, &str, &str) = ("after", "integer", "What the page before gave as next.");
 
@@ -26,6 +27,26 @@ const fn change(
 
 pub(super) fn operations() -> Vec<Operation> {
     image::operations().into_iter().chain(lease::operations()).chain(care::operations()).collect()
+}
+
+/// The header that says under which lease a change is made, of an operation that heeds it.
+pub(super) fn header(operation: &Operation) -> Option<Value> {
+    const FENCED: [&str; 8] = [
+        "importImage",
+        "commitImage",
+        "tagImage",
+        "forkImage",
+        "untagImage",
+        "pinImage",
+        "unpinImage",
+        "removeImage",
+    ];
+    FENCED.contains(&operation.id).then(|| {
+        json!({
+            "name": LEASE_HEADER, "in": "header", "schema": { "type": "string" },
+            "description": "The lease without which nothing is changed; 409 when it is not held any more.",
+        })
+    })
 }
 
 /// The schemas of bodies and answers.

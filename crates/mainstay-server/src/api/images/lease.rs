@@ -1,9 +1,9 @@
-//! Leases of programs that have no process beside the store: each is held by its token and ends by itself.
+//! Leases of programs that have no process beside the store: each is held by the text that is told with it, and ends by itself.
 
 use axum::Json;
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
-use mainstay_images::{HolderId, Token};
+use mainstay_images::{Action, HolderId};
 use serde::Deserialize;
 
 use super::{Body, Nothing, Paged, body};
@@ -47,18 +47,21 @@ pub(super) async fn acquire(
 
 pub(super) async fn renew(
     Changes(commands): Changes,
-    Path(token): Path<i64>,
+    Path(lease): Path,
     Query(Nothing {}): Query<Nothing>,
 ) -> Result<Json<ShortLeaseDocument>, Problem> {
-    Ok(Json(commands.renew(Token::new(token)).await?.into()))
+    // Whether they may is asked before it is looked at what they say.
+    commands.require(Action::Lease)?;
+    Ok(Json(commands.renew(lease.parse()?).await?.into()))
 }
 
 pub(super) async fn release(
     Changes(commands): Changes,
-    Path(token): Path<i64>,
+    Path(lease): Path,
     Query(Nothing {}): Query<Nothing>,
 ) -> Result<StatusCode, Problem> {
-    commands.release(Token::new(token)).await?;
+    commands.require(Action::Lease)?;
+    commands.release(lease.parse()?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -127,9 +127,11 @@ impl HolderPage {
     }
 }
 
-/// A lease that is renewed by its token.
+/// A lease that whoever asked for it renews.
 #[derive(Debug, Clone, Serialize)]
 pub struct ShortLeaseDocument {
+    /// The lease: what renews and releases it, and what a change names that must not be made without it.
+    pub lease: String,
     /// The fencing token.
     pub token: i64,
     /// The holder that was made for it.
@@ -138,17 +140,21 @@ pub struct ShortLeaseDocument {
     pub key: String,
     /// The image's digest.
     pub image: String,
-    /// When it ends without renewal, by the database's clock.
+    /// How long the image may be used, counted from when the request was sent.
+    pub use_for_seconds: f64,
+    /// When it ends without renewal, by the database's clock; for people.
     pub expires_at: String,
 }
 
 impl From<ShortLease> for ShortLeaseDocument {
     fn from(lease: ShortLease) -> Self {
         Self {
+            lease: lease.lease.to_string(),
             token: lease.token.get(),
             holder: lease.holder,
             key: lease.key,
             image: named(&lease.image),
+            use_for_seconds: lease.use_for.as_secs_f64(),
             expires_at: lease.expires_at.to_string(),
         }
     }

@@ -91,6 +91,14 @@ impl Store {
     }
 }
 
+/// Under which lease something is changed.
+#[derive(Debug, Args)]
+pub(crate) struct Fence {
+    /// Change nothing once this lease is lost: what `lease hold` tells and `lease run` gives [default: $MAINSTAY_LEASE]
+    #[arg(long, value_name = "LEASE")]
+    pub(crate) lease: Option<String>,
+}
+
 /// A page of a list.
 #[derive(Debug, Args)]
 pub(crate) struct Listed {
@@ -123,6 +131,8 @@ pub(crate) struct Platform {
 #[derive(Debug, Args)]
 #[group(id = "which", multiple = false, args = ["tag", "all"])]
 pub(crate) struct Import {
+    #[command(flatten)]
+    pub(crate) fence: Fence,
     #[command(flatten)]
     pub(crate) place: Place,
     #[command(flatten)]
@@ -185,6 +195,8 @@ pub(crate) struct Registry {
 #[derive(Debug, Args)]
 pub(crate) struct Pull {
     #[command(flatten)]
+    pub(crate) fence: Fence,
+    #[command(flatten)]
     pub(crate) place: Place,
     #[command(flatten)]
     pub(crate) registry: Registry,
@@ -213,6 +225,8 @@ pub(crate) struct Push {
 #[derive(Debug, Args)]
 pub(crate) struct Commit {
     #[command(flatten)]
+    pub(crate) fence: Fence,
+    #[command(flatten)]
     pub(crate) place: Place,
     /// The file; - for standard input. Over an image that was imported or pulled: a layer, as a tar archive or as a directory
     pub(crate) file: PathBuf,
@@ -236,6 +250,8 @@ pub(crate) struct Commit {
 #[derive(Debug, Args)]
 pub(crate) struct Name {
     #[command(flatten)]
+    pub(crate) fence: Fence,
+    #[command(flatten)]
     pub(crate) one: One,
     /// The name
     pub(crate) name: String,
@@ -243,6 +259,8 @@ pub(crate) struct Name {
 
 #[derive(Debug, Args)]
 pub(crate) struct Untag {
+    #[command(flatten)]
+    pub(crate) fence: Fence,
     #[command(flatten)]
     pub(crate) place: Place,
     /// The name
@@ -252,6 +270,8 @@ pub(crate) struct Untag {
 #[derive(Debug, Args)]
 pub(crate) struct Pin {
     #[command(flatten)]
+    pub(crate) fence: Fence,
+    #[command(flatten)]
     pub(crate) one: One,
     /// Take the pin away
     #[arg(long)]
@@ -260,6 +280,8 @@ pub(crate) struct Pin {
 
 #[derive(Debug, Args)]
 pub(crate) struct Rm {
+    #[command(flatten)]
+    pub(crate) fence: Fence,
     #[command(flatten)]
     pub(crate) one: One,
     /// Remove all its names too, not only the one that it is called by here
@@ -302,7 +324,8 @@ pub(crate) struct Hold {
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) hold: Hold,
-    /// The command; it finds MAINSTAY_LEASE_TOKEN and MAINSTAY_LEASE_IMAGE. It is ended with all that it started when the lease is
+    /// The command; it finds MAINSTAY_LEASE, under which `mainstay images` changes things, MAINSTAY_LEASE_TOKEN and MAINSTAY_LEASE_IMAGE.
+    /// It is ended with all that it started when the lease is
     /// lost: by SIGTERM, and 5 seconds later by SIGKILL
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<std::ffi::OsString>,

@@ -13,7 +13,7 @@ use mainstay_server::images::is_layered;
 use serde::Serialize;
 
 use super::args::{Commit, Name, Pin, Rm, Untag};
-use super::{as_holder, find, one, open, progress, transfer};
+use super::{as_holder, find, one, open, progress, transfer, under};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Outcome};
 
@@ -30,7 +30,7 @@ async fn print(commands: &Commands, image: &Image, schema: &str, context: &Conte
 
 /// An image of the file and what it changes.
 pub(super) async fn commit(args: &Commit, context: &Context) -> Outcome {
-    let commands = open(&args.place, context).await?;
+    let commands = under(open(&args.place, context).await?, &args.fence, context)?;
     let parent = match &args.parent {
         Some(parent) => Some(find(&commands, parent).await?),
         None => None,
@@ -162,6 +162,7 @@ fn points(name: &str, image: &str) -> String {
 
 pub(super) async fn fork(args: &Name, context: &Context) -> Outcome {
     let (commands, image) = one(&args.one, context).await?;
+    let commands = under(commands, &args.fence, context)?;
     let forked = commands.fork(&image.id.into(), &args.name).await.map_err(|error| {
         let help = "mainstay images tag moves a name that is there; untag removes it";
         let is_taken = matches!(error.kind(), mainstay_images::ErrorKind::Conflict);
@@ -178,13 +179,14 @@ pub(super) async fn fork(args: &Name, context: &Context) -> Outcome {
 
 pub(super) async fn tag(args: &Name, context: &Context) -> Outcome {
     let (commands, image) = one(&args.one, context).await?;
+    let commands = under(commands, &args.fence, context)?;
     let name = commands.tag(&image.id.into(), &args.name).await?;
     print_name("mainstay.images.tag/1", &image, name, points, context);
     Ok(())
 }
 
 pub(super) async fn untag(args: &Untag, context: &Context) -> Outcome {
-    let commands = open(&args.place, context).await?;
+    let commands = under(open(&args.place, context).await?, &args.fence, context)?;
     // Of an image that has the name, or of a name that is one: a digest removes no name.
     let no_name = || {
         Failure::new(Exit::Refused, format!("there is no name {}", args.name))
@@ -201,6 +203,7 @@ pub(super) async fn untag(args: &Untag, context: &Context) -> Outcome {
 
 pub(super) async fn pin(args: &Pin, context: &Context) -> Outcome {
     let (commands, image) = one(&args.one, context).await?;
+    let commands = under(commands, &args.fence, context)?;
     let image = commands.pin(&image.id.into(), !args.off).await?;
     print(&commands, &image, "mainstay.images.pin/1", context).await
 }
@@ -208,6 +211,7 @@ pub(super) async fn pin(args: &Pin, context: &Context) -> Outcome {
 /// Removes the image, and with it the name that it was called by, or all of them if asked; all or nothing.
 pub(super) async fn remove(args: &Rm, context: &Context) -> Outcome {
     let (commands, image) = one(&args.one, context).await?;
+    let commands = under(commands, &args.fence, context)?;
     let id: ImageRef = image.id.into();
     // Tells what mends it. The removal looks again, in its own transaction.
     for claim in commands.look()?.explain(&id).await? {
@@ -237,6 +241,9 @@ fn mend(claim: &Claim, called: &str) -> String {
         Claim::Pin => format!("take the pin away: mainstay images pin --off {called}"),
         Claim::Lease { .. } => {
             "end its use, or wait until the lease runs out; mainstay images lease revoke ends a holder that does not".to_owned()
+        }
+        Claim::Listed { digest, .. } => {
+            format!("remove the index that lists it before, with its names: mainstay images rm --names sha256:{digest}")
         }
         Claim::Child { digest, .. } => format!("remove that one before: mainstay images rm {digest}"),
         _ => "mainstay images explain tells more".to_owned(),

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::args::{Hold, Listed, Revoke, Run};
 use super::family::Family;
 use super::list::more;
-use super::{as_holder, one, open};
+use super::{LEASE, as_holder, one, open};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::output::table;
@@ -71,11 +71,17 @@ pub(super) async fn revoke(args: &Revoke, context: &Context) -> Outcome {
 
 #[derive(Serialize)]
 struct Held {
+    /// The lease, for `--lease` of what changes something.
+    lease: String,
     token: i64,
     key: String,
     holder: String,
     image: String,
 }
+
+/// What is said when a command leaves others behind.
+const LEFT: &str =
+    "the command has ended, and what it started has not: the lease is kept until that has ended too";
 
 /// How long a command may take to end when it is asked to and its lease is not lost.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -90,6 +96,7 @@ async fn leased<T>(
     as_holder(&commands, context, async |node: Node| {
         let lease = node.acquire(&args.key, image.id).await?;
         let held = Held {
+            lease: lease.guard().to_string(),
             token: lease.token().get(),
             key: args.key.clone(),
             holder: node.name().to_owned(),
@@ -130,6 +137,7 @@ pub(super) async fn run(args: &Run, context: &Context) -> Outcome {
         let mut command = tokio::process::Command::new(program);
         command
             .args(arguments)
+            .env(LEASE, &held.lease)
             .env("MAINSTAY_LEASE_TOKEN", held.token.to_string())
             .env("MAINSTAY_LEASE_IMAGE", &held.image);
         let mut family = Family::spawn(command).map_err(|error| {
@@ -137,7 +145,7 @@ pub(super) async fn run(args: &Run, context: &Context) -> Outcome {
                 .with_help("see that the command is there and may be run; nothing is leased any more")
         })?;
         tokio::select! {
-            status = family.ended() => {
+            status = family.ended(|| context.output.warning(LEFT)) => {
                 status.map_err(|error| Failure::new(Exit::Unavailable, format!("the command is not heard of: {error}")))
             }
             // The files may go soon: whoever uses them must not go on.

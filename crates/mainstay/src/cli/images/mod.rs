@@ -15,7 +15,7 @@ use mainstay_images::oci::{self, Refusal};
 use mainstay_images::{Commands, ErrorKind, Image, MIN_DIGITS, Node};
 use mainstay_server::images::open_images;
 
-use self::args::{ImagesCommand, LeaseCommand, One, Place};
+use self::args::{Fence, ImagesCommand, LeaseCommand, One, Place};
 use super::context::Context;
 use super::exit::{Exit, Failure, Outcome};
 
@@ -64,6 +64,17 @@ async fn open(place: &Place, context: &Context) -> Outcome<Commands> {
     let repo = context.existing(&config).await?;
     repo.migrator().require_latest(&mainstay_images::COMPONENT).await?;
     Ok(open_images(repo, &config).await?.acting(context.caller()?))
+}
+
+/// Where the lease lies that a command was started under.
+const LEASE: &str = "MAINSTAY_LEASE";
+
+/// The same store, changed only while the lease is held that was given, or that this command was started under.
+fn under(commands: Commands, fence: &Fence, context: &Context) -> Outcome<Commands> {
+    match fence.lease.clone().or_else(|| context.environment(LEASE)) {
+        Some(lease) => Ok(commands.under(lease.parse()?)),
+        None => Ok(commands),
+    }
 }
 
 /// The store, and the image that is meant.

@@ -15,11 +15,11 @@ use serde::Serialize;
 use super::args::{self, Export, Flatten, Import, Platform, Pull, Push, Registry};
 use super::list::size;
 use super::progress::Copying;
-use super::{as_holder, find, open};
+use super::{as_holder, find, open, under};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Outcome};
 
-/// The largest password that is read.
+/// The largest file with a password, in octets.
 const MAX_PASSWORD: u64 = 64 * 1024;
 /// Where a password may lie in the environment.
 const PASSWORD: &str = "MAINSTAY_REGISTRY_PASSWORD";
@@ -58,7 +58,7 @@ async fn print_arrived(commands: &Commands, arrived: &[Image], schema: &str, con
 pub(super) async fn import(args: &Import, context: &Context) -> Outcome {
     let select = select(&args.platform)?;
     std::fs::metadata(&args.layout).map_err(|error| unreadable(&args.layout, &error))?;
-    let commands = open(&args.place, context).await?;
+    let commands = under(open(&args.place, context).await?, &args.fence, context)?;
     let mut import = match &args.tag {
         Some(tag) => oci::Import::tagged(tag),
         None if args.all => oci::Import::all(),
@@ -163,7 +163,7 @@ pub(super) async fn pull(args: &Pull, context: &Context) -> Outcome {
     let reference: Reference = args.reference.parse()?;
     let (select, options) = (select(&args.platform)?, options(&args.registry, context)?);
     let name = args.name.clone().unwrap_or_else(|| reference.to_string());
-    let commands = open(&args.place, context).await?;
+    let commands = under(open(&args.place, context).await?, &args.fence, context)?;
     let arrived = as_holder(&commands, context, async |node| {
         let pull = async |oci: Oci| oci.pull(&reference, &select, Some(&name), &options).await;
         copy(node, context, "pulling", pull).await
@@ -232,12 +232,20 @@ fn options(registry: &Registry, context: &Context) -> Outcome<RegistryOptions> {
 
 fn password(file: &Path) -> Outcome<String> {
     let mut text = String::new();
+    // One octet more than there may be, so that a longer one is seen.
+    let most = MAX_PASSWORD + 1;
     let read = if file == Path::new("-") {
-        std::io::stdin().lock().take(MAX_PASSWORD).read_to_string(&mut text)
+        std::io::stdin().lock().take(most).read_to_string(&mut text)
     } else {
-        std::fs::File::open(file).and_then(|file| file.take(MAX_PASSWORD).read_to_string(&mut text))
+        std::fs::File::open(file).and_then(|file| file.take(most).read_to_string(&mut text))
     };
-    read.map_err(|error| unreadable(file, &error))?;
+    let read = read.map_err(|error| unreadable(file, &error))?;
+    if u64::try_from(read).unwrap_or(u64::MAX) > MAX_PASSWORD {
+        let message = format!("{} has more than {MAX_PASSWORD} octets, which is no password", file.display());
+        return Err(
+            Failure::new(Exit::Usage, message).with_help("name the file that holds the password alone")
+        );
+    }
     // The line's end that editors add.
     text.truncate(text.trim_end_matches(['\r', '\n']).len());
     Ok(text)
@@ -251,6 +259,21 @@ pub(super) fn unreadable(file: &Path, error: &std::io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_password_is_read_whole_or_not_at_all() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("password");
+        let read = |octets: usize| {
+            std::fs::write(&file, "p".repeat(octets)).unwrap();
+            password(&file).map(|password| password.len())
+        };
+        let most = usize::try_from(MAX_PASSWORD).unwrap();
+        assert_eq!(read(most).unwrap(), most);
+        assert!(read(most + 1).is_err_and(|failure| failure.exit == Exit::Usage));
+        std::fs::write(&file, "secret\r\n").unwrap();
+        assert_eq!(password(&file).unwrap(), "secret");
+    }
 
     #[test]
     fn platforms_are_read() {

@@ -1,7 +1,7 @@
 //! Leases and who has them.
 
 use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     AFTER, Answer, LIMIT, Operation, change, count, digest, fields, flag, get, instant, number, page, text,
@@ -27,7 +27,7 @@ pub(super) fn operations() -> Vec<Operation> {
             Method::POST,
             "/api/v1/images/{image}/leases",
             "leaseImage",
-            "Lease an image for a minute; renew it by its token",
+            "Lease an image for a minute; renew it by what its lease is called in the answer",
             Some("NewLease"),
             201,
             Answer::Json("ShortLease"),
@@ -87,13 +87,28 @@ fn holder() -> Value {
 }
 
 fn short_lease() -> Value {
+    let lease = "What renews and releases it, and what Mainstay-Lease names in changes that must not be made without it.";
+    let seconds = "How long the image may be used. Count it from the moment at which the request was sent, on a clock that is never set; \
+         renew it long before.";
+    let instant =
+        "When it ends, by the database's clock; for people, since the caller's clock may show another time.";
     fields([
+        ("lease", described(text(), lease)),
         ("token", number()),
         ("holder", text()),
         ("key", text()),
         ("image", digest()),
-        ("expires_at", instant()),
+        ("use_for_seconds", described(json!({ "type": "number", "minimum": 0 }), seconds)),
+        ("expires_at", described(super::instant(), instant)),
     ])
+}
+
+/// A value, and what it means.
+fn described(mut value: Value, means: &str) -> Value {
+    if let Some(schema) = value.as_object_mut() {
+        schema.insert("description".to_owned(), means.into());
+    }
+    value
 }
 
 pub(super) fn schemas() -> Vec<(&'static str, Value)> {
