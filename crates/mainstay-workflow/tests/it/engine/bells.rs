@@ -132,10 +132,13 @@ async fn limits_and_schedules_that_change_are_heard_of() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_host_without_workers_leaves_is_taken_up() {
     beside(async |repo, other| {
-        let worker = deaf(&repo).workflow(parked(), noop(1)).start().await.unwrap();
+        let plain = || chain("plain", 1, |step| Node::task(step, ["ok"]));
+        let worker = deaf(&repo).workflow(parked(), noop(1)).workflow(plain(), noop(1));
+        let worker = worker.start().await.unwrap();
         let host = Engine::builder(other.clone())
             .without_workers()
             .workflow(parked(), noop(1))
+            .workflow(plain(), noop(1))
             .start()
             .await
             .unwrap();
@@ -147,6 +150,12 @@ async fn what_a_host_without_workers_leaves_is_taken_up() {
                 let run = host.start(StartRequest::new("parked", Value::Null)).await.unwrap();
                 host.signal(run, "go", Value::Null).await.unwrap();
                 wait(run).await;
+            }
+        })
+        .await;
+        brisk(async {
+            for _ in 0..WORDS {
+                wait(host.start(StartRequest::new("plain", Value::Null)).await.unwrap()).await;
             }
         })
         .await;

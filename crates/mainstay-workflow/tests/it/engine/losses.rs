@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mainstay_core::{Clock as _, SystemClock};
-use mainstay_repo::Repo;
+use mainstay_repo::{Repo, Statement};
 use mainstay_testkit::TestDatabase;
-use mainstay_workflow::store::{Commit, Committed, Head, Lane, Start, Started, Store};
+use mainstay_workflow::store::{Claim, Commit, Committed, Head, Lane, Start, Started, Store, Takeover};
 use mainstay_workflow::{
-    Attempt, Definition, Engine, Fault, Handlers, Input, Node, Outcome, Part, Retry, RunId, Workflow,
+    Attempt, Definition, Engine, Fact, Fault, Handlers, Input, Node, Outcome, Part, Retry, RunId, Workflow,
     transition,
 };
 use serde_json::{Value, json};
@@ -123,6 +123,37 @@ async fn one_that_outlives_its_beginning_holds_up_nobody_on_its_node() {
         lift.door.add_permits(1);
         assert_eq!(soon(engine.wait(heavy)).await.unwrap().outcome, Outcome::Completed);
         assert_eq!(lift.begun.load(Ordering::SeqCst), 4, "each began once");
+        soon(engine.stop()).await;
+    })
+    .await;
+}
+
+/// From the second loss on it is known whether an attempt had begun: one that had not was not lost with its node, and goes on as it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_had_not_begun_in_a_dead_nodes_hands_is_not_lost_again() {
+    on_each_gated(async |_, repo| {
+        let run = lost(&repo, json!("light"), 0, 1).await;
+        let store = Store::open(&repo, "default").await.unwrap();
+        let node = store.join("another", Takeover::Nobody).await.unwrap();
+        let claim = Claim {
+            node,
+            now: SystemClock.now(),
+            queues: &[("default", 1)],
+            definitions: &[store.define(&flow(), SystemClock.now()).await.unwrap()],
+        };
+        assert_eq!(store.claim(&claim).await.unwrap().len(), 1);
+        repo.write(Statement::new("UPDATE wf_nodes SET dead_at = seen_at WHERE name = 'another'"))
+            .await
+            .unwrap();
+        let lift = Lift::new();
+        let engine = Engine::builder(repo.clone()).leases(BEAT, Duration::from_secs(60));
+        let engine = engine.workflow(flow(), lift.handlers()).start().await.unwrap();
+        assert_eq!(soon(engine.wait(run)).await.unwrap().outcome, Outcome::Completed);
+        let history = store.histories(&[run]).await.unwrap().remove(0).1;
+        let losses = history
+            .iter()
+            .filter(|record| matches!(record.fact, Fact::AttemptFailed { fault: Fault::Lost, .. }));
+        assert_eq!((losses.count(), lift.begun.load(Ordering::SeqCst)), (1, 1), "the first one alone");
         soon(engine.stop()).await;
     })
     .await;
