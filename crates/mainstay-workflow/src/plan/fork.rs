@@ -15,8 +15,8 @@ use crate::graph::StepKey;
 /// Signals that nobody took, or that a step took which is done anew, lie in the new run's mailbox. Its deadline begins anew.
 ///
 /// # Errors
-/// [`Refusal::NotReached`] when the other run did not come to one of the steps; [`Refusal::NotUndone`] when no step is named and one would be
-/// done anew whose effect stands, because its compensation failed; [`Refusal::Corrupt`] when the history is that of another
+/// [`Refusal::NotReached`] when the other run did not come to one of the steps; [`Refusal::NotUndone`] when the effect of a step may
+/// stand, because its compensation failed, and no step is named, or others that were undone lie before it; [`Refusal::Corrupt`] when the history is that of another
 /// graph.
 pub fn fork(
     flow: &Workflow,
@@ -27,9 +27,6 @@ pub fn fork(
 ) -> Result<Transition, Refusal> {
     let old = super::replay(flow, history)?;
     let again = again(flow, history, from, &old)?;
-    if from.is_empty() {
-        refuse_what_stands(history, &again)?;
-    }
     let graph = flow.graph();
     let mut machine = Machine::new(flow, State::blank(flow), now);
     let input = history.iter().find_map(|record| match &record.fact {
@@ -87,34 +84,40 @@ pub fn fork(
     Ok(machine.end())
 }
 
-/// What could not be undone may stand: it is not done again unless somebody says where to begin.
-fn refuse_what_stands(history: &[Record], again: &BTreeSet<StepKey>) -> Result<(), Refusal> {
-    let stands = history.iter().find_map(|record| match &record.fact {
-        Fact::NotUndone { step, .. } if again.contains(step) => Some(step.clone()),
-        _ => None,
-    });
-    stands.map_or(Ok(()), |step| Err(Refusal::NotUndone { step }))
-}
-
-/// The steps that are done anew: those that are named or were undone, and all behind them.
+/// The steps that are done anew: those that are named or were undone, and all behind them. What could not be undone may stand: it is done
+/// anew only when it is named or stands behind one that is, and kept else, for somebody who says where to begin.
 fn again(
     flow: &Workflow,
     history: &[Record],
     from: &[StepKey],
     old: &State,
 ) -> Result<BTreeSet<StepKey>, Refusal> {
-    let undone = history.iter().filter_map(|record| match &record.fact {
-        Fact::Undone { step } | Fact::NotUndone { step, .. } => Some(step),
-        _ => None,
-    });
-    let mut open: Vec<usize> = undone.filter_map(|step| flow.index().node(step)).collect();
+    let mut named = Vec::new();
     for step in from {
         let at = flow
             .index()
             .node(step)
             .filter(|at| !matches!(old.at(*at), super::StepState::Idle | super::StepState::Skipped));
-        open.push(at.ok_or_else(|| Refusal::NotReached { step: step.clone() })?);
+        named.push(at.ok_or_else(|| Refusal::NotReached { step: step.clone() })?);
     }
+    let undone = history.iter().filter_map(|record| match &record.fact {
+        Fact::Undone { step } => flow.index().node(step),
+        _ => None,
+    });
+    let again = with_all_behind(flow, named.iter().copied().chain(undone));
+    let named = with_all_behind(flow, named);
+    for record in history {
+        if let Fact::NotUndone { step, .. } = &record.fact
+            && (from.is_empty() || again.contains(step) && !named.contains(step))
+        {
+            return Err(Refusal::NotUndone { step: step.clone() });
+        }
+    }
+    Ok(again)
+}
+
+fn with_all_behind(flow: &Workflow, steps: impl IntoIterator<Item = usize>) -> BTreeSet<StepKey> {
+    let mut open: Vec<usize> = steps.into_iter().collect();
     let mut seen = BTreeSet::new();
     while let Some(at) = open.pop() {
         if seen.insert(at) {
@@ -126,7 +129,7 @@ fn again(
             );
         }
     }
-    Ok(seen.into_iter().filter_map(|at| Some(flow.node(at)?.key.clone())).collect())
+    seen.into_iter().filter_map(|at| Some(flow.node(at)?.key.clone())).collect()
 }
 
 /// The steps whose end is kept, and the letters that they took.

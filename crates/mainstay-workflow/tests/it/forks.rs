@@ -103,6 +103,36 @@ fn what_could_not_be_undone_is_not_done_again_by_itself() {
     let run = failed(&flow, false);
     assert_eq!(forked(&flow, &run, &[]), Err(Refusal::NotUndone { step: "left".into() }));
     assert_eq!(out(&flow, &forked(&flow, &run, &["left"]).unwrap()), ["left#1"]);
+    // From a step behind it: it is not done again, and the new run undoes it if that fails too.
+    let next = forked(&flow, &run, &["last"]).unwrap();
+    assert_eq!(out(&flow, &next), ["last#1"]);
+    let cancel = Input::Cancel { reason: String::new() };
+    let next = transition(&flow, &next.state, cancel, Timestamp::UNIX_EPOCH).unwrap();
+    assert_eq!(out(&flow, &next), ["left/undo#1"]);
+}
+
+/// One before it was undone, so it would be done once more with whatever comes out of that: only for somebody who names one of the two.
+#[test]
+fn what_could_not_be_undone_is_not_done_again_because_of_another_step() {
+    let flow = Definition::new("two", 1)
+        .node(Node::task("book", ["ok"]).compensate("unbook").on("ok", ["charge"]))
+        .node(Node::task("charge", ["ok"]).compensate("refund").on("ok", ["ship"]))
+        .node(Node::task("ship", ["ok"]).retry(Retry::never()).on("ok", ["end"]))
+        .done("end")
+        .build()
+        .unwrap();
+    let mut run = Run::new(&flow);
+    run.ok("book", "ok");
+    run.ok("charge", "ok");
+    run.fail("ship");
+    run.fault("charge", Fault::Error { message: "no".to_owned(), retry: false, ran: false });
+    run.finish("book", mainstay_workflow::Part::Undo);
+    for from in [&[][..], &["ship"]] {
+        assert_eq!(forked(&flow, &run, from), Err(Refusal::NotUndone { step: "charge".into() }), "{from:?}");
+    }
+    for from in [&["book"][..], &["charge"], &["ship", "charge"]] {
+        assert_eq!(out(&flow, &forked(&flow, &run, from).unwrap()), ["book#1"], "{from:?}");
+    }
 }
 
 /// A step whose result is kept may have done something in an attempt of unknown outcome: the new run undoes that as the old one would have.
