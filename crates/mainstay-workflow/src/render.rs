@@ -6,6 +6,7 @@ use mainstay_workflow_graph::render;
 pub use mainstay_workflow_graph::render::{Overlay, Passage, STYLE};
 
 use crate::definition::Workflow;
+use crate::graph::Node;
 use crate::plan::{EdgeState, State, StepState};
 
 /// The workflow in the language of Graphviz.
@@ -43,8 +44,12 @@ pub fn overlay(flow: &Workflow, state: Option<&State>) -> Overlay {
         EdgeState::Taken => Passage::Taken,
         EdgeState::Skipped => Passage::Skipped,
     };
+    let undone = state.undone(flow);
+    let word = |(node, step): (&Node, &StepState)| {
+        if undone.contains(&node.key) { "undone" } else { step.word() }
+    };
     Overlay {
-        steps: state.steps().iter().map(StepState::word).collect(),
+        steps: flow.graph().nodes.iter().zip(state.steps()).map(word).collect(),
         edges: state.edges().iter().map(passage).collect(),
     }
 }

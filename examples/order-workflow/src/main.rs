@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use mainstay_workflow::RunId;
 use mainstay_workflow::typed::TypedWorkflow as _;
-use order_workflow::flow::{Card, Order, OrderFlow};
+use order_workflow::flow::{Card, Order, OrderFlow, Payment};
 use order_workflow::{engine, open, store};
 
 const USAGE: &str = "usage: order-workflow DATABASE_URL COMMAND
@@ -15,6 +15,7 @@ const USAGE: &str = "usage: order-workflow DATABASE_URL COMMAND
   work                                works on orders until it is stopped
   order ID ITEM CENTS CARD ADDRESS    takes an order and prints its run
   card RUN CARD                       names another card
+  paid RUN                            says what the bank said to the first card
   wait RUN                            waits for the end of a run
   books                               says what is on the shelf, in the ledger, at the bank and in the mail";
 
@@ -56,6 +57,15 @@ async fn run() -> Result<(), Box<dyn Error>> {
             let engine = engine(&repo).without_workers().start().await?;
             let run: RunId = run.parse()?;
             OrderFlow::card(&Card((*card).to_owned()))?.send(&engine, run).await?;
+        }
+        ["paid", run] => {
+            let engine = engine(&repo).without_workers().start().await?;
+            let said = OrderFlow::said(&engine, run.parse()?).await?;
+            match said.event::<Payment>("charge")? {
+                Some(Payment::Paid(receipt)) => println!("the first card: paid, {}", receipt.number),
+                Some(Payment::Declined) => println!("the first card: declined"),
+                None => println!("the first card: not yet"),
+            }
         }
         ["wait", run] => {
             let engine = engine(&repo).without_workers().start().await?;

@@ -23,6 +23,7 @@ pub const STYLE: &str = "\
 .mainstay-graph .pill{fill:var(--pill);stroke:var(--line);stroke-width:.75}\
 .mainstay-graph .running rect,.mainstay-graph .waiting rect{fill:var(--busy-box);stroke:var(--busy);stroke-width:2}\
 .mainstay-graph .ended rect{fill:var(--go-box);stroke:var(--go)}\
+.mainstay-graph .undone rect{stroke:var(--go);stroke-dasharray:4 4}\
 .mainstay-graph .failed rect{fill:var(--bad-box);stroke:var(--bad);stroke-width:2}\
 .mainstay-graph .step.skipped,.mainstay-graph .abandoned{opacity:.5}\
 .mainstay-graph .taken path{stroke:var(--go);stroke-width:2}.mainstay-graph .taken .head{fill:var(--go);stroke:none}\

@@ -21,6 +21,7 @@ use crate::store::{
     Act, CURSOR_HELP, Filter, Mail, NodeView, Order, Pause, Queue, RunSummary, Schedule, Sent, Store,
     StoredDefinition, StoredRun, TaskKey,
 };
+use crate::typed::Said;
 
 /// Sees and steers the runs of a namespace. Cheap to clone.
 ///
@@ -238,6 +239,20 @@ impl Control {
                 .with_source(error)
         })?;
         self.store.history(run, size, after).await
+    }
+
+    /// What the steps of a run of this workflow have said so far. The whole history is read.
+    pub(crate) async fn said_of(&self, workflow: &str, run: RunId) -> Result<Said> {
+        let Some((loaded, history)) = self.store.load_with_history(&[run]).await?.pop() else {
+            return Err(Error::unknown_run(run));
+        };
+        if loaded.meta.workflow != workflow {
+            let text = format!("{run} is a run of {}, not of {workflow}", loaded.meta.workflow);
+            return Err(
+                Error::new(ErrorKind::InvalidInput, text).with_help("ask the workflow that it is a run of")
+            );
+        }
+        Ok(Said::of(&history))
     }
 
     /// The picture of a run.

@@ -72,6 +72,15 @@ pub trait TypedWorkflow {
         let request = Self::request(input);
         async move { engine.start_in(transaction, request?).await }
     }
+
+    /// What the steps of a run have said so far, as the types that they said it in, whether it goes on or has ended. The whole history is read.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::InvalidInput`] for a run of another workflow; [`ErrorKind::Database`].
+    fn said(engine: &Engine, run: RunId) -> impl Future<Output = Result<Said>> + Send {
+        let control = engine.control();
+        async move { control.said_of(Self::NAME, run).await }
+    }
 }
 
 fn no_json(what: &str, error: &serde_json::Error) -> Error {

@@ -10,7 +10,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::handler::{Results, Seen, StepError};
 use crate::plan::Record;
 
-/// What the steps of a run have said so far, as the types that they said it in.
+/// What the steps of a run have said so far, as the types that they said it in: of a run in a database by
+/// [`TypedWorkflow::said`](super::TypedWorkflow::said), of one in the test kit from its history.
 ///
 /// ```
 /// # use mainstay_workflow::{Events, StepContext, StepError, step, workflow};

@@ -13,8 +13,8 @@ use mainstay_repo::Repo;
 use mainstay_testkit::{Random, TestDatabase, Victim, environment, eventually, for_each_database, golden};
 use mainstay_workflow::plan::Outcome;
 use mainstay_workflow::typed::{TypedVersion as _, TypedWorkflow as _};
-use mainstay_workflow::{Engine, RunId, render};
-use order_workflow::flow::{Card, Order, OrderFlow};
+use mainstay_workflow::{Engine, ErrorKind, RunId, render};
+use order_workflow::flow::{Card, Letter, Order, OrderFlow, Payment};
 use order_workflow::{engine, open, store};
 
 const GOOD: &str = "5100-1";
@@ -62,6 +62,16 @@ async fn orders_go_their_ways() {
         assert_eq!(end(&engine, plain).await, Outcome::Completed);
         assert_eq!(end(&engine, declined).await, Outcome::Completed);
         assert_eq!(end(&engine, lost).await, Outcome::Failed);
+        // A host asks a run in the types of its steps.
+        for (run, is_paid) in [(plain, true), (declined, false)] {
+            let said = OrderFlow::said(&engine, run).await.unwrap();
+            let payment = said.event::<Payment>("charge").unwrap().unwrap();
+            assert_eq!(matches!(payment, Payment::Paid(_)), is_paid, "{payment:?}");
+            assert!(said.input::<Order>().unwrap().id > 0);
+            assert!(said.event::<Letter>("apologise").unwrap().is_none(), "it did not come there");
+        }
+        let unknown = OrderFlow::said(&engine, "run_0000000000001".parse().unwrap()).await.unwrap_err();
+        assert_eq!(unknown.kind(), &ErrorKind::NotFound);
         // The third one's piece, payment and line are taken back.
         assert_eq!(store::books(&repo).await.unwrap(), [1, 2, 2, 2]);
 

@@ -63,7 +63,8 @@ impl RunPage {
     }
 
     fn facts(&self) -> Markup {
-        let RunView { summary, state, awaited, not_undone, unread, scheduled, .. } = &self.view;
+        let RunView { summary, state, awaited, not_undone, unread, scheduled, workflow_paused, .. } =
+            &self.view;
         html! {
             p class="lead" role="status" {
                 (tag(summary.status)) " " (summary.workflow) " v" (summary.version)
@@ -82,6 +83,12 @@ impl RunPage {
                 }
                 @if let Some(at) = state.as_ref().and_then(|state| state.deadline).filter(|_| summary.ended_at.is_none()) {
                     (fact("Given up", &html! { (time(at)) " UTC" }))
+                }
+                @if *workflow_paused {
+                    (fact("Held back", &html! {
+                        "with its workflow or with everything; it goes on when that is resumed under "
+                        a href={ "/workflows" (namespace_query(self.frame.namespace.as_deref())) } { "Workflows" }
+                    }))
                 }
                 @if *unread > 0 {
                     (fact("Unread", &html! { (unread) " letters; a node of the application reads them when it runs" }))
@@ -220,7 +227,7 @@ fn fact(name: &str, value: &Markup) -> Markup {
 }
 
 fn legend() -> Markup {
-    html! { span class="legend" { "green: went this way; blue: at work; dashed: not taken" } }
+    html! { span class="legend" { "green: went this way; blue: at work; dashed: not taken, or undone" } }
 }
 
 fn end_tag(end: End) -> Markup {

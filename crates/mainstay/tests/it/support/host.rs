@@ -86,6 +86,11 @@ impl Host {
         Self::started(url, |builder| builder.poll(hour, hour))
     }
 
+    /// One that has another workflow too.
+    pub(crate) fn with(url: &str, flow: Workflow, handlers: Handlers) -> Self {
+        Self::started(url, |builder| builder.workflow(flow, handlers))
+    }
+
     fn started(url: &str, with: impl FnOnce(EngineBuilder) -> EngineBuilder) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -97,6 +102,11 @@ impl Host {
             (engine, Control::open(&repo, "default").await.unwrap())
         });
         Self { runtime, engine, control }
+    }
+
+    /// Starts a run of any workflow.
+    pub(crate) fn begin(&self, request: StartRequest) -> RunId {
+        self.runtime.block_on(self.engine.start(request)).unwrap()
     }
 
     /// Starts an order.
