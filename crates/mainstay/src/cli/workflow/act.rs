@@ -1,7 +1,7 @@
 //! Commands that change something: start, signal, cancel, pause, resume, prune.
 
+use mainstay_workflow::Control;
 use mainstay_workflow::store::MAX_PRUNE;
-use mainstay_workflow::{Control, StartRequest};
 use serde::Serialize;
 
 use super::args::{Cancel, Fork, One, Prune, Scope, Signal, Start};
@@ -16,19 +16,9 @@ struct RunBody {
 
 pub(super) async fn start(args: &Start, context: &Context) -> Outcome {
     // Everything that can be wrong is read before anything is stored.
-    let mut request =
-        StartRequest::new(&args.workflow, json("--input", &args.input)?).priority(args.priority);
+    let mut request = args.how.request(&args.workflow, json("--input", &args.input)?);
     if let Some(attributes) = &args.attributes {
         request = request.attributes(json("--attributes", attributes)?);
-    }
-    if let Some(version) = args.version {
-        request = request.version(version);
-    }
-    if let Some(key) = &args.key {
-        request = request.key(key);
-    }
-    if let Some(fairness) = &args.fairness {
-        request = request.fairness(fairness);
     }
     if args.paused {
         request = request.paused();

@@ -2,7 +2,8 @@
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand, ValueEnum, value_parser};
-use mainstay_workflow::CatchUp;
+use mainstay_workflow::{CatchUp, StartRequest};
+use serde_json::Value;
 
 use crate::cli::args::Settings;
 
@@ -125,6 +126,40 @@ pub(crate) struct List {
     pub(crate) oldest: bool,
 }
 
+/// How a run is begun, now or by a schedule.
+#[derive(Debug, Args)]
+pub(crate) struct How {
+    /// Exactly this version [default: the current one when it begins]
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) version: Option<u32>,
+    /// The value of the business key: while a run with it is active, no other begins
+    #[arg(long, value_name = "VALUE")]
+    pub(crate) key: Option<String>,
+    /// Smaller numbers go first
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
+    pub(crate) priority: i16,
+    /// Among whom the turns of a queue are shared out evenly, such as a tenant
+    #[arg(long, value_name = "KEY")]
+    pub(crate) fairness: Option<String>,
+}
+
+impl How {
+    /// What asks for such a run.
+    pub(crate) fn request(&self, workflow: &str, input: Value) -> StartRequest {
+        let mut request = StartRequest::new(workflow, input).priority(self.priority);
+        if let Some(version) = self.version {
+            request = request.version(version);
+        }
+        if let Some(key) = &self.key {
+            request = request.key(key);
+        }
+        match &self.fairness {
+            Some(fairness) => request.fairness(fairness),
+            None => request,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Start {
     #[command(flatten)]
@@ -134,18 +169,8 @@ pub(crate) struct Start {
     /// What the run is given: JSON, @FILE, or - for standard input
     #[arg(long, value_name = "JSON", default_value = "null")]
     pub(crate) input: String,
-    /// Exactly this version [default: the highest]
-    #[arg(long, value_name = "VERSION")]
-    pub(crate) version: Option<u32>,
-    /// The value of the business key: no second run with it while this one is active
-    #[arg(long, value_name = "VALUE")]
-    pub(crate) key: Option<String>,
-    /// Smaller numbers go first
-    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
-    pub(crate) priority: i16,
-    /// Among whom the turns of a queue are shared out evenly, such as a tenant
-    #[arg(long, value_name = "KEY")]
-    pub(crate) fairness: Option<String>,
+    #[command(flatten)]
+    pub(crate) how: How,
     /// What it can be found by besides its input: a JSON object, @FILE, or -
     #[arg(long, value_name = "JSON")]
     pub(crate) attributes: Option<String>,
@@ -250,21 +275,11 @@ pub(crate) struct ScheduleAdd {
     /// The workflow that it starts
     #[arg(long, value_name = "NAME")]
     pub(crate) workflow: String,
-    /// Exactly this version [default: the highest at the time]
-    #[arg(long, value_name = "VERSION")]
-    pub(crate) version: Option<u32>,
     /// What each run is given: JSON, @FILE, or - for standard input
     #[arg(long, value_name = "JSON", default_value = "null")]
     pub(crate) input: String,
-    /// The value of the business key: while a run with it is active, a time is passed over
-    #[arg(long, value_name = "VALUE")]
-    pub(crate) key: Option<String>,
-    /// Smaller numbers go first
-    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
-    pub(crate) priority: i16,
-    /// Among whom the turns of a queue are shared out evenly, such as a tenant
-    #[arg(long, value_name = "KEY")]
-    pub(crate) fairness: Option<String>,
+    #[command(flatten)]
+    pub(crate) how: How,
     /// What becomes of times at which no node was there
     #[arg(long, value_enum, default_value = "latest")]
     pub(crate) catch_up: Missed,

@@ -1,7 +1,7 @@
 //! `mainstay workflow schedule …`: when runs begin by themselves.
 
 use mainstay_server::settings::ScheduleDocument;
-use mainstay_workflow::{CatchUp, Control, CronSchedule, StartRequest};
+use mainstay_workflow::{CatchUp, Control, CronSchedule};
 use serde::Serialize;
 
 use super::args::{ScheduleAdd, ScheduleOne, Where};
@@ -40,17 +40,7 @@ pub(super) async fn list(place: &Where, context: &Context) -> Outcome {
 }
 
 pub(super) async fn add(args: &ScheduleAdd, context: &Context) -> Outcome {
-    let mut request =
-        StartRequest::new(&args.workflow, json("--input", &args.input)?).priority(args.priority);
-    if let Some(version) = args.version {
-        request = request.version(version);
-    }
-    if let Some(key) = &args.key {
-        request = request.key(key);
-    }
-    if let Some(fairness) = &args.fairness {
-        request = request.fairness(fairness);
-    }
+    let request = args.how.request(&args.workflow, json("--input", &args.input)?);
     let schedule = CronSchedule::new(&args.one.schedule, &args.cron, request)?;
     let control = open(&args.one.place, context).await?;
     control.schedule_set(schedule.catch_up(CatchUp::from(args.catch_up))).await?;
