@@ -60,9 +60,11 @@ pub enum ErrorKind {
     Active,
     /// The engine moves the run, so it is not to be written from outside.
     Managed,
+    /// The run came from elsewhere and is only kept; no engine moves it.
+    Foreign,
     /// Somebody else moved the run since it was read; nothing was written.
     Stale,
-    /// The graph of the run is not the one that is registered under its version.
+    /// A version is kept with another content than the one that is registered.
     OtherGraph,
     /// Nodes work on the tables that would not know what a migration makes of them; nothing was changed.
     NodesAtWork {

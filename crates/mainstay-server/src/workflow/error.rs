@@ -22,6 +22,7 @@ impl From<Error> for Problem {
             | ErrorKind::MailboxFull
             | ErrorKind::Active
             | ErrorKind::Managed
+            | ErrorKind::Foreign
             | ErrorKind::Stale
             | ErrorKind::OtherGraph
             | ErrorKind::NodesAtWork { .. } => ProblemKind::Conflict,

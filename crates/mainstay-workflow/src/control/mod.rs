@@ -118,7 +118,7 @@ impl Control {
         Ok(found.into_values().collect())
     }
 
-    /// A workflow as it was registered last: of a version, or of the highest.
+    /// A workflow as it was registered: of a version, or of the current one.
     ///
     /// # Errors
     /// [`ErrorKind::UnknownWorkflow`], [`ErrorKind::UnknownVersion`]; [`ErrorKind::Corrupt`].
@@ -136,6 +136,9 @@ impl Control {
             .with_help("start the host that has it once, so that it is known"));
         }
         let known: Vec<String> = all.iter().map(|stored| stored.version.to_string()).collect();
+        // The host's own starts get the same one. None says so when only versions before it have worked here: then it is the highest.
+        let current = all.iter().find(|stored| stored.is_current).map(|stored| stored.version);
+        let version = version.or(current);
         let found = all.into_iter().find(|stored| version.is_none_or(|version| stored.version == version));
         found.ok_or_else(|| {
             let version = version.unwrap_or_default();
@@ -350,9 +353,22 @@ pub(crate) fn delivered(run: RunId, sent: Sent) -> Result<bool> {
             Err(Error::new(ErrorKind::Ended, format!("{run} has ended; nothing reaches it any more"))
                 .with_help("begin it again: retry a failed or cancelled run, fork any from one of its steps"))
         }
+        Sent::Foreign => {
+            let text = format!(
+                "{run} came from elsewhere, and no engine moves it: nothing would read what is sent to it"
+            );
+            Err(Error::new(ErrorKind::Foreign, text)
+                .with_help("start it anew with its input, and remove what is kept of it"))
+        }
         Sent::Full => {
             let text = format!("{} signals wait in {run} already", crate::store::MAX_MAILBOX);
             Err(Error::new(ErrorKind::MailboxFull, text).with_help("send more once it has taken some"))
+        }
+        Sent::TooManyCommands => {
+            let text =
+                format!("{} cancels, pauses and resumes wait in {run} already", crate::store::MAX_COMMANDS);
+            Err(Error::new(ErrorKind::MailboxFull, text)
+                .with_help("start a host that has the run's workflow and works: it reads them"))
         }
     }
 }

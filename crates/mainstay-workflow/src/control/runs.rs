@@ -17,7 +17,8 @@ use crate::plan::{Fact, Record, Status, fork};
 use crate::store::{ImportReport, Lane, Letter, Message, NewAct, Start, Started};
 
 impl Control {
-    /// Starts a run of a workflow that was registered here: of the version that is asked for, or of the highest.
+    /// Starts a run of a workflow that was registered here: of the version that is asked for, or of the one that is current where the
+    /// host works. (A resolver is the host's: it is not asked.)
     ///
     /// # Errors
     /// [`ErrorKind::AlreadyRunning`], [`ErrorKind::BadKey`]; as [`Control::workflow`]; as [`Store::start`](crate::store::Store::start);

@@ -201,6 +201,11 @@ impl EngineBuilder {
             }
             definitions.push((id, Arc::clone(registered)));
         }
+        for registered in self.registry.currents().filter(|_| self.works) {
+            if let Some(id) = registered.definition.get() {
+                store.set_current(&registered.flow.graph().name, *id).await?;
+            }
+        }
         let mut config = self.config;
         self.registry.all().for_each(|registered| config.queues.read(&registered.flow));
         let registry = Arc::new(self.registry);

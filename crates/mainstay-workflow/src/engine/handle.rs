@@ -232,8 +232,12 @@ impl Engine {
 
     async fn send(&self, run: RunId, sender: Option<String>, message: Message) -> Result<bool> {
         let now = self.now();
-        let definitions: Vec<_> = if self.0.runner.is_some() { self.0.registry.ids() } else { Vec::new() };
-        let own = OwnTurn { definitions: &definitions, until: now.saturating_add(OWN_FIRST) };
+        let definitions = self.0.registry.ids();
+        let own = self.0.runner.as_ref().map(|runner| OwnTurn {
+            node: runner.node(),
+            definitions: &definitions,
+            until: now.saturating_add(OWN_FIRST),
+        });
         let sent = self.0.store.send_from(&Letter { run, sender, message, now, due: now }, own).await?;
         let is_new = delivered(run, sent)?;
         self.tell_anybody(Command::Wake(run))?;

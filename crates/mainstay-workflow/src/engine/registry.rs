@@ -104,6 +104,14 @@ impl Registry {
         self.families.values().flat_map(|family| family.versions.values())
     }
 
+    /// Of each workflow the version that a start gets which names none, and for which no resolver chooses.
+    pub(crate) fn currents(&self) -> impl Iterator<Item = &Arc<Registered>> {
+        self.families.values().filter_map(|family| match family.current {
+            Some(current) => family.versions.get(&current),
+            None => family.versions.values().next_back(),
+        })
+    }
+
     /// What the store calls them.
     pub(crate) fn ids(&self) -> Vec<DefinitionId> {
         self.all().filter_map(|registered| registered.definition.get().copied()).collect()

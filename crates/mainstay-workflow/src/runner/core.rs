@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -30,6 +31,8 @@ pub(super) struct Core {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) config: Config,
     pub(super) node: NodeId,
+    /// The same for those who speak to the runner.
+    pub(super) life: Arc<AtomicI64>,
     pub(super) commands: mpsc::UnboundedSender<Command>,
     pub(super) bell: Bell,
 
@@ -119,7 +122,7 @@ impl From<Claimed> for Taken {
 }
 
 impl Core {
-    pub(super) fn new(setup: Setup, commands: mpsc::UnboundedSender<Command>) -> Self {
+    pub(super) fn new(setup: Setup, commands: mpsc::UnboundedSender<Command>, life: Arc<AtomicI64>) -> Self {
         let Setup { store, registry, definitions, states, clock, config, node, standing, bell } = setup;
         Self {
             store,
@@ -129,6 +132,7 @@ impl Core {
             clock,
             config,
             node,
+            life,
             commands,
             bell,
             cells: HashMap::new(),

@@ -12,8 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::{NodeId, RunId};
 use crate::plan::{Attempt, Record};
 use crate::store::{
-    Beat, Claimed, Commit, Committed, Fired, Head, Loaded, Mail, PrunedActs, Schedule, Standing, Started,
-    TaskKey,
+    Beat, Claimed, Commit, Committed, Fired, Head, Loaded, Mail, Schedule, Standing, Started, TaskKey,
 };
 
 /// Something on its way.
@@ -45,8 +44,8 @@ pub(super) enum Landed {
     Fired { name: String, begun: Option<Box<Begun>>, result: Result<Fired> },
     /// Runs that were kept for long enough were removed.
     Pruned { result: Result<u64> },
-    /// A portion of the acts was gone through.
-    PrunedActs { result: Result<PrunedActs> },
+    /// Acts that were kept for long enough were removed.
+    PrunedActs { result: Result<u64> },
     /// Tasks that had been set aside came back.
     CameBack { result: Result<u64> },
     /// It was noted that attempts begin.
@@ -77,6 +76,8 @@ pub(super) struct Polled {
 /// What a node hears when it says that it is alive.
 pub(super) struct Beaten {
     pub(super) beat: Beat,
+    /// How many others it gave up: what they kept for themselves is due.
+    pub(super) buried: u64,
     pub(super) taken_over: Vec<Claimed>,
 }
 

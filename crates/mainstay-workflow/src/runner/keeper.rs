@@ -256,11 +256,11 @@ impl Core {
                 let beat = async {
                     let beat = store.beat(node).await?;
                     if !beat.alive || !takes_over {
-                        return Ok(Beaten { beat, taken_over: Vec::new() });
+                        return Ok(Beaten { beat, buried: 0, taken_over: Vec::new() });
                     }
-                    store.bury(ttl).await?;
+                    let buried = store.bury(ttl).await?;
                     let taken_over = store.take_over(node, TAKE_OVER, &definitions).await?;
-                    Ok(Beaten { beat, taken_over })
+                    Ok(Beaten { beat, buried, taken_over })
                 };
                 Landed::Beat { sent: now, result: beat.await }
             }
@@ -289,7 +289,7 @@ impl Core {
                     let queues: Vec<(&str, u32)> = names.iter().map(|name| (name.as_str(), limit)).collect();
                     let claim = Claim { node, now: wall, queues: &queues, definitions: &definitions };
                     let claimed = store.claim(&claim).await?;
-                    let woken = store.wake(wall, HOLD, WAKE_BATCH, &definitions).await?;
+                    let woken = store.wake(node, wall, HOLD, WAKE_BATCH, &definitions).await?;
                     // What is due and was not given to a poll that found nothing is nothing that the next one would get.
                     let is_idle = claimed.is_empty() && woken.is_empty();
                     let after = if is_idle { wall } else { Timestamp::UNIX_EPOCH };

@@ -418,7 +418,7 @@ impl Core {
     }
 
     fn lives(&mut self, sent: Instant, result: Result<Beaten>) {
-        let Beaten { beat, taken_over } = match result {
+        let Beaten { beat, buried, taken_over } = match result {
             Ok(beaten) => beaten,
             Err(error) => {
                 self.keeper.may_have_taken_over();
@@ -434,6 +434,9 @@ impl Core {
         self.outlive_beat();
         self.take_back(beat.revoked);
         self.keeper.took_over(taken_over.len());
+        if buried > 0 {
+            self.keeper.look_at(Instant::now());
+        }
         self.claimed(taken_over.into_iter().map(Into::into));
     }
 

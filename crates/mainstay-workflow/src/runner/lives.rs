@@ -4,6 +4,8 @@
 //! comes back of it is thrown away, and the next life begins when nothing of the one before is on its way any more: a reading from before would
 //! bring letters back that others have read since.
 
+use std::sync::atomic::Ordering;
+
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
@@ -54,6 +56,7 @@ impl Core {
             Err(error) => self.ail(&error),
             Ok(node) => {
                 self.node = node;
+                self.life.store(node.0, Ordering::Relaxed);
                 self.keeper = Keeper::new(Instant::now());
             }
         }

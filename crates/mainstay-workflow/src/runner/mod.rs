@@ -30,6 +30,7 @@ mod upkeep;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use futures_util::FutureExt as _;
 use mainstay_core::Clock;
@@ -65,6 +66,7 @@ pub(crate) struct Setup {
 #[derive(Debug)]
 pub(crate) struct Runner {
     commands: mpsc::UnboundedSender<Command>,
+    life: Arc<AtomicI64>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -73,14 +75,20 @@ impl Runner {
     pub(crate) fn start(setup: Setup) -> Self {
         let (commands, inbox) = mpsc::unbounded_channel();
         tokio::spawn(listen(setup.bell.listen(), commands.clone()));
-        let core = core::Core::new(setup, commands.clone());
+        let life = Arc::new(AtomicI64::new(setup.node.0));
+        let core = core::Core::new(setup, commands.clone(), Arc::clone(&life));
         let task = tokio::spawn(async move {
             if let Err(panic) = AssertUnwindSafe(core.run(inbox)).catch_unwind().await {
                 let panic = panicked(&*panic);
                 tracing::error!(%panic, "the workflow runner of this process has stopped by a defect: other nodes take over its runs; start the process anew");
             }
         });
-        Self { commands, task }
+        Self { commands, life, task }
+    }
+
+    /// The life that it lives now.
+    pub(crate) fn node(&self) -> NodeId {
+        NodeId(self.life.load(Ordering::Relaxed))
     }
 
     /// Tells it something.

@@ -13,7 +13,7 @@ use super::flight::{Begun, Landed};
 use crate::engine::birth::Birth;
 use crate::engine::schedule;
 use crate::error::{ErrorKind, Result};
-use crate::store::{Fired, PrunedActs, Schedule, Started};
+use crate::store::{Fired, Schedule, Started};
 
 /// How often schedules are looked at.
 const SCHEDULES_EVERY: Duration = Duration::from_secs(1);
@@ -21,16 +21,10 @@ const SCHEDULES_EVERY: Duration = Duration::from_secs(1);
 const SCHEDULES: u32 = 64;
 /// How often tasks are looked for that were set aside for a workflow that is no longer held back.
 const BACK_EVERY: Duration = Duration::from_secs(2);
-/// How often runs that were kept for long enough are looked for.
+/// How often runs and acts that were kept for long enough are looked for.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
-/// How many runs are removed at a time.
+/// How many of them are removed at a time.
 const PRUNE: u32 = 500;
-/// How often the acts are gone through.
-const ACTS_EVERY: Duration = Duration::from_secs(600);
-/// How many of them at a time.
-const ACTS: u32 = 500;
-/// The pause after each portion: most acts may belong to runs that are kept, and nobody waits for the others to go.
-const ACTS_PAUSE: Duration = Duration::from_millis(200);
 
 /// When to look after what.
 #[derive(Debug)]
@@ -39,14 +33,12 @@ pub(super) struct Upkeep {
     back_at: Instant,
     prune_at: Instant,
     acts_at: Instant,
-    /// Up to where the acts were gone through.
-    acts_after: Option<i64>,
     under_way: usize,
 }
 
 impl Upkeep {
     pub(super) fn new(now: Instant) -> Self {
-        Self { schedules_at: now, back_at: now, prune_at: now, acts_at: now, acts_after: None, under_way: 0 }
+        Self { schedules_at: now, back_at: now, prune_at: now, acts_at: now, under_way: 0 }
     }
 }
 
@@ -93,24 +85,19 @@ impl Core {
                     .boxed(),
             );
         } else if let Some(keep) = self.config.acts_retention.filter(|_| now >= self.upkeep.acts_at) {
-            let (before, after) = (wall.saturating_sub(keep), self.upkeep.acts_after);
-            self.upkeep.acts_at = now + ACTS_EVERY;
+            self.upkeep.acts_at = now + PRUNE_EVERY;
             self.upkeep.under_way += 1;
+            let before = wall.saturating_sub(keep);
             self.flights.push(
-                async move { Landed::PrunedActs { result: store.prune_acts(before, after, ACTS).await } }
-                    .boxed(),
+                async move { Landed::PrunedActs { result: store.prune_acts(before, PRUNE).await } }.boxed(),
             );
         }
     }
 
-    pub(super) fn pruned_acts(&mut self, result: Result<PrunedActs>) {
+    pub(super) fn pruned_acts(&mut self, result: Result<u64>) {
         match result {
-            Ok(PrunedActs { next, .. }) => {
-                self.upkeep.acts_after = next;
-                if next.is_some() {
-                    self.upkeep.acts_at = Instant::now() + ACTS_PAUSE;
-                }
-            }
+            Ok(count) if count >= u64::from(PRUNE) => self.upkeep.acts_at = Instant::now(),
+            Ok(_) => {}
             Err(error) => self.ail(&error),
         }
     }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use mainstay_core::{Actor, Clock, Cursor, Page, PageSize, Timestamp};
-use mainstay_repo::{Batch, Expect, Row, Statement};
+use mainstay_repo::{Batch, Expect, Row, Sql, Statement};
 use serde_json::Value;
 
 use super::codec::{corrupt, decode};
@@ -62,21 +62,19 @@ impl NewAct {
     }
 }
 
-/// What became of a portion of the acts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PrunedActs {
-    /// How many are gone.
-    pub removed: u64,
-    /// The number of the last one that was looked at; none when all that are old enough were.
-    pub next: Option<i64>,
-}
+const FORGET: Sql = Sql::per_dialect(
+    "DELETE FROM wf_acts WHERE id IN (SELECT id FROM wf_acts INDEXED BY wf_acts_detached_idx \
+        WHERE namespace_id = $1 AND detached = 1 ORDER BY id LIMIT $3) AND at < $2",
+    "DELETE FROM wf_acts WHERE id = ANY (ARRAY (SELECT id FROM wf_acts WHERE namespace_id = $1 AND detached \
+        ORDER BY id LIMIT $3)) AND at < $2",
+);
+const DETACH: Sql = Sql::per_dialect(
+    "UPDATE wf_acts SET detached = 1 WHERE namespace_id = $1 AND run_id IS NOT NULL AND run_id IN (SELECT value FROM json_each($2))",
+    "UPDATE wf_acts SET detached = true WHERE namespace_id = $1 AND run_id = ANY($2::bigint[])",
+);
 
-const PORTION: &str = "SELECT id, at FROM wf_acts WHERE namespace_id = $1 AND id > $2 ORDER BY id LIMIT $3";
-const FORGET: &str = "DELETE FROM wf_acts WHERE namespace_id = $1 AND id > $2 AND id <= $3 AND at < $4 AND (run_id IS NULL \
-    OR NOT EXISTS (SELECT 1 FROM wf_runs r WHERE r.namespace_id = $1 AND r.id = wf_acts.run_id))";
-
-const ACT: &str = "INSERT INTO wf_acts (namespace_id, at, actor, action, run_id, subject, detail) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7)";
+const ACT: &str = "INSERT INTO wf_acts (namespace_id, at, actor, action, run_id, subject, detail, detached) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 
 impl Store {
     /// The same store, whose changes are written down as an actor's.
@@ -93,7 +91,7 @@ impl Store {
         let statement = Statement::new(ACT).named("workflow.act").bind(self.namespace).bind(clock.now());
         let statement = statement.bind(actor.as_str()).bind(act.action.as_str());
         let statement = statement.bind(act.run.map(RunId::get)).bind(cut(&act.subject, MAX_ACT_BYTES));
-        batch.expect(Expect::ONE, statement.bind(detail));
+        batch.expect(Expect::ONE, statement.bind(detail).bind(act.run.is_none()));
         Ok(())
     }
 
@@ -149,27 +147,21 @@ impl Store {
         Ok(())
     }
 
-    /// Looks through the next acts after a number, at most so many and at most [`MAX_PRUNE`](super::MAX_PRUNE), and removes those from
-    /// before an instant whose run is gone or that are about none. Call it again with [`PrunedActs::next`] until there is none: each call
-    /// costs as much, however many acts are kept for their runs.
+    /// That runs are removed: what was done to them may go when it is old enough.
+    pub(super) fn detach_acts(&self, runs: Vec<i64>) -> Statement {
+        Statement::new(DETACH).named("workflow.acts_detach").bind(self.namespace).bind(runs)
+    }
+
+    /// Removes acts from before an instant that are about no run or about one that is gone, at most so many and at most
+    /// [`MAX_PRUNE`](super::MAX_PRUNE), the first ones first. Says how many; call it again as long as it is so many. What is kept for its
+    /// run costs nothing.
     ///
     /// # Errors
     /// [`ErrorKind::Database`].
-    pub async fn prune_acts(&self, before: Timestamp, after: Option<i64>, limit: u32) -> Result<PrunedActs> {
-        let (after, limit) = (after.unwrap_or_default(), i64::from(limit.clamp(1, super::MAX_PRUNE)));
-        let portion = Statement::new(PORTION).named("workflow.acts_portion").bind(self.namespace);
-        let rows = self.repo.read(portion.bind(after).bind(limit)).await?;
-        let ages =
-            rows.iter().map(|row| Ok(row.get::<Timestamp>("at")? < before)).collect::<Result<Vec<_>>>()?;
-        let (Some(last), true) = (rows.last(), ages.contains(&true)) else {
-            // Acts are numbered as they are written: what follows is younger.
-            return Ok(PrunedActs { removed: 0, next: None });
-        };
-        let last: i64 = last.get("id")?;
-        let forget = Statement::new(FORGET).named("workflow.acts_forget").bind(self.namespace);
-        let written = self.repo.write(forget.bind(after).bind(last).bind(before)).await?;
-        let is_full = i64::try_from(rows.len()).is_ok_and(|count| count == limit);
-        Ok(PrunedActs { removed: written.rows_affected(), next: is_full.then_some(last) })
+    pub async fn prune_acts(&self, before: Timestamp, limit: u32) -> Result<u64> {
+        let statement = Statement::new(FORGET).named("workflow.acts_forget").bind(self.namespace);
+        let statement = statement.bind(before).bind(limit.min(super::MAX_PRUNE));
+        Ok(self.repo.write(statement).await?.rows_affected())
     }
 
     /// A page of what was done, the latest first: about one run, or about everything.

@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mainstay_core::Timestamp;
-use mainstay_repo::{Batch, Row, Sql, Statement};
+use mainstay_repo::{
+    Batch, Capability, ErrorKind as RepoErrorKind, Expect, Row, Sql, Statement, Topology as _,
+};
 
-use super::Store;
 use super::codec::{corrupt, decode, status};
+use super::nodes::live_nodes;
+use super::{ATTEMPTS, Store, busy, is_refused};
 use crate::definition::Workflow;
-use crate::error::{Error, Result};
-use crate::graph::{Fingerprint, Graph};
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::{Fingerprint, Graph, Node};
 use crate::id::{DefinitionId, RunId};
 use crate::plan::Status;
 
@@ -30,9 +33,11 @@ pub struct StoredDefinition {
     pub created_at: Timestamp,
     /// The queues that its host gave to handlers, as they were when an engine began to work on it last.
     pub queues: BTreeMap<String, String>,
+    /// Whether a start that names no version gets this one, as the host said that began to work last.
+    pub is_current: bool,
 }
 
-const COLUMNS: &str = "SELECT id, name, version, fingerprint, graph, created_at, queues FROM wf_definitions WHERE namespace_id = $1";
+const COLUMNS: &str = "SELECT id, name, version, fingerprint, graph, created_at, queues, is_current FROM wf_definitions WHERE namespace_id = $1";
 
 /// The index of workflow and status is read as far as is counted, for each workflow and each status.
 const COUNTS: Sql = Sql::new(
@@ -43,6 +48,14 @@ const COUNTS: Sql = Sql::new(
         UNION ALL SELECT 'failed' UNION ALL SELECT 'cancelled') AS s",
 );
 
+/// The contents of a version.
+const CONTENTS: &str = "SELECT id, fingerprint, is_registered FROM wf_definitions WHERE namespace_id = $1 AND name = $2 AND version = $3";
+/// The open runs of a content, as far as they are counted.
+const OPEN: &str = "SELECT count(*) AS open FROM (SELECT 1 FROM wf_runs r WHERE r.namespace_id = $1 AND r.workflow = $2 \
+    AND r.status IN ('running', 'waiting', 'paused', 'stopping') AND r.definition_id = $3 LIMIT $4) AS few";
+/// How many differences between two contents are told.
+const MAX_DIFFERENCES: usize = 8;
+
 /// The most runs of one workflow and one status that are counted.
 pub const MAX_COUNTED: u32 = 10_000;
 
@@ -52,49 +65,100 @@ const TAG: &str = "INSERT INTO wf_tags (namespace_id, tag, definition_id, workfl
 const TAGGED: &str = "SELECT workflow, definition_id FROM wf_tags WHERE namespace_id = $1 AND tag = $2";
 
 impl Store {
-    /// Keeps a workflow's content; does nothing when it is there.
+    /// Keeps a workflow's content as that of its version; does nothing when it is.
     ///
     /// # Errors
-    /// [`Database`](crate::ErrorKind::Database).
+    /// [`OtherGraph`](ErrorKind::OtherGraph): the version has another content, and open runs are pinned to that or other nodes may begin some:
+    /// nobody would go on with these. [`Database`](ErrorKind::Database).
     pub async fn define(&self, flow: &Workflow, now: Timestamp) -> Result<DefinitionId> {
         let (name, version) = (flow.graph().name.as_str(), flow.graph().version);
         let fingerprint = flow.fingerprint().to_string();
-        let find = || {
-            Statement::new(
-                "SELECT id FROM wf_definitions WHERE namespace_id = $1 AND name = $2 AND version = $3 AND fingerprint = $4",
-            )
-            .named("workflow.definition_find")
-            .bind(self.namespace)
-            .bind(name)
-            .bind(version)
-            .bind(fingerprint.as_str())
-        };
-        let mut found: Option<Row> = self.repo.read_optional(find()).await?;
-        if found.is_none() {
-            let insert = Statement::new(
-                "INSERT INTO wf_definitions (namespace_id, name, version, fingerprint, graph, created_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
-            )
-            .named("workflow.definition_new")
-            .bind(self.namespace)
-            .bind(name)
-            .bind(version)
-            .bind(fingerprint.as_str())
-            .bind(flow.graph().canonical())
-            .bind(now);
-            let mut batch = Batch::new("workflow.define");
-            batch.push(insert);
-            for tag in &flow.graph().tags {
-                let key = [name, fingerprint.as_str(), tag.as_str()];
-                let statement =
-                    Statement::new(TAG).named("workflow.tag_new").bind(self.namespace).bind(version);
-                batch.push(key.into_iter().fold(statement, Statement::bind));
+        for _ in 0..ATTEMPTS {
+            let find = Statement::new(CONTENTS).named("workflow.definition_find").bind(self.namespace);
+            let contents = self.repo.read(find.bind(name).bind(version)).await?;
+            let contents = contents.iter().map(content).collect::<Result<Vec<_>>>()?;
+            let own = contents.iter().find(|content| content.fingerprint == fingerprint);
+            if let Some(own) = own.filter(|own| own.is_registered) {
+                return Ok(own.id);
             }
-            self.repo.batch(batch).await?;
-            found = self.repo.read_optional(find()).await?;
+            let mut batch = Batch::new("workflow.define");
+            if let Some(other) = contents.iter().find(|content| content.is_registered) {
+                self.may_replace(other.id, flow.graph()).await?;
+                tracing::info!(workflow = name, version, "the version has another content from now on");
+                batch.expect(Expect::ONE, self.register(other.id, false));
+            }
+            match own {
+                Some(own) => drop(batch.expect(Expect::ONE, self.register(own.id, true))),
+                None => self.new_content(&mut batch, flow, &fingerprint, now),
+            }
+            match self.repo.batch(batch).await {
+                Ok(_) => {}
+                // Somebody else was first.
+                Err(error)
+                    if is_refused(&error) || matches!(error.kind(), RepoErrorKind::Constraint { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
-        let row = found.ok_or_else(|| Error::internal("a definition that was just kept is not there"))?;
-        Ok(DefinitionId(row.get("id")?))
+        Err(busy())
+    }
+
+    fn register(&self, id: DefinitionId, is_registered: bool) -> Statement {
+        let statement = Statement::new(
+            "UPDATE wf_definitions SET is_registered = $3 WHERE namespace_id = $1 AND id = $2 AND is_registered <> $3",
+        );
+        statement.named("workflow.definition_register").bind(self.namespace).bind(id.0).bind(is_registered)
+    }
+
+    fn new_content(&self, batch: &mut Batch, flow: &Workflow, fingerprint: &str, now: Timestamp) {
+        let (name, version) = (flow.graph().name.as_str(), flow.graph().version);
+        let insert = Statement::new(
+            "INSERT INTO wf_definitions (namespace_id, name, version, fingerprint, graph, created_at, is_registered) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+        );
+        let insert = insert.named("workflow.definition_new").bind(self.namespace).bind(name).bind(version);
+        let insert = insert.bind(fingerprint).bind(flow.graph().canonical()).bind(now).bind(true);
+        batch.expect(Expect::ONE, insert);
+        for tag in &flow.graph().tags {
+            let key = [name, fingerprint, tag.as_str()];
+            let statement = Statement::new(TAG).named("workflow.tag_new").bind(self.namespace).bind(version);
+            batch.push(key.into_iter().fold(statement, Statement::bind));
+        }
+    }
+
+    /// Refuses another content for a version as long as somebody may rely on the one that it has.
+    async fn may_replace(&self, stored: DefinitionId, given: &Graph) -> Result<()> {
+        let open = Statement::new(OPEN).named("workflow.definition_open").bind(self.namespace);
+        let open = open.bind(given.name.as_str()).bind(stored.0).bind(MAX_COUNTED);
+        let row: Row = self.repo.read_one(open).await?;
+        let open: u32 = row.get("open")?;
+        // On a database of one process nobody else is there.
+        let live =
+            if self.repo.has(Capability::ManyWriters) { live_nodes(&self.repo).await? } else { Vec::new() };
+        let at_work: Vec<String> = live
+            .into_iter()
+            .filter(|node| node.namespace == self.namespace())
+            .map(|node| node.name)
+            .collect();
+        if open == 0 && at_work.is_empty() {
+            return Ok(());
+        }
+        let stored = self.definition(stored).await?;
+        let differs = stored.map_or_else(String::new, |stored| difference(&stored.graph, given));
+        let (name, version) = (&given.name, given.version);
+        let (why, instead) = if open > 0 {
+            let more = if open >= MAX_COUNTED { " or more" } else { "" };
+            (
+                format!("{open}{more} open runs are pinned to that, and nobody would go on with them"),
+                "end these runs",
+            )
+        } else {
+            let nodes = at_work.join(", ");
+            (format!("nodes are at work that may begin runs of it: {nodes}"), "end these nodes")
+        };
+        let text = format!("{name} v{version} is kept here with another content ({differs}); {why}");
+        Err(Error::new(ErrorKind::OtherGraph, text).with_help(format!(
+            "give the change the next version and keep v{version} as it was beside it, or {instead} first: then it takes the place"
+        )))
     }
 
     /// Keeps the queues that a host gave to a workflow's handlers; does nothing when they are known.
@@ -108,6 +172,19 @@ impl Store {
         );
         let statement = statement.named("workflow.definition_queues").bind(self.namespace).bind(id.0);
         self.repo.write(statement.bind(text)).await?;
+        Ok(())
+    }
+
+    /// Notes that a start of a workflow which names no version gets this one; does nothing when that is known.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub(crate) async fn set_current(&self, workflow: &str, id: DefinitionId) -> Result<()> {
+        let statement = Statement::new(
+            "UPDATE wf_definitions SET is_current = (id = $3) WHERE namespace_id = $1 AND name = $2 AND is_current <> (id = $3)",
+        );
+        let statement = statement.named("workflow.definition_current").bind(self.namespace).bind(workflow);
+        self.repo.write(statement.bind(id.0)).await?;
         Ok(())
     }
 
@@ -223,5 +300,65 @@ fn read(row: &Row) -> Result<StoredDefinition> {
             Some(text) => decode("queues of a definition", &text)?,
             None => BTreeMap::new(),
         },
+        is_current: row.get("is_current")?,
     })
+}
+
+/// A content of a version.
+struct Content {
+    id: DefinitionId,
+    fingerprint: String,
+    is_registered: bool,
+}
+
+fn content(row: &Row) -> Result<Content> {
+    let id = DefinitionId(row.get("id")?);
+    Ok(Content { id, fingerprint: row.get("fingerprint")?, is_registered: row.get("is_registered")? })
+}
+
+/// What of a content is another.
+fn difference(stored: &Graph, given: &Graph) -> String {
+    let steps = |graph: &Graph| {
+        graph.nodes.iter().map(|node| (node.key.to_string(), node.clone())).collect::<BTreeMap<_, _>>()
+    };
+    let (before, after) = (steps(stored), steps(given));
+    let keys: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let mut differs: Vec<String> = keys
+        .into_iter()
+        .filter_map(|key| match (before.get(key), after.get(key)) {
+            (Some(_), None) => Some(format!("the step {key} is gone")),
+            (None, Some(_)) => Some(format!("the step {key} is new")),
+            (Some(before), Some(after)) => {
+                part(before, after).map(|part| format!("{part} of the step {key}"))
+            }
+            (None, None) => None,
+        })
+        .collect();
+    let whole = [
+        (stored.start != given.start, "the start"),
+        (stored.tags != given.tags, "the tags"),
+        (stored.metadata != given.metadata, "the metadata"),
+        (stored.unique != given.unique, "the business key"),
+        (stored.deadline_ms != given.deadline_ms, "the deadline"),
+    ];
+    differs.extend(whole.into_iter().filter(|(is_another, _)| *is_another).map(|(_, part)| part.to_owned()));
+    let more = differs.len().saturating_sub(MAX_DIFFERENCES);
+    differs.truncate(MAX_DIFFERENCES);
+    if more > 0 {
+        differs.push(format!("{more} more"));
+    }
+    differs.join(", ")
+}
+
+/// What of a step is another: its members are those of its stored form.
+fn part(before: &Node, after: &Node) -> Option<String> {
+    let members = |node: &Node| match serde_json::to_value(node) {
+        Ok(serde_json::Value::Object(members)) => members,
+        _ => serde_json::Map::new(),
+    };
+    let (before, after) = (members(before), members(after));
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let others: Vec<&str> =
+        names.into_iter().filter(|name| before.get(*name) != after.get(*name)).map(String::as_str).collect();
+    (!others.is_empty()).then(|| others.join(" and "))
 }

@@ -18,6 +18,8 @@ pub const MAX_ATTRIBUTES_BYTES: usize = 16 * 1024;
 pub const MAX_TELEMETRY_BYTES: usize = 4 * 1024;
 /// The most signals of a run that nobody has taken yet.
 pub const MAX_MAILBOX: u32 = 1_000;
+/// The most cancels, pauses and resumes of a run that it has not read yet. Signals do not count for it.
+pub const MAX_COMMANDS: u32 = 100;
 /// The longest name of a namespace, in bytes.
 pub const MAX_NAMESPACE_BYTES: usize = 63;
 /// The longest name of a queue or a schedule, fairness key or identifier of a sender, in bytes.

@@ -5,32 +5,63 @@ use mainstay_core::Timestamp;
 use mainstay_repo::{Batch, Row, Sql, Statement, Transaction};
 
 use super::limits::{
-    MAX_MAILBOX, MAX_NAME_BYTES, MAX_REASON_BYTES, MAX_SIGNAL_BYTES, check_name, cut, encode,
+    MAX_COMMANDS, MAX_MAILBOX, MAX_NAME_BYTES, MAX_REASON_BYTES, MAX_SIGNAL_BYTES, check_name, cut, encode,
 };
 use super::types::{Letter, Message, Sent};
 use super::wake::ids;
 use super::{MAX_GROUP, Store, write};
 use crate::error::Result;
-use crate::id::DefinitionId;
+use crate::id::{DefinitionId, NodeId};
 
-const SEND: Sql = Sql::per_dialect(
-    "INSERT INTO wf_mail (namespace_id, run_id, definition_id, sender, message, sent_at, due) \
-     SELECT namespace_id, id, definition_id, $3, $4, $5, CASE WHEN definition_id IN (SELECT value FROM json_each($8)) THEN $9 ELSE $6 END \
-     FROM wf_runs WHERE namespace_id = $1 AND id = $2 AND ended_at IS NULL AND (SELECT count(*) FROM wf_mail m \
-     WHERE m.run_id = $2 AND (m.due IS NOT NULL OR m.letter IS NOT NULL)) < $7 ON CONFLICT DO NOTHING",
-    "INSERT INTO wf_mail (namespace_id, run_id, definition_id, sender, message, sent_at, due) \
-     SELECT namespace_id, id, definition_id, $3, $4, $5, CASE WHEN definition_id = ANY ($8::bigint[]) THEN $9::timestamptz ELSE $6 END \
-     FROM wf_runs WHERE namespace_id = $1 AND id = $2 AND ended_at IS NULL AND (SELECT count(*) FROM wf_mail m \
-     WHERE m.run_id = $2 AND (m.due IS NOT NULL OR m.letter IS NOT NULL)) < $7 ON CONFLICT DO NOTHING",
+/// Of the letters that count there may be fewer than so many. What the sender's node takes up itself is held by it.
+macro_rules! send {
+    ($is_own:literal, $instant:literal, signal) => {
+        send!($is_own, $instant, "(m.due IS NOT NULL OR m.letter IS NOT NULL)")
+    };
+    // A message begins with the word for what it is.
+    ($is_own:literal, $instant:literal, command) => {
+        send!(
+            $is_own,
+            $instant,
+            "m.due IS NOT NULL AND (m.message LIKE '{\"is\":\"cancel\"%' OR m.message LIKE '{\"is\":\"pause\"%' \
+             OR m.message LIKE '{\"is\":\"resume\"%')"
+        )
+    };
+    ($is_own:literal, $instant:literal, $counts:literal) => {
+        concat!(
+            "INSERT INTO wf_mail (namespace_id, run_id, definition_id, sender, message, sent_at, due, held_by, held_from) \
+             SELECT r.namespace_id, r.id, r.definition_id, $3, $4, $5, CASE WHEN r.is_own THEN $9",
+            $instant,
+            " ELSE $6 END, CASE WHEN r.is_own THEN CAST($10 AS bigint) END, CASE WHEN r.is_own THEN $6",
+            $instant,
+            " END FROM (SELECT namespace_id, id, definition_id, definition_id ",
+            $is_own,
+            " AS is_own FROM wf_runs WHERE namespace_id = $1 AND id = $2 AND ended_at IS NULL \
+             AND definition_id IS NOT NULL) AS r \
+             WHERE (SELECT count(*) FROM wf_mail m WHERE m.run_id = $2 AND ",
+            $counts,
+            ") < $7 ON CONFLICT DO NOTHING"
+        )
+    };
+}
+
+const SIGNAL: Sql = Sql::per_dialect(
+    send!("IN (SELECT value FROM json_each($8))", "", signal),
+    send!("= ANY ($8::bigint[])", "::timestamptz", signal),
+);
+const COMMAND: Sql = Sql::per_dialect(
+    send!("IN (SELECT value FROM json_each($8))", "", command),
+    send!("= ANY ($8::bigint[])", "::timestamptz", command),
 );
 const WHY_NOT: Sql = Sql::new(
-    "SELECT ended_at IS NOT NULL AS ended, EXISTS (SELECT 1 FROM wf_mail m WHERE m.run_id = $2 AND m.sender = $3) AS known \
+    "SELECT ended_at IS NOT NULL AS ended, definition_id IS NULL AS is_foreign, EXISTS (SELECT 1 FROM wf_mail m WHERE m.run_id = $2 AND m.sender = $3) AS known \
      FROM wf_runs WHERE namespace_id = $1 AND id = $2",
 );
 
 /// The sender's node takes letters to runs of these definitions up itself; others leave them alone until then.
 #[derive(Clone, Copy)]
 pub(crate) struct OwnTurn<'a> {
+    pub(crate) node: NodeId,
     pub(crate) definitions: &'a [DefinitionId],
     pub(crate) until: Timestamp,
 }
@@ -62,12 +93,12 @@ impl Store {
         Ok(sent)
     }
 
-    /// Puts a letter into a run's mail, and leaves it to the sender's own node first, if that can take it up.
+    /// Puts a letter into a run's mail, and leaves it to the sender's own node first, if there is one that can take it up.
     ///
     /// # Errors
     /// As [`Store::send`].
-    pub(crate) async fn send_from(&self, letter: &Letter, own: OwnTurn<'_>) -> Result<Sent> {
-        let statement = self.statement_from(letter, Some(own))?;
+    pub(crate) async fn send_from(&self, letter: &Letter, own: Option<OwnTurn<'_>>) -> Result<Sent> {
+        let statement = self.statement_from(letter, own)?;
         if self.repo.write(statement).await?.rows_affected() == 1 {
             return Ok(Sent::Accepted);
         }
@@ -77,7 +108,7 @@ impl Store {
     /// Why a letter was not taken.
     pub(super) async fn why_not_sent(&self, letter: &Letter) -> Result<Sent> {
         let row: Option<Row> = self.repo.read_optional(self.why_not(letter)).await?;
-        reason(row.as_ref())
+        reason(letter, row.as_ref())
     }
 
     /// Puts a letter into a run's mail inside a transaction of the host: it is sent if and only if the host's own writes are there.
@@ -89,7 +120,7 @@ impl Store {
             return Ok(Sent::Accepted);
         }
         let row: Option<Row> = transaction.read_optional(self.why_not(letter)).await?;
-        reason(row.as_ref())
+        reason(letter, row.as_ref())
     }
 
     pub(super) fn statement(&self, letter: &Letter) -> Result<Statement> {
@@ -100,14 +131,17 @@ impl Store {
         if let Some(sender) = &letter.sender {
             check_name("identifier of a signal", sender, MAX_NAME_BYTES)?;
         }
-        let mut most = i64::MAX;
         if let Message::Signal { signal, payload } | Message::Scheduled { signal, payload, .. } =
             &letter.message
         {
             check_name("name of a signal", signal.as_str(), MAX_NAME_BYTES)?;
             encode("payload of a signal", payload, MAX_SIGNAL_BYTES)?;
-            most = MAX_MAILBOX.into();
         }
+        let (sql, most) = match &letter.message {
+            Message::Signal { .. } | Message::Scheduled { .. } => (SIGNAL, i64::from(MAX_MAILBOX)),
+            Message::Cancel { .. } | Message::Pause | Message::Resume => (COMMAND, i64::from(MAX_COMMANDS)),
+            Message::ChildEnded { .. } => (SIGNAL, i64::MAX),
+        };
         let message = match &letter.message {
             // It goes into the history as it is.
             Message::Cancel { reason } => {
@@ -116,11 +150,12 @@ impl Store {
             message => write::json(message)?,
         };
         let statement =
-            Statement::new(SEND).named("workflow.send").bind(self.namespace).bind(letter.run.get());
+            Statement::new(sql).named("workflow.send").bind(self.namespace).bind(letter.run.get());
         let statement = statement.bind(letter.sender.clone()).bind(message);
         let statement = statement.bind(letter.now).bind(letter.due).bind(most);
         let definitions = own.map_or(Vec::new(), |own| ids(own.definitions));
-        Ok(statement.bind(definitions).bind(own.map_or(letter.due, |own| own.until)))
+        let statement = statement.bind(definitions).bind(own.map_or(letter.due, |own| own.until));
+        Ok(statement.bind(own.map(|own| own.node.0)))
     }
 
     fn why_not(&self, letter: &Letter) -> Statement {
@@ -130,11 +165,13 @@ impl Store {
 }
 
 /// Why a letter was not taken. A repetition is a repetition even after the run's end.
-fn reason(row: Option<&Row>) -> Result<Sent> {
+fn reason(letter: &Letter, row: Option<&Row>) -> Result<Sent> {
     let Some(row) = row else { return Ok(Sent::NotFound) };
     Ok(match (row.get("known")?, row.get("ended")?) {
         (true, _) => Sent::Duplicate,
         (_, true) => Sent::Ended,
+        _ if row.get("is_foreign")? => Sent::Foreign,
+        _ if letter.message.is_command() => Sent::TooManyCommands,
         _ => Sent::Full,
     })
 }

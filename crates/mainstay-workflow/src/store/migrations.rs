@@ -6,7 +6,7 @@ use mainstay_repo::{Component, Migration, Script};
 ///
 /// On PostgreSQL the tables lie in the schema that the repo's URL names.
 pub const COMPONENT: Component =
-    Component { name: "workflow", migrations: &[CREATE, ACTS, TAGS, BEGINNINGS, WAKING] };
+    Component { name: "workflow", migrations: &[CREATE, ACTS, TAGS, BEGINNINGS, WAKING, HOLDS] };
 
 const CREATE: Migration = Migration {
     version: 1,
@@ -70,5 +70,18 @@ const WAKING: Migration = Migration {
     postgres: Script::reversible(
         include_str!("migrations/5_up_postgres.sql"),
         include_str!("migrations/5_down.sql"),
+    ),
+};
+
+const HOLDS: Migration = Migration {
+    version: 6,
+    name: "say who holds what wakes a run, let old things go",
+    sqlite: Script::reversible(
+        include_str!("migrations/6_up_sqlite.sql"),
+        include_str!("migrations/6_down_sqlite.sql"),
+    ),
+    postgres: Script::reversible(
+        include_str!("migrations/6_up_postgres.sql"),
+        include_str!("migrations/6_down_postgres.sql"),
     ),
 };

@@ -5,7 +5,7 @@
 //! | `wf_runs` | a run: what it is, and its status in one word | at its start, when the status changes |
 //! | `wf_history` | what one commit appended; its key is the fence | each commit, never changed |
 //! | `wf_outputs` | the result of a step, an item or the run | once |
-//! | `wf_contexts` | the input and attributes, to search by; `wf_terms` is SQLite's index of it | at the start, when a step adds attributes |
+//! | `wf_contexts` | the input and attributes, to search by; `wf_terms` is SQLite's index of it, `wf_terms_before` what earlier versions left there | at the start, when a step adds attributes |
 //! | `wf_definitions`, `wf_tags` | the content that runs are pinned to; the words to find them by | when an engine first has it |
 //! | `wf_snapshots` | a state as a whole | every so many records |
 //! | `wf_tasks` | an attempt that is out, or a run's baton | comes and goes with commits |
@@ -48,8 +48,8 @@ use std::sync::Arc;
 use mainstay_core::Timestamp;
 use mainstay_repo::{Batch, Bell, Dialect, Repo, Row, Sql, Statement, Transaction};
 
+pub use self::acts::Act;
 pub(crate) use self::acts::NewAct;
-pub use self::acts::{Act, PrunedActs};
 pub(crate) use self::codec::check_kept;
 pub use self::commit::Commit;
 pub use self::definitions::{MAX_COUNTED, StoredDefinition};
@@ -57,9 +57,9 @@ pub use self::filter::{Filter, Order};
 pub use self::import::{IMPORT_PAGE, ImportNote, ImportReport, MAX_IMPORT_NOTES};
 pub(crate) use self::limits::{CURSOR_HELP, encode};
 pub use self::limits::{
-    MAX_ACT_BYTES, MAX_ATTRIBUTES_BYTES, MAX_GROUP, MAX_GROUP_BYTES, MAX_INPUT_BYTES, MAX_KEY_BYTES,
-    MAX_LIST_BYTES, MAX_MAILBOX, MAX_NAME_BYTES, MAX_NAMESPACE_BYTES, MAX_OUTPUT_BYTES, MAX_REASON_BYTES,
-    MAX_SIGNAL_BYTES, MAX_TELEMETRY_BYTES,
+    MAX_ACT_BYTES, MAX_ATTRIBUTES_BYTES, MAX_COMMANDS, MAX_GROUP, MAX_GROUP_BYTES, MAX_INPUT_BYTES,
+    MAX_KEY_BYTES, MAX_LIST_BYTES, MAX_MAILBOX, MAX_NAME_BYTES, MAX_NAMESPACE_BYTES, MAX_OUTPUT_BYTES,
+    MAX_REASON_BYTES, MAX_SIGNAL_BYTES, MAX_TELEMETRY_BYTES,
 };
 pub(crate) use self::mail::OwnTurn;
 pub use self::migrations::COMPONENT;
@@ -271,7 +271,7 @@ pub async fn probe(repo: &Repo) -> mainstay_repo::Result<()> {
             )
         };
     }
-    const PROBE: Sql = Sql::per_dialect(probe!("wf_terms, "), probe!(""));
+    const PROBE: Sql = Sql::per_dialect(probe!("wf_terms, wf_terms_before, "), probe!(""));
     let statement = Statement::new(PROBE).named("workflow.probe");
     repo.clone().for_component("workflow").read_optional::<Row>(statement).await.map(drop)
 }

@@ -10,6 +10,7 @@ use super::Store;
 use super::claim::{RELEASE_ALL, key};
 use super::limits::{MAX_NAME_BYTES, check_name};
 use super::types::{Beat, Takeover, TaskKey};
+use super::wake;
 use crate::error::{Error, Result};
 use crate::id::NodeId;
 
@@ -43,6 +44,11 @@ const BURY: Sql = Sql::per_dialect(
 const FORGET: Sql = Sql::new(
     "DELETE FROM wf_nodes WHERE namespace_id = $1 AND dead_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM wf_tasks t \
      WHERE t.namespace_id = $1 AND t.state = 2 AND t.node_id = wf_nodes.id)",
+);
+/// Who leaves in order is dead for as long as it takes to give back what it holds.
+const LEAVING: Sql = Sql::per_dialect(
+    "UPDATE wf_nodes SET dead_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER) WHERE namespace_id = $1 AND id = $2",
+    "UPDATE wf_nodes SET dead_at = statement_timestamp() WHERE namespace_id = $1 AND id = $2",
 );
 const LEAVE: Sql = Sql::new("DELETE FROM wf_nodes WHERE namespace_id = $1 AND id = $2");
 
@@ -155,6 +161,7 @@ impl Store {
         if takeover == Takeover::Everyone {
             let others = Statement::new(ALL_OTHERS).named("workflow.bury_all").bind(self.namespace);
             batch.push(others.bind(new.column("id")));
+            wake::free(&mut batch, self.namespace);
         }
         let outcome = self.repo.batch(batch).await?;
         let row = outcome.get(new).and_then(|written| written.rows().first());
@@ -186,7 +193,8 @@ impl Store {
         self.repo.read(statement).await?.iter().map(key).collect()
     }
 
-    /// Gives up nodes that were silent for so long; [`Store::take_over`] finds what was in their hands. Says how many.
+    /// Gives up nodes that were silent for so long: what they kept from others is due again, and [`Store::take_over`] finds what was in their
+    /// hands. Says how many.
     ///
     /// # Errors
     /// [`Database`](crate::ErrorKind::Database).
@@ -195,12 +203,13 @@ impl Store {
         let mut batch = Batch::new("workflow.bury");
         let buried =
             batch.push(Statement::new(BURY).named("workflow.bury").bind(self.namespace).bind(micros));
+        wake::free(&mut batch, self.namespace);
         batch.push(Statement::new(FORGET).named("workflow.forget_nodes").bind(self.namespace));
         let outcome = self.repo.batch(batch).await?;
         Ok(outcome.get(buried).map_or(0, mainstay_repo::Written::rows_affected))
     }
 
-    /// The life ends in order: what is still in the node's hands is anybody's at once, as the same attempts.
+    /// The life ends in order: what is still in the node's hands or kept for it is anybody's at once, as the same attempts.
     ///
     /// # Errors
     /// [`Database`](crate::ErrorKind::Database).
@@ -209,6 +218,8 @@ impl Store {
         batch.push(
             Statement::new(RELEASE_ALL).named("workflow.leave_tasks").bind(self.namespace).bind(node.0),
         );
+        batch.push(Statement::new(LEAVING).named("workflow.leaving").bind(self.namespace).bind(node.0));
+        wake::free(&mut batch, self.namespace);
         batch.push(Statement::new(LEAVE).named("workflow.leave").bind(self.namespace).bind(node.0));
         self.repo.batch(batch).await?;
         Ok(())

@@ -1,6 +1,8 @@
 //! The storage contract: get, put, delete, and the end of what is old. What is stored is data; nothing of it is ever turned into code or the
 //! name of a type.
 
+use std::collections::HashSet;
+
 use mainstay_core::Timestamp;
 use mainstay_repo::{Batch, Dialect, Expect, Row, Sql, Statement};
 use serde_json::{Map, Value, json};
@@ -47,7 +49,8 @@ const CONTEXT_BYTES: Sql = Sql::per_dialect(
 );
 const PUT: Sql = Sql::new(
     "INSERT INTO wf_runs (namespace_id, id, workflow, version, business_key, status, queue, priority, reason, created_at, \
-        updated_at, ended_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+        updated_at, ended_at) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 WHERE NOT EXISTS (SELECT 1 FROM wf_runs o \
+        WHERE o.namespace_id IN (SELECT id FROM wf_namespaces WHERE id <> $1) AND o.id = $2) \
      ON CONFLICT (namespace_id, id) DO UPDATE SET workflow = excluded.workflow, version = excluded.version, \
         business_key = excluded.business_key, status = excluded.status, priority = excluded.priority, reason = excluded.reason, \
         updated_at = excluded.updated_at, ended_at = excluded.ended_at WHERE wf_runs.definition_id IS NULL",
@@ -56,10 +59,18 @@ const FORGET_TURNS: Sql = Sql::new(
     "DELETE FROM wf_fairness WHERE namespace_id = $1 AND fairness <> '' AND last <= (SELECT v.last FROM wf_fairness v \
         WHERE v.namespace_id = $1 AND v.queue = wf_fairness.queue AND v.fairness = '')",
 );
+/// What belongs to a run is found by its identifier alone, which no two namespaces give out.
+const SHARED: Sql = Sql::per_dialect(
+    "SELECT o.id FROM json_each($2) AS u CROSS JOIN wf_namespaces n CROSS JOIN wf_runs o ON o.namespace_id = n.id AND o.id = u.value \
+        WHERE n.id <> $1",
+    "SELECT u.id FROM unnest($2::bigint[]) AS u (id) CROSS JOIN wf_namespaces n CROSS JOIN LATERAL \
+        (SELECT 1 FROM wf_runs o WHERE o.namespace_id = n.id AND o.id = u.id OFFSET 0) AS l WHERE n.id <> $1",
+);
 const OLD: Sql = Sql::per_dialect(
-    "SELECT id FROM wf_runs INDEXED BY wf_runs_status_idx \
-        WHERE namespace_id = $1 AND status = $2 AND id < $3 AND ended_at < $4 ORDER BY id LIMIT $5",
-    "SELECT id FROM wf_runs WHERE namespace_id = $1 AND status = $2 AND id < $3 AND ended_at < $4 ORDER BY id LIMIT $5",
+    "SELECT id FROM wf_runs INDEXED BY wf_runs_ended_idx WHERE namespace_id = $1 AND ended_at IS NOT NULL AND ended_at < $2 \
+        ORDER BY ended_at LIMIT $3",
+    "SELECT id FROM wf_runs WHERE namespace_id = $1 AND ended_at IS NOT NULL AND ended_at < $2 \
+        ORDER BY namespace_id, ended_at LIMIT $3",
 );
 
 impl Store {
@@ -113,7 +124,7 @@ impl Store {
     /// found and shown like any other; no engine moves it.
     ///
     /// # Errors
-    /// [`ErrorKind::Managed`]: the engine moves the run of this identifier. [`ErrorKind::InvalidInput`] and [`ErrorKind::TooLarge`];
+    /// [`ErrorKind::Managed`]: the engine moves the run of this identifier, or it is another namespace's. [`ErrorKind::InvalidInput`] and [`ErrorKind::TooLarge`];
     /// [`ErrorKind::Database`].
     pub async fn put(&self, run: &StoredRun) -> Result<StoredRun> {
         self.require()?;
@@ -121,8 +132,16 @@ impl Store {
         match self.repo.batch(batch).await {
             Ok(_) => self.get(run.summary.run).await,
             Err(error) if super::is_refused(&error) => {
-                let text = format!("the engine moves {}: it is not replaced from outside", run.summary.run);
-                Err(Error::new(ErrorKind::Managed, text).with_help("send it a signal, or cancel it"))
+                let id = run.summary.run;
+                Err(if self.shared(&[id.get()]).await?.is_empty() {
+                    let text = format!("the engine moves {id}: it is not replaced from outside");
+                    Error::new(ErrorKind::Managed, text).with_help("send it a signal, or cancel it")
+                } else {
+                    let text =
+                        format!("{id} is a run of another namespace: one identifier stands for one run");
+                    Error::new(ErrorKind::Managed, text)
+                        .with_help("keep the copy under an identifier of its own")
+                })
             }
             Err(error) => Err(error.into()),
         }
@@ -145,10 +164,14 @@ impl Store {
         let reason = summary.reason.as_deref().map(|reason| cut(reason, MAX_REASON_BYTES));
         let statement = statement.bind(reason).bind(summary.created_at).bind(summary.updated_at);
         batch.expect(Expect::ONE, statement.bind(summary.ended_at));
-        for table in ["wf_contexts", "wf_terms", "wf_outputs"] {
-            if table != "wf_terms" || self.dialect() == Dialect::Sqlite {
-                batch.push(by_run(table).bind(vec![id]));
-            }
+        if self.dialect() == Dialect::Sqlite {
+            // The index has no order by run: it is gone through for a run that is replaced, and not for a new one.
+            const REPLACED: &str = "DELETE FROM wf_terms WHERE run_id = $1 AND EXISTS (SELECT 1 FROM wf_contexts WHERE run_id = $1)";
+            batch.push(Statement::new(REPLACED).named("workflow.put_terms").bind(id));
+            batch.push(by_run("wf_terms_before").bind(vec![id]));
+        }
+        for table in ["wf_contexts", "wf_outputs"] {
+            batch.push(by_run(table).bind(vec![id]));
         }
         if let Some(context) = &parts.context {
             let statement = Statement::new("INSERT INTO wf_contexts (run_id, context) VALUES ($1, $2)");
@@ -188,23 +211,15 @@ impl Store {
         Ok(self.remove(vec![run.get()], &act).await? == 1)
     }
 
-    /// Removes runs that ended before an instant, at most so many and at most [`MAX_PRUNE`]. Says how many; call it again until there are none.
+    /// Removes runs that ended before an instant, the first ones first, at most so many and at most [`MAX_PRUNE`]. Says how
+    /// many; call it again until there are none.
     ///
     /// # Errors
     /// [`ErrorKind::Database`].
     pub async fn prune(&self, ended_before: Timestamp, limit: u32) -> Result<u64> {
-        let mut left = i64::from(limit.min(MAX_PRUNE));
-        let mut old = Vec::new();
-        for status in ["completed", "failed", "cancelled"] {
-            // Identifiers follow the time of the start, which comes before the end: the index ends the search.
-            let statement = Statement::new(OLD).named("workflow.old").bind(self.namespace).bind(status);
-            let statement = statement.bind(RunId::first_at(ended_before).get()).bind(ended_before).bind(left);
-            let rows = self.repo.read(statement).await?;
-            left -= i64::try_from(rows.len()).unwrap_or(left);
-            for row in rows {
-                old.push(row.get("id")?);
-            }
-        }
+        let statement = Statement::new(OLD).named("workflow.old").bind(self.namespace).bind(ended_before);
+        let rows = self.repo.read(statement.bind(limit.min(MAX_PRUNE))).await?;
+        let old: Vec<i64> = rows.iter().map(|row| row.get("id")).collect::<Result<_, _>>()?;
         if !old.is_empty() {
             let detail = json!({"ended_before": ended_before.to_string(), "runs": old.len()});
             return self.remove(old, &NewAct::new(Action::Prune, "", detail)).await;
@@ -221,11 +236,14 @@ impl Store {
             "DELETE FROM wf_runs WHERE namespace_id = $1 AND id = ANY($2::bigint[])",
         );
         let mut batch = Batch::new("workflow.remove");
+        // Of a copy that a version before kept under one identifier in two namespaces, all but the row is also the other's.
+        let shared = self.shared(&runs).await?;
+        let own: Vec<i64> = runs.iter().copied().filter(|run| !shared.contains(run)).collect();
         if self.dialect() == Dialect::Sqlite {
-            self.forget_terms(&mut batch, &runs).await?;
+            self.forget_terms(&mut batch, &own).await?;
         }
         for table in ["wf_history", "wf_snapshots", "wf_outputs", "wf_contexts", "wf_tasks", "wf_timers"] {
-            batch.push(by_run(table).bind(runs.clone()));
+            batch.push(by_run(table).bind(own.clone()));
         }
         // Letters are found by two indexes: those that are unread or untaken, and those that their sender named.
         for which in ["(due IS NOT NULL OR letter IS NOT NULL)", "sender IS NOT NULL"] {
@@ -234,22 +252,40 @@ impl Store {
                 format!("{head} IN (SELECT value FROM json_each($1))"),
                 format!("{head} = ANY($1::bigint[])"),
             );
-            batch.push(Statement::new(sql).named("workflow.remove_mail").bind(runs.clone()));
+            batch.push(Statement::new(sql).named("workflow.remove_mail").bind(own.clone()));
         }
-        let removed = Statement::new(RUNS).named("workflow.remove").bind(self.namespace).bind(runs);
+        let removed = Statement::new(RUNS).named("workflow.remove").bind(self.namespace).bind(runs.clone());
         let removed = batch.push(removed);
         self.record(&mut batch, act)?;
+        batch.push(self.detach_acts(runs));
         let outcome = self.repo.batch(batch).await?;
         Ok(outcome.get(removed).map_or(0, mainstay_repo::Written::rows_affected))
     }
 
+    /// Which of these runs another namespace has too.
+    async fn shared(&self, runs: &[i64]) -> Result<HashSet<i64>> {
+        let statement = Statement::new(SHARED).named("workflow.shared").bind(self.namespace);
+        let rows = self.repo.read(statement.bind(runs.to_vec())).await?;
+        Ok(rows.iter().map(|row| row.get("id")).collect::<Result<_, _>>()?)
+    }
+
     /// SQLite's index of the contexts has no order by run: what a run has there is computed again from its context, whole as at its start
-    /// and in the parts that are written later.
+    /// and in the parts that are written later. What an earlier version left there is noted by the run.
     async fn forget_terms(&self, batch: &mut Batch, runs: &[i64]) -> Result<()> {
+        const FORGET_BEFORE: &str = "DELETE FROM wf_terms WHERE (namespace_id, term, run_id) IN (SELECT r.namespace_id, b.term, b.run_id \
+            FROM wf_terms_before b JOIN wf_runs r ON r.namespace_id = $1 AND r.id = b.run_id \
+            WHERE b.run_id IN (SELECT value FROM json_each($2)))";
+        const FORGET_LIST: &str = "DELETE FROM wf_terms_before WHERE run_id IN (SELECT r.id FROM wf_runs r \
+            WHERE r.namespace_id = $1 AND r.id IN (SELECT value FROM json_each($2)))";
         const CONTEXTS: &str =
             "SELECT run_id, context FROM wf_contexts WHERE run_id IN (SELECT value FROM json_each($1))";
         const FORGET: &str = "DELETE FROM wf_terms WHERE namespace_id = $1 AND run_id = $2 \
             AND term IN (SELECT value FROM json_each($3))";
+        for (sql, name) in
+            [(FORGET_BEFORE, "workflow.forget_terms_before"), (FORGET_LIST, "workflow.forget_terms_list")]
+        {
+            batch.push(Statement::new(sql).named(name).bind(self.namespace).bind(runs.to_vec()));
+        }
         let rows = self
             .repo
             .read(Statement::new(CONTEXTS).named("workflow.old_contexts").bind(runs.to_vec()))

@@ -217,6 +217,12 @@ pub enum Message {
 }
 
 impl Message {
+    /// Whether it tells the run what to do, as an operator does.
+    #[must_use]
+    pub const fn is_command(&self) -> bool {
+        matches!(self, Self::Cancel { .. } | Self::Pause | Self::Resume)
+    }
+
     /// The same for the plain core.
     pub fn into_input(self) -> Input {
         match self {
@@ -287,8 +293,12 @@ pub enum Sent {
     Ended,
     /// There is no such run in this namespace.
     NotFound,
-    /// Too many signals wait already.
+    /// The run came from elsewhere: nobody would ever read it.
+    Foreign,
+    /// [`MAX_MAILBOX`](super::MAX_MAILBOX) signals wait already.
     Full,
+    /// [`MAX_COMMANDS`](super::MAX_COMMANDS) cancels, pauses and resumes wait already.
+    TooManyCommands,
 }
 
 /// The start of a run.

@@ -12,24 +12,40 @@ use mainstay_repo::{Batch, Row, Sql, Statement};
 
 use super::Store;
 use crate::error::Result;
-use crate::id::{DefinitionId, RunId};
+use crate::id::{DefinitionId, NodeId, RunId};
 
 /// Of each definition the earliest, and of all these the earliest: as many rows are read as are asked for, for each definition.
 const TIMERS: Sql = Sql::per_dialect(
-    "UPDATE wf_timers SET at = $3 WHERE run_id IN (SELECT t.run_id FROM json_each($1) AS d CROSS JOIN wf_timers t \
+    "UPDATE wf_timers SET at = $3, held_by = $5, held_from = at WHERE run_id IN (SELECT t.run_id FROM json_each($1) AS d CROSS JOIN wf_timers t \
         ON t.run_id IN (SELECT run_id FROM wf_timers WHERE definition_id = d.value AND at <= $2 ORDER BY at LIMIT $4) \
         ORDER BY t.at LIMIT $4) RETURNING run_id",
-    "UPDATE wf_timers SET at = $3 WHERE ctid = ANY (ARRAY (SELECT l.ctid FROM unnest($1::bigint[]) AS d (id) CROSS JOIN LATERAL \
+    "UPDATE wf_timers SET at = $3, held_by = $5, held_from = at WHERE ctid = ANY (ARRAY (SELECT l.ctid FROM unnest($1::bigint[]) AS d (id) CROSS JOIN LATERAL \
         (SELECT ctid, at FROM wf_timers WHERE definition_id = d.id AND at <= $2 ORDER BY at LIMIT $4 FOR UPDATE SKIP LOCKED) AS l \
         ORDER BY l.at LIMIT $4)) RETURNING run_id",
 );
 const LETTERS: Sql = Sql::per_dialect(
-    "UPDATE wf_mail SET due = $3 WHERE id IN (SELECT m.id FROM json_each($1) AS d CROSS JOIN wf_mail m \
+    "UPDATE wf_mail SET due = $3, held_by = $5, held_from = due WHERE id IN (SELECT m.id FROM json_each($1) AS d CROSS JOIN wf_mail m \
         ON m.id IN (SELECT id FROM wf_mail WHERE definition_id = d.value AND due <= $2 ORDER BY due LIMIT $4) \
         ORDER BY m.due LIMIT $4) RETURNING run_id",
-    "UPDATE wf_mail SET due = $3 WHERE ctid = ANY (ARRAY (SELECT l.ctid FROM unnest($1::bigint[]) AS d (id) CROSS JOIN LATERAL \
+    "UPDATE wf_mail SET due = $3, held_by = $5, held_from = due WHERE ctid = ANY (ARRAY (SELECT l.ctid FROM unnest($1::bigint[]) AS d (id) CROSS JOIN LATERAL \
         (SELECT ctid, due FROM wf_mail WHERE definition_id = d.id AND due <= $2 ORDER BY due LIMIT $4 FOR UPDATE SKIP LOCKED) AS l \
         ORDER BY l.due LIMIT $4)) RETURNING run_id",
+);
+/// What dead lives held is due as it was: whoever takes over from them need not wait for the holds to pass. What somebody is just writing is
+/// being taken care of.
+const FREE_TIMERS: Sql = Sql::per_dialect(
+    "UPDATE wf_timers SET at = held_from, held_by = NULL, held_from = NULL WHERE held_by IN \
+        (SELECT id FROM wf_nodes WHERE namespace_id = $1 AND dead_at IS NOT NULL)",
+    "UPDATE wf_timers SET at = held_from, held_by = NULL, held_from = NULL WHERE ctid = ANY (ARRAY (SELECT ctid FROM wf_timers \
+        WHERE held_by = ANY (ARRAY (SELECT id FROM wf_nodes WHERE namespace_id = $1 AND dead_at IS NOT NULL)) \
+        FOR UPDATE SKIP LOCKED))",
+);
+const FREE_LETTERS: Sql = Sql::per_dialect(
+    "UPDATE wf_mail SET due = held_from, held_by = NULL, held_from = NULL WHERE due IS NOT NULL AND held_by IN \
+        (SELECT id FROM wf_nodes WHERE namespace_id = $1 AND dead_at IS NOT NULL)",
+    "UPDATE wf_mail SET due = held_from, held_by = NULL, held_from = NULL WHERE ctid = ANY (ARRAY (SELECT ctid FROM wf_mail \
+        WHERE due IS NOT NULL AND held_by = ANY (ARRAY (SELECT id FROM wf_nodes WHERE namespace_id = $1 AND dead_at IS NOT NULL)) \
+        FOR UPDATE SKIP LOCKED))",
 );
 /// Delayed tasks become ready whoever's they are, so they count for every node; a look by each definition is a step down an index.
 const NEXT: Sql = Sql::per_dialect(
@@ -56,12 +72,13 @@ const ADOPT_MAIL: &str = "UPDATE wf_mail SET definition_id = (SELECT r.definitio
 
 impl Store {
     /// Runs of these definitions with due timers or unread letters, at most so many of each. They are not given out again for `hold`, to
-    /// anybody; a commit that takes care of the timer or reads the letter ends that.
+    /// anybody; a commit that takes care of the timer or reads the letter ends that, and so does the end of the life that was given them.
     ///
     /// # Errors
     /// [`Database`](crate::ErrorKind::Database).
     pub async fn wake(
         &self,
+        node: NodeId,
         now: Timestamp,
         hold: Duration,
         limit: u32,
@@ -70,7 +87,7 @@ impl Store {
         let mut batch = Batch::new("workflow.wake");
         for (sql, name) in [(TIMERS, "workflow.wake_timers"), (LETTERS, "workflow.wake_letters")] {
             let statement = Statement::new(sql).named(name).bind(ids(definitions)).bind(now);
-            batch.push(statement.bind(now.saturating_add(hold)).bind(limit));
+            batch.push(statement.bind(now.saturating_add(hold)).bind(limit).bind(node.0));
         }
         let outcome = self.repo.batch(batch).await?;
         let mut runs = BTreeSet::new();
@@ -112,6 +129,13 @@ impl Store {
         }
         let outcome = self.repo.batch(batch).await?;
         Ok(outcome.written().iter().map(mainstay_repo::Written::rows_affected).sum())
+    }
+}
+
+/// Gives back what the lives of a namespace held that are noted as dead.
+pub(super) fn free(batch: &mut Batch, namespace: i64) {
+    for (sql, name) in [(FREE_TIMERS, "workflow.free_timers"), (FREE_LETTERS, "workflow.free_letters")] {
+        batch.push(Statement::new(sql).named(name).bind(namespace));
     }
 }
 

@@ -137,10 +137,10 @@ const ATTRIBUTES: Bulk = Bulk {
 const TIMER_SET: Bulk = Bulk {
     name: "workflow.timer_set",
     sqlite: "INSERT INTO wf_timers (run_id, definition_id, at, namespace_id) VALUES ($1, $2, $3, $4) \
-        ON CONFLICT (run_id) DO UPDATE SET at = excluded.at",
+        ON CONFLICT (run_id) DO UPDATE SET at = excluded.at, held_by = NULL, held_from = NULL",
     postgres: "INSERT INTO wf_timers (run_id, definition_id, at, namespace_id) \
         SELECT u.*, $4 FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[]) AS u \
-        ON CONFLICT (run_id) DO UPDATE SET at = excluded.at",
+        ON CONFLICT (run_id) DO UPDATE SET at = excluded.at, held_by = NULL, held_from = NULL",
 };
 
 const TIMER_CLEAR: Bulk = Bulk {

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;
 
-use super::model::{Model, Run, Step, Unread, answer, read};
+use super::model::{Due, Model, Run, Step, Unread, answer, read};
 use super::support::{SECOND, World};
 
 /// How long a woken run is left alone.
@@ -43,9 +43,11 @@ enum Move {
         sender: Option<u8>,
         what: u8,
     },
+    /// A node is given what is due, and reads it or never comes to that.
     Wake {
         node: u8,
         lease: bool,
+        reads: bool,
     },
     Wait {
         seconds: u8,
@@ -81,7 +83,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         12 => (any::<u8>(), any::<u8>(), any::<u8>(), prop::bool::weighted(0.8), any::<bool>()).prop_map(
             |(node, which, choice, lease, is_cached)| Move::Answer { node, which, choice, lease, is_cached }),
         4 => (any::<u8>(), prop::option::of(0..3_u8), any::<u8>()).prop_map(|(run, sender, what)| Move::Send { run, sender, what }),
-        4 => (any::<u8>(), any::<bool>()).prop_map(|(node, lease)| Move::Wake { node, lease }),
+        4 => (any::<u8>(), any::<bool>(), prop::bool::weighted(0.7)).prop_map(|(node, lease, reads)| Move::Wake { node, lease, reads }),
         2 => (1..60_u8).prop_map(|seconds| Move::Wait { seconds }),
         1 => (any::<u8>(), any::<u8>()).prop_map(|(node, which)| Move::Release { node, which }),
         1 => any::<u8>().prop_map(|node| Move::Leave { node }),
@@ -154,7 +156,7 @@ impl Pair {
                 self.answer(self.node(node), which, choice, lease, is_cached).await;
             }
             Move::Send { run, sender, what } => self.send(run, sender, what).await,
-            Move::Wake { node, lease } => self.wake(lease.then(|| self.node(node))).await,
+            Move::Wake { node, lease, reads } => self.wake(self.node(node), lease, reads).await,
             Move::Wait { seconds } => self.world.clock.advance(SECOND * u32::from(seconds)),
             Move::Release { node, which } => self.release(self.node(node), which).await,
             Move::Leave { node } => self.leave(usize::from(node) % 2).await,
@@ -260,24 +262,25 @@ impl Pair {
             _ => {
                 assert_eq!(sent, Sent::Accepted);
                 run.senders.extend(sender);
-                run.mail.push(Unread { message, due: now });
+                run.mail.push(Unread { message, due: Due::new(now) });
             }
         }
     }
 
-    /// Woken runs read their mail, all of it.
-    async fn wake(&mut self, lease: Option<NodeId>) {
+    /// Woken runs read their mail, all of it, or are left to the node.
+    async fn wake(&mut self, node: NodeId, lease: bool, reads: bool) {
+        let lease = lease.then_some(node);
         let now = self.world.now();
         let woken: BTreeSet<RunId> = self
             .world
             .store
-            .wake(now, HOLD, 100, &[self.world.definition])
+            .wake(node, now, HOLD, 100, &[self.world.definition])
             .await
             .unwrap()
             .into_iter()
             .collect();
-        assert_eq!(woken, self.model.wake(now, HOLD));
-        for id in woken {
+        assert_eq!(woken, self.model.wake(node, now, HOLD));
+        for id in woken.into_iter().filter(|_| reads) {
             let loaded = self.world.store.load(&[id]).await.unwrap().remove(0);
             let (head, mail) = loaded.into_head(&self.world.flow).unwrap();
             let messages: Vec<Message> = mail.iter().map(|letter| letter.message.clone()).collect();
@@ -315,6 +318,7 @@ impl Pair {
         let node = self.nodes[which];
         self.world.store.leave(node).await.unwrap();
         self.model.pass_on(node, None);
+        self.model.free(node);
         self.nodes[which] = self.world.store.join("again", Takeover::Nobody).await.unwrap();
     }
 
@@ -323,6 +327,7 @@ impl Pair {
         let dead = self.nodes[which];
         self.world.silence(dead, 200_000).await;
         assert_eq!(self.world.store.bury(TTL).await.unwrap(), 1);
+        self.model.free(dead);
         self.fallen.push(dead);
         self.nodes[which] = self.world.store.join("reborn", Takeover::Nobody).await.unwrap();
     }

@@ -6,7 +6,7 @@ use mainstay_workflow::store::*;
 use mainstay_workflow::*;
 use serde_json::json;
 
-use super::support::World;
+use super::support::{SECOND, World};
 
 impl World {
     fn control(&self) -> Control {
@@ -211,6 +211,114 @@ async fn a_line_of_time_needs_no_results() {
             *control.beginning(nowhere, PageSize::DEFAULT).await.unwrap_err().kind(),
             ErrorKind::NotFound
         );
+    })
+    .await;
+}
+
+/// Nobody would ever read what is sent to a run that came from elsewhere, so its sender is told.
+#[tokio::test]
+async fn what_is_asked_of_a_run_from_elsewhere_is_refused() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let control = world.control();
+        let mut foreign = control.get(world.begin().await.meta.run).await.unwrap();
+        foreign.summary.managed = false;
+        foreign.summary.status = Status::Paused;
+        foreign.summary.run = world.store.next_run_id(world.now());
+        let run = world.store.put(&foreign).await.unwrap().summary.run;
+        for refused in [
+            control.cancel(run, "enough").await,
+            control.pause(run).await,
+            control.resume(run).await,
+            control.signal(run, "answer", json!(1), None).await.map(drop),
+        ] {
+            let refused = refused.unwrap_err();
+            assert_eq!(*refused.kind(), ErrorKind::Foreign);
+            assert!(refused.to_string().contains("came from elsewhere"), "{refused}");
+        }
+        assert_eq!(world.count("SELECT count(*) FROM wf_mail").await, 0);
+        assert!(control.delete(run).await.unwrap());
+    })
+    .await;
+}
+
+/// What begins by hand is the version that the host's own starts get.
+#[tokio::test]
+async fn a_start_that_names_no_version_gets_the_current_one() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let flow = |version| {
+            Definition::new("parcel", version)
+                .node(Node::task("pack", ["ok"]).on("ok", ["end"]))
+                .done("end")
+                .build()
+                .unwrap()
+        };
+        let handlers = || Handlers::new().handler("pack", async |_cx| Ok("ok".into()));
+        let deploy = async |versions: &[u32], current: Option<u32>| {
+            let mut engine = Engine::builder(world.repo.clone()).namespace("parcels");
+            for version in versions {
+                engine = engine.workflow(flow(*version), handlers());
+            }
+            let engine =
+                current.into_iter().fold(engine, |engine, version| engine.current("parcel", version));
+            let engine = engine.start().await.unwrap();
+            let run = engine.control().start(StartRequest::new("parcel", json!(1))).await.unwrap();
+            let version = engine.control().get(run).await.unwrap().summary.version;
+            engine.stop().await;
+            version
+        };
+        assert_eq!(deploy(&[1, 2], Some(1)).await, 1);
+        assert_eq!(deploy(&[1, 2], None).await, 2);
+        assert_eq!(deploy(&[1], None).await, 1, "version 2 was taken back, and no node has it");
+    })
+    .await;
+}
+
+/// A content that changed under its number would leave the runs of before to nobody; where there are none it takes the place.
+#[tokio::test]
+async fn a_version_with_another_content_does_not_start_while_somebody_needs_the_one_before() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        world.store.leave(world.node).await.unwrap();
+        let flow = |seconds| {
+            Definition::new("parcel", 1)
+                .node(Node::task("pack", ["ok"]).timeout(SECOND * seconds).on("ok", ["hear"]))
+                .node(Node::wait("hear").signal("answer", "got").on("got", ["end"]))
+                .done("end")
+                .build()
+                .unwrap()
+        };
+        let handlers = || Handlers::new().handler("pack", async |_cx| Ok("ok".into()));
+        let engine =
+            |seconds| Engine::builder(world.repo.clone()).workflow(flow(seconds), handlers()).start();
+        let first = engine(30).await.unwrap();
+        let run = first.start(StartRequest::new("parcel", json!(1))).await.unwrap();
+        first.stop().await;
+        let refused = engine(60).await.unwrap_err();
+        assert_eq!(*refused.kind(), ErrorKind::OtherGraph);
+        for part in
+            ["parcel v1", "timeout_ms of the step pack", "1 open runs", "the next version", "end these runs"]
+        {
+            assert!(refused.to_string().contains(part), "{part}: {refused}");
+        }
+        let again = engine(30).await.unwrap();
+        again.signal(run, "answer", json!(1)).await.unwrap();
+        tokio::time::timeout(SECOND * 30, again.wait(run)).await.unwrap().unwrap();
+        if world.repo.dialect() == mainstay_repo::Dialect::Postgres {
+            let refused = engine(60).await.unwrap_err();
+            assert_eq!(*refused.kind(), ErrorKind::OtherGraph);
+            assert!(refused.to_string().contains("end these nodes"), "{refused}");
+        }
+        again.stop().await;
+        let changed = engine(60).await.unwrap();
+        let run = changed.start(StartRequest::new("parcel", json!(1))).await.unwrap();
+        // A second node of the new content is welcome, one of the old one is not.
+        if world.repo.dialect() == mainstay_repo::Dialect::Postgres {
+            engine(60).await.unwrap().stop().await;
+        }
+        changed.stop().await;
+        assert_eq!(*engine(30).await.unwrap_err().kind(), ErrorKind::OtherGraph, "{run} is open");
     })
     .await;
 }

@@ -119,6 +119,37 @@ async fn a_mailbox_has_a_bound_that_commands_do_not_share() {
     .await;
 }
 
+/// Each goes into the history whole: who sends them without end is told, whatever else waits in the mail.
+#[tokio::test]
+async fn commands_have_a_bound_of_their_own() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let run = world.waiting().await.meta.run;
+        let letter = |at: u32| {
+            let which = [Message::Cancel { reason: at.to_string() }, Message::Pause, Message::Resume];
+            world.letter(run, None, which[at as usize % 3].clone())
+        };
+        world.send(world.signal(run, None, json!({"is": "pause"}))).await;
+        let sent = world.store.send((0..MAX_COMMANDS).map(letter).collect()).await.unwrap();
+        assert!(sent.iter().all(|sent| *sent == Sent::Accepted), "{sent:?}");
+        for at in 0..3 {
+            assert_eq!(world.send(letter(at)).await, Sent::TooManyCommands);
+        }
+        let refused =
+            Control::of(world.store.clone(), std::sync::Arc::clone(&world.clock) as _).pause(run).await;
+        let refused = refused.unwrap_err();
+        assert_eq!(*refused.kind(), ErrorKind::MailboxFull);
+        assert!(refused.to_string().contains("100 cancels, pauses and resumes"), "{refused}");
+        assert_eq!(world.send(world.signal(run, None, json!(1))).await, Sent::Accepted);
+        // Once they are read they count no more.
+        let mail = world.store.load(&[run]).await.unwrap().remove(0).mail;
+        world.store.settle(&[], &mail[..2]).await.unwrap();
+        assert_eq!(world.send(letter(1)).await, Sent::Accepted);
+        assert_eq!(world.send(letter(1)).await, Sent::TooManyCommands);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_letter_in_a_transaction_shares_its_fate() {
     for_each_database(async |database| {
@@ -192,7 +223,7 @@ async fn a_node_is_woken_for_its_own_definitions() {
         assert_eq!(next(now, &[]).await, None);
         world.clock.advance(2 * SECOND);
         let wake = async |limit, definitions: &[DefinitionId]| {
-            world.store.wake(world.now(), hold, limit, definitions).await.unwrap()
+            world.store.wake(world.node, world.now(), hold, limit, definitions).await.unwrap()
         };
         assert_eq!(wake(9, &[]).await, []);
         assert_eq!(wake(9, &[foreign]).await, [rests]);

@@ -138,3 +138,59 @@ async fn what_an_older_node_writes_is_adopted() {
     })
     .await;
 }
+
+/// Versions before left terms of attributes that were replaced: of runs that are gone at once, of the others when they go.
+#[tokio::test]
+async fn what_replaced_attributes_left_in_the_index_goes() {
+    let database = mainstay_testkit::TestDatabase::sqlite();
+    let world = World::new(&database).await;
+    let noted = async |head: &Head, attributes: serde_json::Value| {
+        let attributes = attributes.as_object().unwrap().clone();
+        world
+            .commit(world.commit_of(head, mainstay_workflow::Input::Noted { attributes, result: None }))
+            .await
+    };
+    // Each keeps the terms that it had, as a version before did when it replaced them.
+    let keep = "CREATE TABLE kept AS SELECT * FROM wf_terms";
+    let back = "INSERT OR IGNORE INTO wf_terms SELECT * FROM kept";
+    let mut runs = Vec::new();
+    let wide: serde_json::Map<_, _> = (0..1_100).map(|n| (format!("k{n}"), n.into())).collect();
+    for input in [serde_json::json!({"order": 1, "rows": [1, 2, 3]}), wide.into()] {
+        let head = world.begin_with(world.start_with(input)).await;
+        runs.push(noted(&head, serde_json::json!({"progress": 1, "seen": true})).await);
+    }
+    let plain = noted(&world.begin().await, serde_json::json!({"progress": 1})).await;
+    let gone = world.begin().await;
+    world.repo.write(Statement::new(keep)).await.unwrap();
+    let mut ended = Vec::new();
+    for head in &runs {
+        let head = noted(head, serde_json::json!({"progress": 2})).await;
+        ended.push(world.go(&head, "check", "bad").await.meta.run);
+    }
+    world.go(&gone, "check", "bad").await;
+    assert!(world.store.delete(gone.meta.run).await.unwrap());
+    world.repo.migrator().down(&COMPONENT, 5).await.unwrap();
+    assert!(world.repo.write(Statement::new(back)).await.unwrap().rows_affected() >= 3);
+    world.repo.migrator().migrate(&COMPONENT, Target::Latest).await.unwrap();
+
+    let of_gone = format!("SELECT count(*) FROM wf_terms WHERE run_id = {}", gone.meta.run.get());
+    let row: mainstay_repo::Row = world
+        .repo
+        .read_one(Statement::new(mainstay_repo::Sql::dynamic(of_gone.clone(), of_gone)))
+        .await
+        .unwrap();
+    assert_eq!(row.get_at::<i64>(0).unwrap(), 0);
+    let noted_runs = "SELECT count(DISTINCT run_id) FROM wf_terms_before";
+    assert_eq!(world.count(noted_runs).await, 2, "and not the run whose terms are those of its document");
+    let found = async |value: i64| {
+        let filter = Filter::new().context("attributes.progress", value.into()).unwrap();
+        let page =
+            world.store.list(&filter, Order::Oldest, mainstay_core::PageSize::DEFAULT, None).await.unwrap();
+        page.items.into_iter().map(|run| run.run).collect::<Vec<_>>()
+    };
+    assert_eq!((found(1).await, found(2).await), (vec![plain.meta.run], ended.clone()));
+    world.clock.advance(super::support::SECOND);
+    assert_eq!(world.store.prune(world.now(), 9).await.unwrap(), 2);
+    assert_eq!(world.count(noted_runs).await, 0);
+    assert_eq!(world.count("SELECT count(DISTINCT run_id) FROM wf_terms").await, 1, "of the plain one");
+}

@@ -5,6 +5,7 @@ mod against_model;
 mod beside;
 mod control;
 mod fairness;
+mod held;
 mod import;
 mod limits;
 mod mail;

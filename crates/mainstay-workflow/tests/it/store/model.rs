@@ -24,11 +24,25 @@ pub struct Task {
     pub is_lost: bool,
 }
 
+/// When something wakes a run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Due {
+    pub at: Timestamp,
+    /// Who keeps it from the others until then, and when it was due before.
+    held: Option<(NodeId, Timestamp)>,
+}
+
+impl Due {
+    pub const fn new(at: Timestamp) -> Self {
+        Self { at, held: None }
+    }
+}
+
 /// A letter that the run has not read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unread {
     pub message: Message,
-    pub due: Timestamp,
+    pub due: Due,
 }
 
 /// A run as the model has it.
@@ -39,7 +53,7 @@ pub struct Run {
     pub tasks: BTreeMap<Attempt, Task>,
     pub mail: Vec<Unread>,
     pub senders: BTreeSet<String>,
-    pub timer: Option<Timestamp>,
+    pub timer: Option<Due>,
     pub token: Option<String>,
 }
 
@@ -107,7 +121,7 @@ impl Run {
                     Effect::SetTimer { at, .. } => Some(at),
                     _ => None,
                 });
-                self.timer = due.min().filter(|_| !state.paused);
+                self.timer = due.min().filter(|_| !state.paused).map(Due::new);
             }
             self.history.extend(records);
             self.state = state;
@@ -170,19 +184,29 @@ impl Model {
     }
 
     /// The runs that are woken now, which are then left alone for a while.
-    pub fn wake(&mut self, now: Timestamp, hold: Duration) -> BTreeSet<RunId> {
-        let later = now.saturating_add(hold);
+    pub fn wake(&mut self, node: NodeId, now: Timestamp, hold: Duration) -> BTreeSet<RunId> {
         let mut woken = BTreeSet::new();
-        for (id, run) in &mut self.runs {
-            let timer = run.timer.iter_mut();
-            for due in
-                timer.chain(run.mail.iter_mut().map(|letter| &mut letter.due)).filter(|due| **due <= now)
-            {
-                *due = later;
-                woken.insert(*id);
-            }
+        for (run, due) in self.dues().filter(|(_, due)| due.at <= now) {
+            *due = Due { at: now.saturating_add(hold), held: Some((node, due.at)) };
+            woken.insert(run);
         }
         woken
+    }
+
+    /// A life is over: what it kept from the others is as it was.
+    pub fn free(&mut self, node: NodeId) {
+        for (_, due) in self.dues() {
+            if let Some((_, at)) = due.held.filter(|(by, _)| *by == node) {
+                *due = Due::new(at);
+            }
+        }
+    }
+
+    fn dues(&mut self) -> impl Iterator<Item = (RunId, &mut Due)> {
+        self.runs.iter_mut().flat_map(|(id, run)| {
+            let letters = run.mail.iter_mut().map(|letter| &mut letter.due);
+            run.timer.iter_mut().chain(letters).map(move |due| (*id, due))
+        })
     }
 
     /// When something is due next.
@@ -190,7 +214,7 @@ impl Model {
         let of_run = |run: &Run| {
             let delayed = run.tasks.values().filter(|task| task.is_delayed).map(|task| task.ready_at);
             let letters = run.mail.iter().map(|letter| letter.due);
-            delayed.chain(letters).chain(run.timer).min()
+            delayed.chain(letters.chain(run.timer).map(|due| due.at)).min()
         };
         self.runs.values().filter_map(of_run).min()
     }

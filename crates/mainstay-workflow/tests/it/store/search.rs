@@ -1,6 +1,6 @@
 //! Search: what is found, in which order, a page at a time.
 
-use mainstay_core::{Cursor, PageSize};
+use mainstay_core::{Cursor, PageSize, Timestamp};
 use mainstay_repo::{Row, Statement};
 use mainstay_testkit::{TestDatabase, for_each_database};
 use mainstay_workflow::store::*;
@@ -279,6 +279,35 @@ async fn what_ended_long_ago_goes_portion_by_portion_and_leaves_nothing() {
     .await;
 }
 
+/// A run that came from elsewhere goes by its end: its identifier says nothing of when that was.
+#[tokio::test]
+async fn what_ended_elsewhere_long_ago_goes_first() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let head = world.begin().await;
+        let own = world.go(&head, "check", "bad").await.meta.run;
+        world.clock.advance(SECOND);
+        let mut foreign = world.store.get(own).await.unwrap();
+        foreign.summary.managed = false;
+        let mut put = async |ended_at: Timestamp| {
+            foreign.summary.run = world.store.next_run_id(world.now());
+            foreign.summary.created_at = ended_at.saturating_sub(SECOND);
+            foreign.summary.ended_at = Some(ended_at);
+            world.store.put(&foreign).await.unwrap().summary.run
+        };
+        let years = SECOND * 86_400 * 365;
+        let (old, older) =
+            (put(world.now().saturating_sub(years)).await, put(world.now().saturating_sub(years * 2)).await);
+        let young = put(world.now()).await;
+        assert_eq!(world.store.prune(world.now().saturating_sub(SECOND * 60), 1).await.unwrap(), 1);
+        assert_eq!(world.find(Filter::new()).await, [own, old, young], "{older} went first");
+        assert_eq!(world.store.prune(world.now().saturating_sub(SECOND * 60), 9).await.unwrap(), 1);
+        assert_eq!(world.store.prune(world.now(), 9).await.unwrap(), 1);
+        assert_eq!(world.find(Filter::new()).await, [young]);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn attributes_that_change_often_leave_nothing_in_the_index() {
     let world = World::new(&TestDatabase::sqlite()).await;
@@ -307,4 +336,30 @@ async fn attributes_that_change_often_leave_nothing_in_the_index() {
     world.clock.advance(SECOND);
     assert_eq!(world.store.prune(world.now(), 9).await.unwrap(), 2);
     assert_eq!(world.count("SELECT count(*) FROM wf_terms").await, 0);
+}
+
+/// One identifier stands for one run, wherever: a copy under it is refused, and neither side loses anything.
+#[tokio::test]
+async fn a_run_of_another_namespace_is_not_touched() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let head = world.begin().await;
+        let other = World::on(world.repo.clone(), "other", super::support::flow()).await;
+        let mut copy = world.store.get(head.meta.run).await.unwrap();
+        copy.summary.managed = false;
+        copy.context = json!({"initial": {"order": 666}});
+        let refused = other.store.put(&copy).await.unwrap_err();
+        assert_eq!(*refused.kind(), ErrorKind::Managed);
+        assert!(refused.to_string().contains("another namespace"), "{refused}");
+        // As a version before left it, which did not refuse.
+        let insert = "INSERT INTO wf_runs (namespace_id, id, workflow, version, status, queue, priority, created_at, updated_at, ended_at) \
+            SELECT n.id, r.id, 'w', 1, 'completed', 'q', 0, r.created_at, r.created_at, r.created_at \
+            FROM wf_runs r, wf_namespaces n WHERE n.name = 'other'";
+        world.repo.write(Statement::new(insert)).await.unwrap();
+        assert!(other.store.delete(head.meta.run).await.unwrap());
+        assert_eq!(world.store.get(head.meta.run).await.unwrap().context["initial"], json!({"order": 123}));
+        assert_eq!(world.load(head.meta.run).await.state, head.state);
+        assert_eq!(world.claim_steps(9).await, ["check"]);
+    })
+    .await;
 }

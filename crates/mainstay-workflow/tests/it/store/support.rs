@@ -195,7 +195,7 @@ impl World {
     }
 
     pub async fn wake(&self) -> Vec<RunId> {
-        self.store.wake(self.now(), 30 * SECOND, 100, &[self.definition]).await.unwrap()
+        self.store.wake(self.node, self.now(), 30 * SECOND, 100, &[self.definition]).await.unwrap()
     }
 
     pub async fn next_due(&self) -> Option<Timestamp> {

@@ -37,9 +37,9 @@ async fn runs_are_found_by_the_tags_of_their_workflow() {
     for_each_database(async |database| {
         let world = World::new(database).await;
         let plain = world.tagged_run("plain", 1, &[]).await;
-        let old = world.tagged_run("order", 1, &["sales"]).await;
-        let new = world.tagged_run("order", 2, &["sales", "eu"]).await;
-        let later = world.tagged_run("order", 3, &[]).await;
+        let old = world.tagged_run("orders", 1, &["sales"]).await;
+        let new = world.tagged_run("orders", 2, &["sales", "eu"]).await;
+        let later = world.tagged_run("orders", 3, &[]).await;
         let mail = world.tagged_run("mail", 1, &["eu", "sale", "it's"]).await;
         let f = Filter::new;
         let cases = [
@@ -49,7 +49,7 @@ async fn runs_are_found_by_the_tags_of_their_workflow() {
             (f().tag("it's"), vec![mail]),
             (f().tag("eu").tag("nobody has it"), vec![]),
             (f().tag("SALES"), vec![]),
-            (f().tag("sales").workflow("order").workflow_version(1), vec![old]),
+            (f().tag("sales").workflow("orders").workflow_version(1), vec![old]),
             (f().tag("eu").workflow_family("ord"), vec![new]),
             (f().tag("sales").status(Status::Failed), vec![]),
             (f().tag("sales").status(Status::Running), vec![old, new]),
@@ -109,7 +109,7 @@ async fn pages_go_over_all_workflows_with_a_tag() {
 async fn tags_of_earlier_definitions_are_known_after_the_migration() {
     for_each_database(async |database| {
         let world = World::new(database).await;
-        let run = world.tagged_run("order", 1, &["sales", "ä \"b\""]).await;
+        let run = world.tagged_run("orders", 1, &["sales", "ä \"b\""]).await;
         world.tagged_run("plain", 1, &[]).await;
         let migrator = world.repo.migrator();
         migrator.down(&COMPONENT, 2).await.unwrap();

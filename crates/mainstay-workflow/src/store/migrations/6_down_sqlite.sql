@@ -1,0 +1,15 @@
+UPDATE wf_timers SET at = held_from WHERE held_by IS NOT NULL;
+UPDATE wf_mail SET due = held_from WHERE held_by IS NOT NULL AND due IS NOT NULL;
+DROP INDEX wf_mail_held_idx;
+DROP INDEX wf_timers_held_idx;
+ALTER TABLE wf_mail DROP COLUMN held_by;
+ALTER TABLE wf_mail DROP COLUMN held_from;
+ALTER TABLE wf_timers DROP COLUMN held_by;
+ALTER TABLE wf_timers DROP COLUMN held_from;
+DROP INDEX wf_acts_detached_idx;
+ALTER TABLE wf_acts DROP COLUMN detached;
+DROP INDEX wf_definitions_registered_idx;
+ALTER TABLE wf_definitions DROP COLUMN is_current;
+ALTER TABLE wf_definitions DROP COLUMN is_registered;
+DROP INDEX wf_runs_ended_idx;
+DROP TABLE wf_terms_before;
