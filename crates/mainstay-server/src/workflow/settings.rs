@@ -24,7 +24,7 @@ pub struct QueueDocument {
     pub rate_seconds: Option<f64>,
     /// Whether none begins.
     pub paused: bool,
-    /// How many of its tasks can be claimed.
+    /// How many of its tasks can be claimed; 10001 stands for any number above 10000.
     pub ready: u64,
     /// How many are in workers' hands.
     pub leased: u64,

@@ -47,9 +47,24 @@ pub struct ImportNote {
     pub imported: bool,
 }
 
-const READ: &str = "SELECT i.id::text AS id, to_jsonb(i)::text AS instance, \
-    (extract(epoch FROM i.inserted_at) * 1000000)::bigint AS created, (extract(epoch FROM i.updated_at) * 1000000)::bigint AS updated \
-    FROM workflow_instances i WHERE i.id::text COLLATE \"C\" > $1 ORDER BY i.id::text COLLATE \"C\" LIMIT $2";
+/// A page goes along the primary key, in the key's own order: nothing is sorted, and nothing is written out that is not on the page.
+macro_rules! read {
+    ($after:literal) => {
+        concat!(
+            "SELECT i.id::text AS id, to_jsonb(i)::text AS instance, (extract(epoch FROM i.inserted_at) * 1000000)::bigint AS created, \
+             (extract(epoch FROM i.updated_at) * 1000000)::bigint AS updated FROM workflow_instances i ",
+            $after,
+            " ORDER BY i.id LIMIT $1"
+        )
+    };
+}
+
+const FIRST: &str = read!("");
+const NEXT_TEXT: &str = read!("WHERE i.id > $2");
+const NEXT_UUID: &str = read!("WHERE i.id > $2::text::uuid");
+/// The identifier's type changed with the versions of the table.
+const IS_UUID: &str = "SELECT EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass('workflow_instances') \
+    AND attname = 'id' AND atttypid = 'uuid'::regtype) AS is_uuid";
 const KNOWN: Sql = Sql::per_dialect(
     "SELECT business_key, id FROM wf_runs INDEXED BY wf_runs_key_idx WHERE namespace_id = $1 AND business_key IS NOT NULL \
         AND business_key IN (SELECT value FROM json_each($2)) AND definition_id IS NULL",
@@ -87,11 +102,7 @@ impl Store {
             )
             .with_help("give a URL that begins with postgres://"));
         }
-        let after = report.last.clone().unwrap_or_default();
-        let read =
-            Statement::new(Sql::dynamic(READ.to_owned(), READ.to_owned())).named("workflow.import_read");
-        let rows = source.read(read.bind(after).bind(IMPORT_PAGE)).await;
-        let rows = match rows {
+        let rows = match page(source, report.last.as_deref()).await {
             Ok(rows) => rows,
             Err(error) => return Err(unreadable(source, error).await),
         };
@@ -131,6 +142,14 @@ impl ImportReport {
             self.notes.push(ImportNote { id: id.to_owned(), text, imported });
         }
     }
+}
+
+/// The instances that follow an identifier.
+async fn page(source: &Repo, after: Option<&str>) -> mainstay_repo::Result<Vec<Row>> {
+    let read = |sql: &'static str| Statement::new(sql).named("workflow.import_read").bind(IMPORT_PAGE);
+    let Some(after) = after else { return source.read(read(FIRST)).await };
+    let row: Row = source.read_one(Statement::new(IS_UUID).named("workflow.import_key")).await?;
+    source.read(read(if row.get("is_uuid")? { NEXT_UUID } else { NEXT_TEXT }).bind(after)).await
 }
 
 /// Why the table cannot be read: most often because it is not where the URL points.

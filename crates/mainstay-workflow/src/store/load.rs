@@ -1,10 +1,10 @@
 //! Reading runs: for the runner as they are, with what happened since the last snapshot; for people with the whole history.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use mainstay_core::{Cursor, Page, PageSize};
-use mainstay_repo::{Row, Sql, Statement};
+use mainstay_repo::{Dialect, Row, Sql, Statement};
 use serde_json::{Map, Value};
 
 use super::Store;
@@ -12,6 +12,7 @@ use super::codec::{Results, Slot, corrupt, decode, status};
 use super::types::{Baton, Ended, Head, Lane, Loaded, Mail, Meta, Parent};
 use crate::definition::Workflow;
 use crate::error::{Error, Result};
+use crate::graph::StepKey;
 use crate::id::{DefinitionId, MailId, NodeId, RunId};
 use crate::plan::{Attempt, Fact, Outcome, Record, State, Status, resume};
 
@@ -75,9 +76,13 @@ const PAGE: Sql = Sql::new(
     "SELECT h.run_id, h.records FROM wf_history h WHERE h.run_id = $1 AND h.seq >= COALESCE((SELECT max(b.seq) FROM wf_history b \
         WHERE b.run_id = $1 AND b.seq <= $2), 0) ORDER BY h.seq LIMIT $3",
 );
+/// Of each step and kind those from one place to another: of a map no more than the page tells of.
 const OUTPUTS_OF: Sql = Sql::per_dialect(
-    "SELECT run_id, step, kind, item, value FROM wf_outputs WHERE run_id = $1 AND step IN (SELECT value FROM json_each($2))",
-    "SELECT run_id, step, kind, item, value FROM wf_outputs WHERE run_id = $1 AND step = ANY($2::text[])",
+    "SELECT o.run_id, o.step, o.kind, o.item, o.value FROM json_each($2) AS u CROSS JOIN wf_outputs o ON o.run_id = $1 \
+        AND o.step = u.value ->> 0 AND o.kind = u.value ->> 1 AND o.item BETWEEN u.value ->> 2 AND u.value ->> 3",
+    "SELECT $1::bigint AS run_id, u.step, u.kind, l.item, l.value FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[]) \
+        AS u (step, kind, first, last) CROSS JOIN LATERAL (SELECT o.item, o.value FROM wf_outputs o WHERE o.run_id = $1 \
+        AND o.step = u.step AND o.kind = u.kind AND o.item BETWEEN u.first AND u.last OFFSET 0) AS l",
 );
 const ENDED: Sql = Sql::new(
     "SELECT r.status, r.reason, r.ended_at, o.value FROM wf_runs r LEFT JOIN wf_outputs o \
@@ -223,13 +228,23 @@ impl Store {
         let mut records = records_by_run(&rows)?.remove(&run.get()).unwrap_or_default();
         records.retain(|record| after.is_none_or(|after| record.seq > after));
         records.truncate(usize::try_from(size.get()).unwrap_or(usize::MAX).saturating_add(1));
-        let steps: BTreeSet<String> = records.iter().filter_map(|record| step_of(&record.fact)).collect();
-        let outputs = Statement::new(OUTPUTS_OF).named("workflow.outputs_of").bind(run.get());
-        let outputs = self.repo.read(outputs.bind(steps.into_iter().collect::<Vec<_>>())).await?;
+        let wanted: Vec<Wanted> = records.iter().flat_map(|record| results_of(&record.fact)).collect();
+        let outputs = self.repo.read(self.outputs_of(run, wanted)).await?;
         let mut outputs = results_by_run(&outputs)?.remove(&run.get()).unwrap_or_default();
         let mut contexts = contexts_by_run(&contexts)?;
         outputs.give_back(&mut records, &contexts.remove(&run.get()).unwrap_or_default().input);
         Ok(Page::from_surplus(records, size, |record| Cursor::new(record.seq.to_string())))
+    }
+
+    fn outputs_of(&self, run: RunId, wanted: Vec<Wanted>) -> Statement {
+        let statement = Statement::new(OUTPUTS_OF).named("workflow.outputs_of").bind(run.get());
+        if self.dialect() == Dialect::Sqlite {
+            return statement.bind(serde_json::json!(wanted).to_string());
+        }
+        let numbers = |number: fn(&Wanted) -> i64| wanted.iter().map(number).collect::<Vec<i64>>();
+        let (kinds, first, last) = (numbers(|it| it.1), numbers(|it| it.2), numbers(|it| it.3));
+        let steps: Vec<String> = wanted.into_iter().map(|it| it.0).collect();
+        statement.bind(steps).bind(kinds).bind(first).bind(last)
     }
 
     /// The beginning of a run's history without its input and results: what a line of time shows.
@@ -393,13 +408,22 @@ fn members(value: Value) -> Map<String, Value> {
     }
 }
 
-/// The step whose result a record had.
-fn step_of(fact: &Fact) -> Option<String> {
+/// Rows of results: the step, what they are, and the first and the last of them.
+type Wanted = (String, i64, i64, i64);
+
+/// The results that a record had.
+fn results_of(fact: &Fact) -> Vec<Wanted> {
+    let row =
+        |step: &StepKey, slot: Slot, first: i64, last: i64| (step.to_string(), slot.number(), first, last);
     match fact {
-        Fact::Ended { step, .. } | Fact::ItemSucceeded { step, .. } | Fact::Listed { step, .. } => {
-            Some(step.to_string())
+        Fact::Ended { step, .. } => vec![row(step, Slot::Step, 0, 0)],
+        Fact::ItemSucceeded { step, item, .. } => {
+            vec![row(step, Slot::Item, (*item).into(), (*item).into())]
         }
-        _ => None,
+        Fact::Listed { step, items, .. } => {
+            vec![row(step, Slot::List, 0, 0), row(step, Slot::Element, 0, i64::from(*items) - 1)]
+        }
+        _ => Vec::new(),
     }
 }
 

@@ -27,23 +27,48 @@ pub struct Pause {
 /// How many tasks come back with one statement.
 const PORTION: i64 = 1_000;
 
-/// Tasks that were set aside and need not be any more.
+/// Tasks that were set aside and need not be any more. Those of a definition stand together in the index, so that what is held back as a whole
+/// is not gone through.
+macro_rules! aside {
+    ($head:literal, $free:literal, $tail:literal) => {
+        concat!(
+            $head,
+            " FROM wf_tasks WHERE namespace_id = $1 AND state = 3 AND definition_id ",
+            $free,
+            " (SELECT d.id FROM wf_definitions d WHERE d.namespace_id = $1 AND NOT EXISTS (SELECT 1 FROM wf_pauses p \
+             WHERE p.namespace_id = $1 AND p.workflow IN ('', d.name)))",
+            $tail
+        )
+    };
+}
+
 const COME_BACK: Sql = Sql::per_dialect(
-    "UPDATE wf_tasks SET state = 1 WHERE (run_id, step, part) IN (SELECT run_id, step, part FROM wf_tasks \
-        WHERE namespace_id = $1 AND state = 3 AND definition_id NOT IN (SELECT d.id FROM wf_definitions d JOIN wf_pauses p \
-        ON p.namespace_id = d.namespace_id AND p.workflow IN ('', d.name) WHERE d.namespace_id = $1) \
-        AND NOT EXISTS (SELECT 1 FROM wf_runs r WHERE r.namespace_id = $1 AND r.id = wf_tasks.run_id AND r.status = 'paused') LIMIT $2)",
-    "UPDATE wf_tasks SET state = 1 WHERE ctid = ANY (ARRAY (SELECT ctid FROM wf_tasks WHERE namespace_id = $1 AND state = 3 \
-        AND definition_id NOT IN (SELECT d.id FROM wf_definitions d JOIN wf_pauses p ON p.namespace_id = d.namespace_id \
-        AND p.workflow IN ('', d.name) WHERE d.namespace_id = $1) \
-        AND NOT EXISTS (SELECT 1 FROM wf_runs r WHERE r.namespace_id = $1 AND r.id = wf_tasks.run_id AND r.status = 'paused') LIMIT $2 FOR UPDATE SKIP LOCKED))",
+    aside!(
+        "UPDATE wf_tasks SET state = 1 WHERE (run_id, step, part) IN (SELECT run_id, step, part",
+        "IN",
+        " AND NOT EXISTS (SELECT 1 FROM wf_runs r WHERE r.namespace_id = $1 AND r.id = wf_tasks.run_id AND r.status = 'paused') LIMIT $2)"
+    ),
+    aside!(
+        "UPDATE wf_tasks SET state = 1 WHERE ctid = ANY (ARRAY (SELECT ctid",
+        "= ANY (ARRAY",
+        ") AND NOT EXISTS (SELECT 1 FROM wf_runs r WHERE r.namespace_id = $1 AND r.id = wf_tasks.run_id AND r.status = 'paused') \
+         LIMIT $2 FOR UPDATE SKIP LOCKED))"
+    ),
 );
 
 /// Whether there are such tasks. A look costs no commit.
-const ASIDE: &str = "SELECT 1 AS one FROM wf_tasks WHERE namespace_id = $1 AND state = 3 \
-    AND definition_id NOT IN (SELECT d.id FROM wf_definitions d JOIN wf_pauses p ON p.namespace_id = d.namespace_id \
-    AND p.workflow IN ('', d.name) WHERE d.namespace_id = $1) \
-    AND NOT EXISTS (SELECT 1 FROM wf_runs r WHERE r.namespace_id = $1 AND r.id = wf_tasks.run_id AND r.status = 'paused') LIMIT 1";
+const ASIDE: Sql = Sql::per_dialect(
+    aside!(
+        "SELECT 1 AS one",
+        "IN",
+        " AND NOT EXISTS (SELECT 1 FROM wf_runs r WHERE r.namespace_id = $1 AND r.id = wf_tasks.run_id AND r.status = 'paused') LIMIT 1"
+    ),
+    aside!(
+        "SELECT 1 AS one",
+        "= ANY (ARRAY",
+        ") AND NOT EXISTS (SELECT 1 FROM wf_runs r WHERE r.namespace_id = $1 AND r.id = wf_tasks.run_id AND r.status = 'paused') LIMIT 1"
+    ),
+);
 
 /// The row is looked at again when somebody else was just changing it: what was taken back meanwhile is not set aside.
 const SET_ASIDE: Bulk = Bulk {

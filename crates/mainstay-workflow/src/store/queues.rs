@@ -6,6 +6,7 @@ use mainstay_repo::{Row, Statement};
 
 use serde_json::json;
 
+use super::definitions::MAX_COUNTED;
 use super::limits::{MAX_NAME_BYTES, check_name};
 use super::{NewAct, Store};
 use crate::action::Action;
@@ -38,7 +39,7 @@ pub struct Queue {
     pub name: String,
     /// What holds for it.
     pub limits: QueueLimits,
-    /// How many of its tasks can be claimed.
+    /// How many of its tasks can be claimed; more than [`MAX_COUNTED`] stands for any number above it.
     pub ready: u64,
     /// How many are in workers' hands.
     pub leased: u64,
@@ -46,6 +47,17 @@ pub struct Queue {
 
 /// The longest time of a [`Rate`].
 pub const MAX_RATE_PERIOD: Duration = Duration::from_secs(86_400);
+
+/// What is in hands is as much as the nodes hold, which their own limits bound.
+const QUEUES: &str = "WITH RECURSIVE r (name) AS (SELECT min(queue) FROM wf_tasks WHERE namespace_id = $1 AND state = 1 \
+        UNION ALL SELECT (SELECT min(t.queue) FROM wf_tasks t WHERE t.namespace_id = $1 AND t.state = 1 AND t.queue > r.name) \
+        FROM r WHERE r.name IS NOT NULL), \
+    l (name, leased) AS (SELECT queue, count(*) FROM wf_tasks WHERE namespace_id = $1 AND state = 2 GROUP BY queue) \
+    SELECT n.name, q.concurrency, q.rate, q.period, COALESCE(q.paused, false) AS paused, COALESCE(l.leased, 0) AS leased, \
+        (SELECT count(*) FROM (SELECT 1 FROM wf_tasks t WHERE t.namespace_id = $1 AND t.queue = n.name AND t.state = 1 LIMIT $2) AS few) \
+        AS ready \
+    FROM (SELECT name FROM wf_queues WHERE namespace_id = $1 UNION SELECT name FROM r WHERE name IS NOT NULL UNION SELECT name FROM l) AS n \
+    LEFT JOIN wf_queues q ON q.namespace_id = $1 AND q.name = n.name LEFT JOIN l ON l.name = n.name ORDER BY n.name";
 
 impl Store {
     /// Sets what holds for a queue, from the next claim on.
@@ -120,20 +132,14 @@ impl Store {
         self.change(statement, &NewAct::new(Action::QueueRemove, name, json!({}))).await
     }
 
-    /// The queues that have limits, or tasks.
+    /// The queues that have limits, or tasks that can be claimed or are in workers' hands. However many tasks stand in them: the names are
+    /// found one by one along the index, and no more than [`MAX_COUNTED`] + 1 of a queue's are counted, which stands for more.
     ///
     /// # Errors
     /// [`ErrorKind::Database`].
     pub async fn queues(&self) -> Result<Vec<Queue>> {
-        let statement = Statement::new(
-            "SELECT n.name, q.concurrency, q.rate, q.period, COALESCE(q.paused, false) AS paused, \
-                COALESCE(t.ready, 0) AS ready, COALESCE(t.leased, 0) AS leased \
-             FROM (SELECT name FROM wf_queues WHERE namespace_id = $1 UNION SELECT queue FROM wf_tasks WHERE namespace_id = $1) AS n \
-             LEFT JOIN wf_queues q ON q.namespace_id = $1 AND q.name = n.name \
-             LEFT JOIN (SELECT queue, count(CASE WHEN state = 1 THEN 1 END) AS ready, count(CASE WHEN state = 2 THEN 1 END) AS leased \
-                FROM wf_tasks WHERE namespace_id = $1 GROUP BY queue) AS t ON t.queue = n.name ORDER BY n.name",
-        );
-        let rows = self.repo.read(statement.named("workflow.queues").bind(self.namespace)).await?;
+        let statement = Statement::new(QUEUES).named("workflow.queues").bind(self.namespace);
+        let rows = self.repo.read(statement.bind(MAX_COUNTED + 1)).await?;
         rows.iter().map(read).collect()
     }
 }

@@ -4,6 +4,7 @@ use axum::response::Response;
 use mainstay_workflow::Action;
 use maud::{Markup, html};
 
+use super::flows::counted;
 use super::frame::{Frame, Tab, field};
 use crate::workflow::settings::QueueDocument;
 
@@ -55,7 +56,7 @@ fn row(frame: &Frame, at: usize, queue: &QueueDocument) -> Markup {
             }
             td role="cell" data-label="At a time" { (queue.concurrency.map_or_else(any, |number| number.to_string())) }
             td role="cell" data-label="Rate" { (queue.rate_text().unwrap_or_else(any)) }
-            td role="cell" data-label="Ready" { (queue.ready) }
+            td role="cell" data-label="Ready" { (counted(queue.ready)) }
             td role="cell" data-label="Running" { (queue.leased) }
             @if frame.writes {
                 td role="cell" data-label="Limits" {

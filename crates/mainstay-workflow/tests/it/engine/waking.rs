@@ -5,7 +5,7 @@ use std::time::Duration;
 use mainstay_core::{Clock as _, SystemClock};
 use mainstay_repo::{Repo, Row, Statement};
 use mainstay_testkit::TestDatabase;
-use mainstay_workflow::store::{Schedule, Store};
+use mainstay_workflow::store::{Letter, Message, Schedule, Store};
 use mainstay_workflow::{Definition, Engine, Handlers, Node, Outcome, StartRequest};
 use serde_json::{Value, json};
 
@@ -114,4 +114,48 @@ async fn nightly(repo: &Repo) {
         updated_at: now,
     };
     Store::open(repo, "default").await.unwrap().schedule_put(&schedule).await.unwrap();
+}
+
+/// What a killed process had taken to itself is not kept from those who come after it for as long as it had said.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_killed_node_kept_for_itself_is_taken_up_without_waiting() {
+    on_each_gated(async |gate, repo| {
+        let flow = || {
+            let hold = Node::wait("hold").signal("go", "gone").on("gone", ["end"]);
+            Definition::new("parked", 1).node(hold).done("end").build().unwrap()
+        };
+        let node = async || {
+            let engine = Engine::builder(repo.clone()).workflow(flow(), Handlers::new());
+            engine.leases(Duration::from_millis(100), Duration::from_millis(600)).start().await.unwrap()
+        };
+        let first = node().await;
+        let start = async || first.start(StartRequest::new("parked", Value::Null)).await.unwrap();
+        let runs = [start().await, start().await];
+        let stop = gate.stop("workflow.load_mail", At::Before);
+        // One that its sender's node leaves to itself, and one that it is given when it looks, for five seconds.
+        first.signal(runs[0], "go", Value::Null).await.unwrap();
+        let now = SystemClock.now();
+        let message = Message::Signal { signal: "go".into(), payload: Value::Null };
+        let letter = Letter { run: runs[1], sender: None, message, now, due: now };
+        Store::open(&repo, "default").await.unwrap().send(vec![letter]).await.unwrap();
+        let held =
+            "SELECT count(*) FROM wf_mail WHERE due > sent_at AND held_by IN (SELECT id FROM wf_nodes)";
+        soon(async {
+            while repo.read_one::<Row>(Statement::new(held)).await.unwrap().get_at::<i64>(0).unwrap() < 2 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+        stop.arrived().await;
+        drop(first);
+        let killed = std::time::Instant::now();
+        gate.open("workflow.load_mail", At::Before);
+        let second = node().await;
+        for run in runs {
+            assert_eq!(soon(second.wait(run)).await.unwrap().outcome, Outcome::Completed);
+        }
+        assert!(killed.elapsed() < Duration::from_secs(4), "{:?}", killed.elapsed());
+        soon(second.stop()).await;
+    })
+    .await;
 }

@@ -1,7 +1,8 @@
 //! What another engine left in its table comes over, as far as it can, and the report says what did not.
 
 use mainstay_core::{PageSize, Timestamp};
-use mainstay_repo::{Repo, Sql, Statement};
+use mainstay_repo::middleware::{Middleware, Next, async_trait};
+use mainstay_repo::{Operation, Outcome, Repo, Row, Sql, Statement};
 use mainstay_testkit::{TestDatabase, for_each_database};
 use mainstay_workflow::store::*;
 use mainstay_workflow::*;
@@ -154,4 +155,58 @@ async fn an_old_table_of_several_pages_comes_over() {
     let report = world.store.import(&source, None, world.now()).await.unwrap();
     assert_eq!(report.imported, u64::from(count));
     assert_eq!(world.count("SELECT count(*) FROM wf_runs WHERE version = 1").await, i64::from(count));
+}
+
+/// Remembers the statements that read the table.
+#[derive(Clone, Default)]
+struct Reads(std::sync::Arc<std::sync::Mutex<Vec<Statement>>>);
+
+#[async_trait]
+impl Middleware for Reads {
+    async fn process(&self, operation: Operation, next: Next<'_>) -> mainstay_repo::Result<Outcome> {
+        let reads =
+            operation.statements().filter(|statement| statement.name() == Some("workflow.import_read"));
+        self.0.lock().unwrap().extend(reads.cloned());
+        next.run(operation).await
+    }
+}
+
+/// However large the table is, a page costs its own instances.
+#[tokio::test]
+async fn a_page_is_read_along_the_key() {
+    for (kind, id) in [("varchar(255)", "'orderid::' || n"), ("uuid", "lpad(n::text, 32, '0')::uuid")] {
+        let database = TestDatabase::postgres();
+        let reads = Reads::default();
+        let source = database.options().with(reads.clone()).connect().await.unwrap();
+        let table = format!(
+            "CREATE TABLE workflow_instances (id {kind} PRIMARY KEY, workflow text, status text, state jsonb NOT NULL, \
+             inserted_at timestamptz NOT NULL, updated_at timestamptz NOT NULL)"
+        );
+        run(&source, &table).await;
+        let fill = format!(
+            "INSERT INTO workflow_instances SELECT {id}, 'W', 'sleeping', '{{}}', now(), now() FROM generate_series(1, 10000) AS n"
+        );
+        run(&source, &fill).await;
+        run(&source, "ANALYZE workflow_instances").await;
+        let world = World::new(&TestDatabase::sqlite()).await;
+        let mut report = ImportReport::default();
+        for _ in 0..2 {
+            assert!(world.store.import_page(&source, &mut report, world.now()).await.unwrap());
+        }
+        // None of them is one of that engine's, so nothing is written.
+        assert_eq!(report.refused, 2 * u64::from(IMPORT_PAGE));
+        let read = std::mem::take(&mut *reads.0.lock().unwrap());
+        assert_eq!(read.len(), 2);
+        for read in read {
+            let text = format!("EXPLAIN (COSTS OFF) {}", read.sql().text(mainstay_repo::Dialect::Postgres));
+            let explain = Statement::new(Sql::dynamic(text.clone(), text)).bind_all(read.params().to_vec());
+            let plan: Vec<Row> = source.read(explain).await.unwrap();
+            let plan: Vec<String> = plan.iter().map(|row| row.get_at(0).unwrap()).collect();
+            let plan = plan.join("\n");
+            assert!(
+                plan.contains("Index Scan using workflow_instances_pkey") && !plan.contains("Sort"),
+                "{kind}: {plan}"
+            );
+        }
+    }
 }

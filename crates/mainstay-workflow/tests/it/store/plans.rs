@@ -81,6 +81,9 @@ async fn everything(database: &TestDatabase) -> (World, BTreeMap<String, Stateme
     world.store.definition_of(run).await.unwrap();
     world.store.counts().await.unwrap();
     world.store.held(world.node, 9).await.unwrap();
+    world.store.queues().await.unwrap();
+    world.store.nodes().await.unwrap();
+    world.store.schedules().await.unwrap();
     live_nodes(&repo).await.unwrap();
     let caller = mainstay_core::Caller::system(mainstay_core::Actor::new("ada").unwrap());
     let control = Control::of(world.store.clone(), Arc::clone(&world.clock) as _).acting(caller);

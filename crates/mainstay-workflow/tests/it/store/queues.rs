@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mainstay_repo::Statement;
+use mainstay_repo::{Sql, Statement};
 use mainstay_testkit::for_each_database;
 use mainstay_workflow::store::*;
 use mainstay_workflow::*;
@@ -208,6 +208,34 @@ async fn what_was_set_aside_too_late_comes_back() {
         assert_eq!(world.store.come_back().await.unwrap(), 3);
         assert_eq!(world.claimed(9).await, 3);
         assert_eq!(world.store.come_back().await.unwrap(), 0);
+    })
+    .await;
+}
+
+/// A list of queues costs the queues, not what stands in them.
+#[tokio::test]
+async fn what_stands_in_a_queue_is_counted_as_far_as_the_bound() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        world.begin().await;
+        world.claim(world.node, "default", 1).await;
+        let fill = |from: u32, to: u32| {
+            format!(
+                "WITH RECURSIVE n (i) AS (SELECT {from} UNION ALL SELECT i + 1 FROM n WHERE i < {to}) \
+                 INSERT INTO wf_tasks (run_id, step, part, number, namespace_id, definition_id, state, ready_at, queue, priority, rank) \
+                 SELECT n.i, 's', -1, 1, namespace_id, definition_id, 1, ready_at, 'mail', 0, n.i FROM wf_tasks CROSS JOIN n WHERE state = 2"
+            )
+        };
+        let counts = async || {
+            let queues = world.store.queues().await.unwrap();
+            queues.into_iter().map(|queue| (queue.name, queue.ready, queue.leased)).collect::<Vec<_>>()
+        };
+        let most = u64::from(MAX_COUNTED);
+        for (from, to, ready) in [(1, MAX_COUNTED, most), (MAX_COUNTED + 1, MAX_COUNTED + 20, most + 1)] {
+            let fill = fill(from, to);
+            world.repo.write(Statement::new(Sql::dynamic(fill.clone(), fill))).await.unwrap();
+            assert_eq!(counts().await, [("default".to_owned(), 0, 1), ("mail".to_owned(), ready, 0)]);
+        }
     })
     .await;
 }

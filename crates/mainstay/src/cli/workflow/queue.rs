@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mainstay_server::settings::QueueDocument;
 use mainstay_workflow::Control;
-use mainstay_workflow::store::{QueueLimits, Rate};
+use mainstay_workflow::store::{MAX_COUNTED, QueueLimits, Rate};
 use serde::Serialize;
 
 use super::args::{QueueOne, QueueSet, Where};
@@ -25,7 +25,11 @@ fn row(queue: &QueueDocument) -> Vec<String> {
         if queue.paused { "paused" } else { "open" }.to_owned(),
         queue.concurrency.map_or_else(any, |number| number.to_string()),
         queue.rate_text().unwrap_or_else(any),
-        queue.ready.to_string(),
+        if queue.ready > u64::from(MAX_COUNTED) {
+            format!("over {MAX_COUNTED}")
+        } else {
+            queue.ready.to_string()
+        },
         queue.leased.to_string(),
     ]
 }
