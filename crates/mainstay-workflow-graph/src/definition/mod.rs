@@ -38,6 +38,25 @@ impl Workflow {
             join::check(&graph, &index, &mut found);
             data::check(&graph, &index, &mut found);
         }
+        Self::checked(graph, index, found)
+    }
+
+    /// A graph that was sound when it was stored. Rules that came later are not asked of it, so that its runs can be seen and steered for as long
+    /// as they are there; whoever builds a workflow has to keep them all ([`new`](Self::new)).
+    ///
+    /// # Errors
+    /// [`Problems`] with which nobody could read its runs.
+    pub fn stored(mut graph: Graph) -> Result<Self, Problems> {
+        graph.normalise();
+        let index = Index::new(&graph);
+        let mut found = Vec::new();
+        shape::check(&graph, &mut found);
+        structure::check(&graph, &index, &mut found);
+        found.retain(|problem| !matches!(problem, Problem::TimeoutOfChild { .. }));
+        Self::checked(graph, index, found)
+    }
+
+    fn checked(graph: Graph, index: Index, mut found: Vec<Problem>) -> Result<Self, Problems> {
         if found.is_empty() {
             return Ok(Self { fingerprint: graph.fingerprint(), graph, index });
         }

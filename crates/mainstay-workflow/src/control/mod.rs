@@ -379,7 +379,7 @@ fn holds(pause: &Pause, workflow: &str) -> bool {
 }
 
 fn read(stored: &StoredDefinition) -> Result<Workflow> {
-    Workflow::new(stored.graph.clone()).map_err(|problems| {
+    Workflow::stored(stored.graph.clone()).map_err(|problems| {
         let text = format!("the stored {} v{} is not sound: {problems}", stored.name, stored.version);
         Error::new(ErrorKind::Corrupt, text)
     })

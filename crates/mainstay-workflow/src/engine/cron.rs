@@ -15,14 +15,9 @@ use crate::error::{Error, ErrorKind, Result};
 pub(super) fn next(cron: &str, after: Timestamp) -> Result<Option<Timestamp>> {
     let fields: Vec<&str> = cron.split_ascii_whitespace().collect();
     let in_zone = parse(cron, cron)?;
-    let (hour, days) = (fields.get(1).copied().unwrap_or_default(), [fields.get(2), fields.get(4)]);
-    if days.into_iter().flatten().any(|field| is_last(field)) {
-        let text = format!("{cron:?} asks for a last day by L, which is not reckoned here");
-        return Err(Error::new(ErrorKind::InvalidInput, text)
-            .with_help("name the days, or take the first day of the next month; for the last of a month: a step that looks whether it is"));
-    }
+    let hour = fields.get(1).copied().unwrap_or_default();
     let Ok(found) = in_zone.find_next(instant(cron, after)?) else { return Ok(None) };
-    if hour.contains('*') {
+    if hour.contains('*') || asks_for_last(&fields) {
         return Ok(stored(found.timestamp()));
     }
     // The days and hours are looked for on a clock that is never set; then it is told when a clock on the wall shows the same.
@@ -54,9 +49,22 @@ fn first_at(shown: DateTime, zone: &TimeZone) -> Option<jiff::Timestamp> {
     }
 }
 
-/// Whether a field of days asks for a last one. (The parser's own answer leaves December out.)
-fn is_last(field: &str) -> bool {
-    field.split(',').any(|item| item.ends_with('L'))
+/// Refuses what is read and not reckoned right: the parser's last day of a month, and last weekday, leave December out. What is stored from before
+/// goes on as it went.
+pub(super) fn check(cron: &str) -> Result<()> {
+    if !asks_for_last(&cron.split_ascii_whitespace().collect::<Vec<_>>()) {
+        return Ok(());
+    }
+    let text = format!("{cron:?} asks for a last day by L, which is not reckoned here");
+    Err(Error::new(ErrorKind::InvalidInput, text).with_help(
+        "name the days, such as the first of the next month, or let a step look whether it is the last",
+    ))
+}
+
+/// Whether a field of days has an item with an `L` at its end.
+fn asks_for_last(fields: &[&str]) -> bool {
+    let days = [fields.get(2), fields.get(4)];
+    days.into_iter().flatten().any(|field| field.split(',').any(|item| item.ends_with('L')))
 }
 
 fn parse(cron: &str, expression: &str) -> Result<Crontab> {
@@ -146,10 +154,13 @@ mod tests {
     #[test]
     fn what_is_not_reckoned_right_is_refused() {
         for wrong in ["0 2 L * *", "0 2 1,L * *", "0 2 L 12 *", "0 2 * * 5L Europe/Berlin"] {
-            let error = next(wrong, at("2026-12-01T00:00:00Z")).unwrap_err();
+            let error = check(wrong).unwrap_err();
             assert!(error.kind() == &ErrorKind::InvalidInput && error.help().is_some(), "{wrong}: {error}");
         }
+        // One that is stored goes on.
+        assert_eq!(times("0 2 L * *", "2026-11-01T00:00:00Z", 1), ["2026-11-30T02:00:00Z"]);
         // Days and months that have an L in their names are none of these.
+        check("0 2 31 JUL *").unwrap();
         assert_eq!(times("0 2 31 JUL *", "2026-01-01T00:00:00Z", 1), ["2026-07-31T02:00:00Z"]);
         assert_eq!(next("0 0 31 2 *", at("2026-01-01T00:00:00Z")).unwrap(), None);
     }

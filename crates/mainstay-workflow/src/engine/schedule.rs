@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::StartRequest;
-use super::cron::next;
+use super::cron::{check, next};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store;
 
@@ -110,6 +110,7 @@ impl CronSchedule {
 
 /// The first time of an expression; one that has none within four years is refused.
 fn first(cron: &str, after: Timestamp) -> Result<Timestamp> {
+    check(cron)?;
     next(cron, after)?.ok_or_else(|| {
         let text = format!("{cron:?} names a time that never comes, or not within four years");
         Error::new(ErrorKind::InvalidInput, text)

@@ -108,14 +108,20 @@ impl Store {
         check_name("queue", name, MAX_NAME_BYTES)?;
         let statement = if paused {
             "INSERT INTO wf_queues (namespace_id, name, paused) VALUES ($1, $2, $3) \
-             ON CONFLICT (namespace_id, name) DO UPDATE SET paused = excluded.paused"
+             ON CONFLICT (namespace_id, name) DO UPDATE SET paused = excluded.paused WHERE wf_queues.paused <> excluded.paused"
         } else {
-            "UPDATE wf_queues SET paused = $3 WHERE namespace_id = $1 AND name = $2"
+            "UPDATE wf_queues SET paused = $3 WHERE namespace_id = $1 AND name = $2 AND paused <> $3"
         };
         let statement = Statement::new(statement).named("workflow.queue_pause");
         let statement = statement.bind(self.namespace).bind(name).bind(paused);
         let act = NewAct::new(Action::QueueSet, name, json!({"paused": paused}));
         if self.change(statement, &act).await? {
+            return Ok(());
+        }
+        let kept = Statement::new("SELECT name FROM wf_queues WHERE namespace_id = $1 AND name = $2");
+        let kept = kept.named("workflow.queue_kept").bind(self.namespace).bind(name);
+        if self.repo.read_optional::<Row>(kept).await?.is_some() {
+            // It is so already.
             return Ok(());
         }
         let text = format!("the queue {name:?} has no limits and is not held back");

@@ -52,6 +52,24 @@ fn a_child_has_no_time_out_of_an_attempt() {
     check([child, Node::done("end")], &[told]);
 }
 
+/// Runs of what was taken before a rule was there have to be seen and ended.
+#[test]
+fn what_was_stored_before_a_rule_is_read_all_the_same() {
+    let child = Node::child("label", "label").on("completed", ["end"]);
+    let sound = Definition::new("w", 1).node(child).done("end").build().unwrap();
+    let mut graph = sound.graph().clone();
+    graph
+        .nodes
+        .iter_mut()
+        .filter(|node| node.key == "label".into())
+        .for_each(|node| node.timeout_ms = Some(1_000));
+    assert!(Workflow::new(graph.clone()).is_err());
+    assert_ne!(Workflow::stored(graph.clone()).unwrap().fingerprint(), sound.fingerprint());
+    // What nobody could read is refused.
+    graph.start = "gone".into();
+    assert!(Workflow::stored(graph).is_err());
+}
+
 #[test]
 fn circles_are_told_in_order() {
     let nodes = [task("a", &["b"]), task("b", &["c"]), task("c", &["a"])];

@@ -325,7 +325,13 @@ fn holds_back(on: &On<'_>, host: &Host) {
         (&held["paused"], &held["concurrency"], &held["rate"]),
         (&json!(true), &json!(3), &json!(100))
     );
+    on.json(&["queue", "pause", "mail"]);
     let open = on.json(&["queue", "resume", "mail"])["queues"][0].clone();
+    assert_eq!(on.json(&["queue", "resume", "mail"])["queues"][0], open, "nothing to do is no error");
+    let acts = on.json(&["acts", "--limit", "3"]);
+    let paused = |act: &Value| act["detail"]["paused"].clone();
+    let acts: Vec<Value> = acts["acts"].as_array().unwrap().iter().map(paused).collect();
+    assert_eq!(acts, [json!(false), json!(true), json!(false)], "what changed nothing leaves no act");
     assert_eq!(open, set["queues"][0]);
     assert_eq!(on.json(&["queue", "remove", "mail"])["queues"], json!([]));
     assert_eq!(on.text(&["queue", "list"]), "no queue has limits or tasks\n");
