@@ -16,8 +16,8 @@ use crate::graph::StepKey;
 ///
 /// # Errors
 /// [`Refusal::NotReached`] when the other run did not come to one of the steps; [`Refusal::NotUndone`] when the effect of a step may
-/// stand, because its compensation failed, and no step is named, or others that were undone lie before it; [`Refusal::Corrupt`] when the history is that of another
-/// graph.
+/// stand, because its compensation failed, and no step is named, or it would be done anew without being named;
+/// [`Refusal::Corrupt`] when the history is that of another graph.
 pub fn fork(
     flow: &Workflow,
     history: &[Record],
@@ -105,10 +105,12 @@ fn again(
         _ => None,
     });
     let again = with_all_behind(flow, named.iter().copied().chain(undone));
+    let (ended, _) = kept(history, &again);
     let named = with_all_behind(flow, named);
     for record in history {
+        // One that never ended has no result that could be kept.
         if let Fact::NotUndone { step, .. } = &record.fact
-            && (from.is_empty() || again.contains(step) && !named.contains(step))
+            && (from.is_empty() || !named.contains(step) && !ended.contains(step))
         {
             return Err(Refusal::NotUndone { step: step.clone() });
         }

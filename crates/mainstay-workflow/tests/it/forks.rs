@@ -130,6 +130,23 @@ fn what_could_not_be_undone_is_not_done_again_because_of_another_step() {
     for from in [&[][..], &["ship"]] {
         assert_eq!(forked(&flow, &run, from), Err(Refusal::NotUndone { step: "charge".into() }), "{from:?}");
     }
+    // One that never ended has no result to go on with.
+    let beside = Definition::new("beside", 1)
+        .node(Node::task("fork", ["ok"]).on("ok", ["charge", "ship"]))
+        .node(Node::task("charge", ["ok"]).retry(Retry::never()).compensate("refund").on("ok", ["meet"]))
+        .node(Node::task("ship", ["ok"]).on("ok", ["meet"]))
+        .node(Node::task("meet", ["ok"]).on("ok", ["end"]))
+        .done("end")
+        .build()
+        .unwrap();
+    let mut timed_out = Run::new(&beside);
+    timed_out.ok("fork", "ok");
+    timed_out.ok("ship", "ok");
+    timed_out.fault("charge", Fault::TimedOut);
+    timed_out.fault("charge", Fault::Error { message: "no".to_owned(), retry: false, ran: false });
+    let refused = Err(Refusal::NotUndone { step: "charge".into() });
+    assert_eq!(forked(&beside, &timed_out, &["ship"]), refused);
+    assert_eq!(out(&beside, &forked(&beside, &timed_out, &["charge"]).unwrap()), ["charge#1"]);
     for from in [&["book"][..], &["charge"], &["ship", "charge"]] {
         assert_eq!(out(&flow, &forked(&flow, &run, from).unwrap()), ["book#1"], "{from:?}");
     }
