@@ -9,7 +9,7 @@ use mainstay_repo::Statement;
 use mainstay_workflow::graph::Backoff;
 use mainstay_workflow::{
     BoxFuture, CronSchedule, Definition, Done, ErrorKind, Handlers, Node, Outcome, Retry, StartRequest,
-    StepError, StepResult,
+    StepError, StepResult, TraceContext,
 };
 use serde_json::{Value, json};
 
@@ -151,6 +151,37 @@ async fn a_resolver_that_panics_fails_the_start_and_nothing_else() {
         is_armed.store(false, Ordering::SeqCst);
         let run = engine.start(request()).await.unwrap();
         assert_eq!(soon(engine.wait(run)).await.unwrap().outcome, Outcome::Completed);
+        soon(engine.stop()).await;
+    })
+    .await;
+}
+
+/// The host's tracing over what a run carries.
+struct Panics;
+
+impl TraceContext for Panics {
+    fn carry(&self, _span: &tracing::Span) -> serde_json::Map<String, Value> {
+        panic!("carried")
+    }
+
+    fn adopt(&self, _span: &tracing::Span, _carried: &serde_json::Map<String, Value>) {
+        panic!("adopted")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trace_that_panics_costs_the_trace_and_nothing_else() {
+    on_each(async |builder, _| {
+        let task = chain("task", 1, |step| Node::task(step, ["ok"]));
+        let tx = chain("tx", 1, |step| Node::tx(step, ["ok"]));
+        let in_tx = Handlers::new().tx("s0", |_cx, _tx| Box::pin(async { Ok("ok".into()) }));
+        let engine =
+            builder.traces(Panics).workflow(task, noop(1)).workflow(tx, in_tx).start().await.unwrap();
+        for workflow in ["task", "tx"] {
+            let request = StartRequest::new(workflow, Value::Null).telemetry(json!({"traceparent": 7}));
+            let run = engine.start(request).await.unwrap();
+            assert_eq!(soon(engine.wait(run)).await.unwrap().outcome, Outcome::Completed, "{workflow}");
+        }
         soon(engine.stop()).await;
     })
     .await;
