@@ -222,7 +222,8 @@ impl StepContext {
         self.0.clock.now()
     }
 
-    /// When this attempt counts as timed out; a heartbeat moves it.
+    /// When this attempt counts as timed out if it is silent, as of its beginning: after a heartbeat it is as much later as the heartbeat was after
+    /// the beginning, which this does not say.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
         self.0.deadline

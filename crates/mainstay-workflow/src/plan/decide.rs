@@ -54,11 +54,14 @@ impl<'a> Machine<'a> {
             }
             Input::Tick => self.tick(),
             Input::Cancel { reason } => {
-                if let Stage::Stopping { outcome, .. } = self.state.stage {
-                    return Err(Refusal::Stopping { outcome });
-                }
                 if self.state.paused {
                     self.record(Fact::Resumed)?;
+                }
+                match self.state.stage {
+                    // It stops already, and goes on with that.
+                    Stage::Stopping { .. } if !self.records.is_empty() => return Ok(()),
+                    Stage::Stopping { outcome, .. } => return Err(Refusal::Stopping { outcome }),
+                    Stage::Running | Stage::Ended { .. } => {}
                 }
                 Ok(self.stop(Outcome::Cancelled, reason)?)
             }

@@ -332,6 +332,12 @@ fn a_paused_run_takes_results_and_begins_nothing() {
     run.input(Input::Pause).unwrap();
     run.input(Input::Cancel { reason: String::new() }).unwrap();
     assert_eq!(run.status(), Status::Stopping, "who cancels does not want to wait");
+    run.input(Input::Pause).unwrap();
+    assert_eq!(run.status(), Status::Paused);
+    run.input(Input::Cancel { reason: String::new() }).unwrap();
+    assert_eq!(run.status(), Status::Stopping, "neither for what stops already");
+    let again = run.input(Input::Cancel { reason: String::new() });
+    assert!(matches!(again, Err(Refusal::Stopping { .. })));
 }
 
 #[test]
