@@ -33,10 +33,13 @@ impl<'a> Machine<'a> {
         let flow = self.flow;
         for &at in &flow.index().order {
             let Some(node) = flow.node(at) else { continue };
-            match self.state.at(at).clone() {
+            match self.state.at(at) {
                 StepState::Idle => self.enter(at, node)?,
-                StepState::Working(trial) if !trial.out => self.schedule(node, body(node), trial)?,
-                StepState::Mapping(items) => self.map(node, &items)?,
+                StepState::Working(trial) if !trial.out => {
+                    let trial = *trial;
+                    self.schedule(node, body(node), trial)?;
+                }
+                StepState::Mapping(_) => self.map(at, node)?,
                 _ => {}
             }
             if self.state.stage != Stage::Running {
@@ -95,13 +98,12 @@ impl<'a> Machine<'a> {
         self.record(Fact::Scheduled { attempt, ready_at })
     }
 
-    /// A map goes on: it ended, cannot end well any more, or has room for more items.
-    fn map(&mut self, node: &Node, items: &[Item]) -> Result<(), Corrupt> {
+    /// A map goes on: it ended, cannot end well any more, or has room for more items. All its items are looked at, but nothing of them is copied
+    /// but what begins now.
+    fn map(&mut self, at: usize, node: &Node) -> Result<(), Corrupt> {
         let Kind::Map { limit, need, mapped, .. } = &node.kind else { return Ok(()) };
-        let count = |is: fn(&Item) -> bool| items.iter().filter(|item| is(item)).count();
-        let succeeded = count(|item| matches!(item, Item::Succeeded));
-        let open = count(|item| matches!(item, Item::Open(_)));
-        let out = count(|item| matches!(item, Item::Open(trial) if trial.out));
+        let StepState::Mapping(items) = self.state.at(at) else { return Ok(()) };
+        let Tally { succeeded, open, out } = Tally::of(items);
         let needed = match need {
             Need::All => items.len(),
             Need::AtLeast(needed) => usize::try_from(*needed).unwrap_or(usize::MAX),
@@ -109,7 +111,8 @@ impl<'a> Machine<'a> {
         if succeeded >= needed {
             if node.compensate.is_some() && out > 0 {
                 // The others are asked to stop and waited for: what is still running cannot be undone.
-                self.recall(node, items);
+                let recalled = self.recalled(node, items);
+                self.effects.extend(recalled);
                 return Ok(());
             }
             let (step, event, targets) = (node.key.clone(), mapped.clone(), all_targets(node, mapped));
@@ -130,34 +133,36 @@ impl<'a> Machine<'a> {
             };
         }
         let room = usize::try_from(*limit).unwrap_or(usize::MAX).saturating_sub(out);
+        if room == 0 || open == out {
+            return Ok(());
+        }
         let ready = (0..).zip(items).filter_map(|(at, item)| match item {
             Item::Open(trial) if !trial.out => Some((at, *trial)),
             _ => None,
         });
-        for (item, trial) in ready.take(room) {
+        let ready: Vec<(u32, Trial)> = ready.take(room).collect();
+        for (item, trial) in ready {
             self.schedule(node, Part::Item(item), trial)?;
         }
         Ok(())
     }
 
-    /// Takes back the items that are out, once: with the one that sufficed.
-    fn recall(&mut self, node: &Node, items: &[Item]) {
+    /// The items that are out, to be taken back once: with the one that sufficed.
+    fn recalled(&self, node: &Node, items: &[Item]) -> Vec<Effect> {
         let suffices = |record: &Record| match &record.fact {
             Fact::ItemSucceeded { step, .. } => *step == node.key,
             fact => *fact == Fact::Resumed,
         };
         if !self.records.iter().any(suffices) {
-            return;
+            return Vec::new();
         }
-        for (item, place) in (0..).zip(items) {
-            if let Item::Open(trial) = place
-                && trial.out
-            {
-                let attempt =
-                    Attempt { step: node.key.clone(), part: Part::Item(item), number: trial.number };
-                self.effects.push(Effect::Revoke { attempt });
+        let out = (0..).zip(items).filter_map(|(item, place)| match place {
+            Item::Open(trial) if trial.out => {
+                Some(Attempt { step: node.key.clone(), part: Part::Item(item), number: trial.number })
             }
-        }
+            _ => None,
+        });
+        out.map(|attempt| Effect::Revoke { attempt }).collect()
     }
 
     /// Gives the signals in the mailbox to the steps that wait for them: the oldest signal to the step that has waited longest.
@@ -222,6 +227,33 @@ impl<'a> Machine<'a> {
             _ => String::new(),
         };
         self.record(Fact::Finished { outcome, reason })
+    }
+}
+
+/// How far the items of a map are.
+#[derive(Default)]
+struct Tally {
+    succeeded: usize,
+    /// May succeed yet.
+    open: usize,
+    /// Of these, with an attempt that is out.
+    out: usize,
+}
+
+impl Tally {
+    fn of(items: &[Item]) -> Self {
+        let mut tally = Self::default();
+        for item in items {
+            match item {
+                Item::Succeeded => tally.succeeded += 1,
+                Item::Open(trial) => {
+                    tally.open += 1;
+                    tally.out += usize::from(trial.out);
+                }
+                Item::Failed | Item::Dropped => {}
+            }
+        }
+        tally
     }
 }
 
