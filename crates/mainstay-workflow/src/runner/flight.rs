@@ -41,7 +41,7 @@ pub(super) enum Landed {
     /// Schedules that are due.
     Schedules { result: Result<Vec<Schedule>> },
     /// A schedule was fired.
-    Fired { name: String, begun: Option<Box<Begun>>, result: Result<Fired> },
+    Fired { name: String, begun: Option<Box<Begun>>, sent: Timestamp, result: Result<Fired> },
     /// Runs that were kept for long enough were removed.
     Pruned { result: Result<u64> },
     /// Acts that were kept for long enough were removed.

@@ -49,7 +49,10 @@ impl Core {
             Landed::Joined { result } => self.joined(result),
             Landed::Noted { notes, result } => self.noted(notes, result),
             Landed::Schedules { result } => self.schedules(result),
-            Landed::Fired { name, begun, result } => self.fired(&name, begun, result),
+            Landed::Fired { name, begun, sent, result } => {
+                self.has_landed(sent);
+                self.fired(&name, begun, result);
+            }
             Landed::Pruned { result } => self.pruned(result),
             Landed::PrunedActs { result } => self.pruned_acts(result),
             Landed::CameBack { result } => self.came_back(result),

@@ -235,7 +235,7 @@ impl Core {
         let starts: Vec<Start> = births.iter_mut().filter_map(|begun| self.start_of(begun)).collect();
         let store = self.store.clone();
         self.under_way.starts += 1;
-        *self.birth_times.entry(sent).or_default() += 1;
+        self.has_sent(sent);
         self.flights.push(
             async move {
                 let pairs = births.iter().map(|begun| &*begun.birth.registered.flow).zip(starts);
@@ -244,6 +244,11 @@ impl Core {
             }
             .boxed(),
         );
+    }
+
+    /// Starts are on their way from an instant on.
+    pub(super) fn has_sent(&mut self, sent: Timestamp) {
+        *self.birth_times.entry(sent).or_default() += 1;
     }
 
     /// Starts that were sent at an instant have landed.

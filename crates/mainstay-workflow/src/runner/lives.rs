@@ -30,6 +30,7 @@ impl Core {
         self.arrivals.clear();
         self.to_load.clear();
         self.to_mail.clear();
+        self.birth_times.clear();
         self.settles.0.clear();
         self.settles.1.clear();
         self.ready.clear();

@@ -17,6 +17,9 @@ use crate::store::{Fired, Schedule, Started};
 
 /// How often schedules are looked at.
 const SCHEDULES_EVERY: Duration = Duration::from_secs(1);
+/// The pause between two starts of a schedule that catches up with many times: at most a hundred a second, and what else there is to look after
+/// has its turn between them.
+const CATCH_UP_PAUSE: Duration = Duration::from_millis(10);
 /// How many schedules are read at a time.
 const SCHEDULES: u32 = 64;
 /// How often tasks are looked for that were set aside for a workflow that is no longer held back.
@@ -166,16 +169,17 @@ impl Core {
         let start = begun.as_mut().and_then(|begun| self.start_of(begun));
         let (store, name) = (self.store.clone(), due.name.clone());
         if next_at.is_some_and(|next_at| next_at <= now) {
-            // It has times to catch up with: the next one at once.
-            self.upkeep.schedules_at = Instant::now();
+            // It has times to catch up with.
+            self.upkeep.schedules_at = Instant::now() + CATCH_UP_PAUSE;
         }
         self.upkeep.under_way += 1;
+        self.has_sent(now);
         self.flights.push(
             async move {
                 let flow = begun.as_ref().map(|begun| Arc::clone(&begun.birth.registered.flow));
                 let start = flow.as_deref().zip(start);
                 let result = store.fire(&name, due_at, next_at, start).await;
-                Landed::Fired { name, begun, result }
+                Landed::Fired { name, begun, sent: now, result }
             }
             .boxed(),
         );

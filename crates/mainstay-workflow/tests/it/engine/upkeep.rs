@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use mainstay_repo::Statement;
+use mainstay_core::{Clock as _, SystemClock};
+use mainstay_repo::{Row, Statement};
 use mainstay_testkit::eventually;
 use mainstay_workflow::store::{QueueLimits, Schedule};
 use mainstay_workflow::{CatchUp, CronSchedule, Engine, ErrorKind, Handlers, Node, Outcome, StartRequest};
 use serde_json::{Value, json};
 
+use super::gate::on_each_gated;
 use super::{chain, noop, on_each, soon};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -92,6 +94,31 @@ async fn a_host_that_starts_again_neither_resumes_its_schedules_nor_loses_what_w
         assert!(other[0].next_at > Some(hours_ago(0)), "another expression counts from now");
         assert_eq!(count().await, 1);
         soon(third.stop()).await;
+    })
+    .await;
+}
+
+/// A schedule that was down for hours starts each of its times, and the rest of the upkeep has its turns meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schedule_that_catches_up_with_many_times_takes_turns() {
+    const TIMES: u32 = 300;
+    on_each_gated(async |gate, repo| {
+        let flow = chain("tick", 1, |step| Node::task(step, ["ok"]));
+        let engine = Engine::builder(repo.clone()).workflow(flow, noop(1)).start().await.unwrap();
+        let each = CronSchedule::new("each", "* * * * *", StartRequest::new("tick", Value::Null)).unwrap();
+        engine.schedule(each.catch_up(CatchUp::All)).await.unwrap();
+        let (began, looks) = (std::time::Instant::now(), gate.count("workflow.strays"));
+        let ago = SystemClock.now().saturating_sub(TIMES * Duration::from_secs(60));
+        repo.write(Statement::new("UPDATE wf_schedules SET next_at = $1").bind(ago)).await.unwrap();
+        eventually("each time has had its run", async || {
+            let runs: Row = repo.read_one(Statement::new("SELECT count(*) FROM wf_runs")).await.unwrap();
+            runs.get_at::<i64>(0).unwrap() >= i64::from(TIMES)
+        })
+        .await;
+        // A hundred a second, and not as fast as the database takes them.
+        assert!(began.elapsed() >= Duration::from_millis(2_900), "{:?}", began.elapsed());
+        assert!(gate.count("workflow.strays") > looks, "others had their turn");
+        soon(engine.stop()).await;
     })
     .await;
 }
