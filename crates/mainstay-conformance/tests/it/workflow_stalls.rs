@@ -69,14 +69,14 @@ async fn crash_of_leases_of_two_nodes_that_stand_still_by_turns() {
     let rest = rests.path().join("rest");
     let nodes = [(); 2].map(|()| worker_of("trip", url, 20, 150, Some(&rest)));
     let rounds = kills(6, 400);
-    for _ in 0..rounds {
+    for round in 0..rounds {
         let which = usize::try_from(random.below(2)).unwrap();
         // Long enough for handlers to be under way again.
         pause(Duration::from_millis(300 + random.below(300)));
         let before = ended_of(&nodes[which]);
         nodes[which].signal("STOP");
-        // A lease lasts for a second.
-        pause(Duration::from_millis(400 + random.below(2_600)));
+        // A lease lasts for a second: twice for longer in any case, else perhaps.
+        pause(Duration::from_millis(if round < 2 { 2_500 } else { 400 + random.below(2_600) }));
         nodes[which].signal("CONT");
         nodes[which].wait_until("ended runs after it stood still", |lines| ended(lines) > before);
     }
