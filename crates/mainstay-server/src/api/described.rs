@@ -37,7 +37,7 @@ enum Answer {
 }
 
 const NAMESPACE: (&str, &str, &str) = ("namespace", "string", "The host's namespace; default when left out.");
-const VERSION: (&str, &str, &str) = ("version", "integer", "The version; the highest when left out.");
+const VERSION: (&str, &str, &str) = ("version", "integer", "The version; the current one when left out.");
 const FORMAT: (&str, &str, &str) = ("format", "string", "svg, dot or text; svg when left out.");
 const LIMIT: (&str, &str, &str) = ("limit", "integer", "How many, 1 to 1000; 50 when left out.");
 const AFTER: (&str, &str, &str) = ("after", "string", "What the page before gave as next.");

@@ -174,7 +174,7 @@ pub struct HistoryPage {
 pub struct WorkflowLine {
     /// Its name.
     pub workflow: String,
-    /// The versions that the database knows, the highest first: a start that names none gets that one.
+    /// The versions that the database knows, the highest first.
     pub versions: Vec<u32>,
     /// Whether its runs are paused as a whole.
     pub paused: bool,

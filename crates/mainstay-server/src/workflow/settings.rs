@@ -37,7 +37,7 @@ pub struct ScheduleDocument {
     pub schedule: String,
     /// The workflow.
     pub workflow: String,
-    /// Exactly this version; null for the highest.
+    /// Exactly this version; null for the current one when it is due.
     pub version: Option<u32>,
     /// Whether it is held back.
     pub paused: bool,

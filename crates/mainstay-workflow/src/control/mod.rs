@@ -135,7 +135,9 @@ impl Control {
             )
             .with_help("start the host that has it once, so that it is known"));
         }
-        let known: Vec<String> = all.iter().map(|stored| stored.version.to_string()).collect();
+        let mut known: Vec<String> = all.iter().map(|stored| stored.version.to_string()).collect();
+        // One version may have had several contents.
+        known.dedup();
         // The host's own starts get the same one. None says so when only versions before it have worked here: then it is the highest.
         let current = all.iter().find(|stored| stored.is_current).map(|stored| stored.version);
         let version = version.or(current);

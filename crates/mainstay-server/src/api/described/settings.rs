@@ -8,6 +8,7 @@ use super::{
     maybe, text,
 };
 
+const READY: &str = "How many of its tasks can be claimed; 10001 stands for any number above 10000.";
 const OF_RUN: (&str, &str, &str) = ("run", "string", "Only acts about this run.");
 
 pub(super) fn operations() -> Vec<Operation> {
@@ -104,7 +105,7 @@ pub(super) fn schemas() -> Map<String, Value> {
         ("rate", maybe("integer")),
         ("rate_seconds", maybe("number")),
         ("paused", boolean()),
-        ("ready", count()),
+        ("ready", json!({ "type": "integer", "minimum": 0, "description": READY })),
         ("leased", count()),
     ]);
     let schedule = fields([

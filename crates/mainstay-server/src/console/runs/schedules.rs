@@ -109,7 +109,7 @@ fn new(frame: &Frame, workflows: &[WorkflowSummary]) -> Markup {
                             }
                         }
                         (field("key", "key", "Business key", "", "if the workflow has one"))
-                        (field("version", "version", "Version", "", "the highest"))
+                        (field("version", "version", "Version", "", "the current one"))
                     }
                     div {
                         label for="input" { "What each run is given, as JSON" }

@@ -332,7 +332,7 @@ pub(crate) struct Graph {
     pub(crate) place: Where,
     /// A run (run_… or its business key), or a workflow's name
     pub(crate) what: String,
-    /// This version of the workflow [default: the highest]
+    /// This version of the workflow [default: the current one]
     #[arg(long, value_name = "VERSION")]
     pub(crate) version: Option<u32>,
     /// text for terminals, svg for pages, dot for Graphviz
