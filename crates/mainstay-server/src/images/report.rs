@@ -64,7 +64,7 @@ fn kept_for(took: Duration) -> Option<Duration> {
 pub(crate) struct Reports {
     usage: Kept<UsageDocument>,
     lineage: Kept<Lineage>,
-    /// What is due, and what a full collection would remove: that reads the directory, too.
+    /// What is due, and what a full collection would remove; both read the directory.
     plans: [Kept<PlanDocument>; 2],
 }
 
@@ -95,14 +95,14 @@ impl Reports {
         self.lineage.get(async move { images.lineage().await }).await
     }
 
-    /// What a collection by the policy would do now. Only a full one looks for files that nothing names.
+    /// What a collection by the policy would do now: every one looks for files that nothing names.
     ///
     /// # Errors
     /// [`ProblemKind::Unavailable`] when the directory is not mounted.
     pub(crate) async fn plan(&self, images: &Images, full: bool) -> Result<Arc<PlanDocument>, Problem> {
         // A report that is kept proves nothing of the medium.
         images.probe().await?;
-        let options = CollectOptions { evict: true, full, skip_sweep: !full, ..CollectOptions::default() };
+        let options = CollectOptions { evict: true, full, ..CollectOptions::default() };
         let [due, all] = &self.plans;
         let images = images.clone();
         let planned =

@@ -499,6 +499,32 @@ fn e2e_a_lease_is_kept_for_what_its_command_left_behind() {
 }
 
 #[test]
+fn e2e_what_a_command_left_behind_has_its_time_to_end() {
+    let database = TestDatabase::sqlite();
+    let store = Store::new(&database);
+    let disk = store.at().join("disk");
+    std::fs::write(&disk, "a disk").unwrap();
+    store.json(&["commit", disk.to_str().unwrap(), "--name", "disk"]);
+    let saved = store.at().join("saved");
+    let left = store.at().join("left");
+    let script = format!(
+        "(trap 'sleep 1; touch {1}; exit' TERM; touch {0}; while :; do sleep 0.1; done) & while [ ! -e {0} ]; do sleep 0.1; done",
+        left.display(),
+        saved.display()
+    );
+    let place = ["--database", store.database, "--images", &store.images];
+    let mut command = mainstay();
+    command.args(["images", "lease", "run", "disk"]).args(place).args(["--", "sh", "-c", &script]);
+    let mut runs = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(runs.stderr.take().unwrap()).lines();
+    assert!(told.next().unwrap().unwrap().contains("the lease is kept"));
+    // The command has ended, and what it left is asked to end and waited for.
+    assert!(Command::new("kill").args(["-TERM", &runs.id().to_string()]).status().unwrap().success());
+    assert_eq!(runs.wait().unwrap().code(), Some(1));
+    assert!(saved.exists(), "it was ended before it had done what it had to");
+}
+
+#[test]
 fn e2e_what_is_done_under_a_lease_is_not_done_once_it_is_lost() {
     let database = TestDatabase::sqlite();
     let store = Store::new(&database);

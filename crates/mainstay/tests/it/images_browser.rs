@@ -148,7 +148,9 @@ fn browser_tags_forks_pins_and_removes_images_and_asks_before_what_cannot_be_und
     let mut collected = false;
     for _ in 0..600 {
         browser.open(&store.server.path("/images/care"));
-        collected = browser.text().contains("Ada use_");
+        // Who collected stands there by name, and says on being asked which of their collections it was.
+        let by = "document.querySelector('td[title^=\"setup:Ada use_\"]')?.innerText === 'setup:Ada'";
+        collected = browser.evaluate(by) == true;
         if collected {
             break;
         }

@@ -64,11 +64,11 @@ impl Oci {
     /// Writes all layers of an image as one EROFS file system, where nothing is yet.
     ///
     /// # Errors
-    /// [`ErrorKind::MissingTool`] without `mkfs.erofs`; [`ErrorKind::Invalid`] for what is not an image of tar layers;
-    /// [`ErrorKind::NeedsPrivilege`] for owners, attributes and files that their owner may not read, when this process is not root's, and
-    /// for attributes that the scratch directory's file system adds and nobody may take away; [`ErrorKind::Refused`] for layers that are not what the configuration promises, or break a
-    /// limit; [`ErrorKind::Exists`]; [`ErrorKind::Io`], of no room as well, which is looked for before anything is unpacked;
-    /// [`ErrorKind::Store`].
+    /// [`ErrorKind::MissingTool`] without `mkfs.erofs`; [`ErrorKind::Invalid`] for what is not an image of tar layers, and for one with
+    /// attributes where the scratch directory's file system adds some that nobody may take away; [`ErrorKind::NeedsPrivilege`] for owners,
+    /// attributes and files that their owner may not read, when this process is not root's; [`ErrorKind::Refused`] for layers that are
+    /// not what the configuration promises, or break a limit; [`ErrorKind::Exists`]; [`ErrorKind::Io`], of no room as well, which is
+    /// looked for before anything is unpacked; [`ErrorKind::Store`].
     pub async fn flatten(
         &self,
         image: &ImageRef,

@@ -163,12 +163,18 @@ fn finish(tree: &Tree, root: &Path, ownership: Ownership) -> Result<Attributes> 
         mode(path, node)?;
     }
     let brings = all.iter().any(|(_, node)| !node.attributes.xattrs.is_empty());
-    match foreign {
+    decide(brings, foreign.map(|(path, name)| (path.as_path(), name)))
+}
+
+/// What the program that makes the disk is to do with attributes: none are the machine's, also where some stay that nobody may take away.
+fn decide(brings: bool, stays: Option<(&Path, Vec<u8>)>) -> Result<Attributes> {
+    match stays {
         Some((path, name)) if brings => Err(Error::new(
-            ErrorKind::NeedsPrivilege,
+            ErrorKind::Invalid,
             format!(
-                "this machine gives {} the attribute {}, which is not the image's and may not be taken away; unpack on a file system \
-                 that gives none, by another scratch directory",
+                "this machine gives {} the attribute {}, which nobody may take away, and the image has attributes of its own: both would come \
+                 into the disk; unpack on a file system that gives none (one mounted with -o context=…, as another scratch directory), \
+                 or flatten on a machine without labels",
                 path.display(),
                 name.escape_ascii()
             ),
@@ -293,6 +299,17 @@ fn failed(path: &Path, error: io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_machine_adds_and_keeps_is_left_out_or_refused() {
+        let label = || Some((Path::new("/tree/bin/ping"), b"security.selinux".to_vec()));
+        assert_eq!(decide(false, None).unwrap(), Attributes::None);
+        assert_eq!(decide(false, label()).unwrap(), Attributes::None);
+        assert_eq!(decide(true, None).unwrap(), Attributes::Some);
+        let error = decide(true, label()).unwrap_err();
+        assert_eq!(error.kind(), &ErrorKind::Invalid);
+        assert!(error.to_string().contains("gives /tree/bin/ping the attribute security.selinux"), "{error}");
+    }
 
     #[test]
     fn what_only_root_reads_is_told_by_its_path_before_it_fails() {

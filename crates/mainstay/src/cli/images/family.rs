@@ -11,8 +11,10 @@ use tokio::process::{Child, Command};
 /// What in our environment holds a password; it is nobody else's.
 const SECRETS: [&str; 2] = ["MAINSTAY_DATABASE", "MAINSTAY_REGISTRY_PASSWORD"];
 
-/// How often it is looked whether anybody of a group is left: nobody tells us.
-const LOOK: Duration = Duration::from_millis(100);
+/// When it is first looked whether anybody of a group is left: nobody tells us. Ever less often then, down to [`SELDOM`].
+const LOOK: Duration = Duration::from_millis(50);
+/// How seldom it is looked at most.
+const SELDOM: Duration = Duration::from_secs(1);
 
 /// A command that runs.
 #[derive(Debug)]
@@ -45,24 +47,29 @@ impl Family {
         if self.is_alive() {
             left();
         }
-        while self.is_alive() {
-            tokio::time::sleep(LOOK).await;
-        }
+        self.gone().await;
         Ok(status)
     }
 
-    /// Whether somebody is in the group.
+    /// Waits until nobody is left.
+    async fn gone(&mut self) {
+        drop(self.child.wait().await);
+        let mut pause = LOOK;
+        while self.is_alive() {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(SELDOM);
+        }
+    }
+
     fn is_alive(&self) -> bool {
-        // Somebody who may not be sent a signal is somebody.
-        self.is_group && self.first.is_some_and(|first| test_kill_process_group(first) != Err(Errno::SRCH))
+        self.is_group && self.first.is_some_and(is_alive)
     }
 
     /// Asks all of them to end, and ends those that have not after so long.
     pub(super) async fn end(&mut self, patience: Duration) {
         self.signal(Signal::TERM);
-        let ended = tokio::time::timeout(patience, self.child.wait()).await;
-        // Also those that the first one left behind.
-        if ended.is_err() || self.is_group {
+        // Also those that the first one left behind have this time.
+        if tokio::time::timeout(patience, self.gone()).await.is_err() {
             self.signal(Signal::KILL);
         }
         drop(self.child.wait().await);
@@ -75,5 +82,55 @@ impl Family {
         if let Err(error) = sent {
             tracing::debug!(%error, "there was nobody left to end");
         }
+    }
+}
+
+/// Whether somebody of a group runs. Who has ended and was not yet waited for is in its group still, for ever where the first process of a
+/// container waits for nobody.
+fn is_alive(group: Pid) -> bool {
+    match test_kill_process_group(group) {
+        Err(Errno::SRCH) => false,
+        // Somebody who may not be sent a signal is somebody.
+        Err(_) => true,
+        Ok(()) => runs(group).unwrap_or(true),
+    }
+}
+
+/// Whether a process of a group runs by what the system tells of all; none where it tells nothing.
+fn runs(group: Pid) -> Option<bool> {
+    let group = group.as_raw_nonzero().get();
+    std::fs::read_to_string("/proc/self/stat").ok()?;
+    let processes = std::fs::read_dir("/proc").ok()?;
+    let mut told =
+        processes.flatten().filter_map(|process| std::fs::read_to_string(process.path().join("stat")).ok());
+    Some(told.any(|stat| {
+        // The name stands in parentheses and may hold anything, these too.
+        let mut fields = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace()).into_iter().flatten();
+        let (state, of) = (fields.next(), fields.nth(1));
+        of.and_then(|of| of.parse().ok()) == Some(group) && !matches!(state, Some("Z" | "X"))
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::CommandExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_group_of_processes_that_ended_and_were_not_waited_for_is_gone() {
+        let mut sleeps = std::process::Command::new("sleep").arg("60").process_group(0).spawn().unwrap();
+        let group = Pid::from_raw(i32::try_from(sleeps.id()).unwrap()).unwrap();
+        assert!(is_alive(group));
+        sleeps.kill().unwrap();
+        // It is a member of its group until somebody waits for it.
+        let started = std::time::Instant::now();
+        while is_alive(group) {
+            assert!(started.elapsed() < Duration::from_secs(60), "it never ends");
+            mainstay_testkit::pause(LOOK);
+        }
+        assert_eq!(test_kill_process_group(group), Ok(()));
+        sleeps.wait().unwrap();
+        assert!(!is_alive(group));
     }
 }

@@ -160,7 +160,9 @@ impl From<oci::Error> for Failure {
                 "see that the directory is there, that you may write there, and that its disk has room"
             }
             oci::ErrorKind::MissingTool => "install it; Debian has mkfs.erofs in erofs-utils",
-            oci::ErrorKind::NeedsPrivilege => "leave --keep-owners out, or do it as root",
+            oci::ErrorKind::NeedsPrivilege => {
+                "do it as root; only of owners, leaving --keep-owners out is enough"
+            }
             oci::ErrorKind::Refused(Refusal::Ambiguous { .. }) => {
                 "give --tag and one that the layout's index.json has, or a digest of it; leave it out for the only image, or take --all"
             }
