@@ -129,6 +129,38 @@ impl Elected<'_> {
     }
 }
 
+/// The turn of the elected collector. One that is left in the middle, by a caller that does not wait for the collection any more, is
+/// given back too: nobody else would collect until it runs out.
+struct Turn<'a> {
+    images: &'a Images,
+    name: &'a str,
+    token: i64,
+    is_over: bool,
+}
+
+impl Turn<'_> {
+    async fn end(mut self) -> Result<()> {
+        let resigned = self.images.shared.slow.write(store::collector::resign(self.name, self.token)).await;
+        self.is_over = resigned.is_ok();
+        Ok(resigned.map(drop)?)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (images, resign) = (self.images.clone(), store::collector::resign(self.name, self.token));
+        runtime.spawn(async move {
+            if let Err(error) = images.shared.slow.write(resign).await {
+                tracing::warn!(%error, "the turn to collect ends by itself");
+            }
+        });
+    }
+}
+
 /// A walk over the blobs that nothing uses, in pages none of which is empty.
 pub(super) struct Unused {
     after: i64,
@@ -198,6 +230,7 @@ impl Images {
         // A full disk first gets room for the database to write what follows.
         self.give_reserve().await?;
         let (elected, started_at) = self.elect(collector).await?;
+        let turn = Turn { images: self, name: collector, token: elected.token, is_over: false };
         let mut report = CollectReport::default();
         let done = match begun.await {
             Ok(()) => self.collect_elected(options, &elected, &mut report).await,
@@ -214,7 +247,7 @@ impl Images {
         {
             tracing::warn!(%error, "the reserve was not made; the next collection tries again");
         }
-        let resigned = self.shared.slow.write(store::collector::resign(collector, elected.token)).await;
+        let resigned = turn.end().await;
         done?;
         resigned?;
         let mut batch = Guarded::new("images.collect_record");

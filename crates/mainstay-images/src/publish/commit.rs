@@ -402,7 +402,7 @@ impl Session {
         state.pending.retain(|_, pending| !used.contains(&pending.inc));
         state.promises.retain(|inc, _| !used.contains(inc));
         let spare = state.unused();
-        let staged = spare.iter().map(|inc| state.staged(*inc)).collect();
+        let staged = spare.iter().flat_map(|inc| state.unfinished(*inc)).collect();
         (spare, staged)
     }
 
@@ -608,9 +608,17 @@ fn push_image(batch: &mut Guarded, places: &mut Places, image: &Ready<'_>) {
         batch.require(Expect::ONE, add, move || no_blob(&blob));
     }
     for (role, blob) in &image.new.attachments {
-        let missing = *blob;
-        let attach = store::images::attach(&digest, role, blob);
-        batch.require(Expect::ONE, attach, move || no_blob(&missing));
+        let (other, attach) = (role.clone(), store::images::attach(&digest, role, blob));
+        // That the blob is there was asked before.
+        batch.require(Expect::ONE, attach, move || {
+            Error::new(
+                ErrorKind::Conflict,
+                format!("image sha256:{digest} has another blob in the role {other:?}"),
+            )
+            .with_help(
+                "what belongs to an image never changes: give it a digest of its own, or leave the role out",
+            )
+        });
     }
     places.images.push((image.place, place));
 }

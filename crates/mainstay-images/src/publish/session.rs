@@ -77,6 +77,8 @@ pub(super) struct State {
     pub(super) promises: BTreeMap<i64, Promise>,
     /// Those whose unfinished files may serve another that brings the blob.
     pub(super) partials: BTreeMap<i64, Digest>,
+    /// Those whose file got its name and that no claim tells of yet: a thread goes on to that when who waits for it has left.
+    pub(super) named: BTreeMap<i64, Digest>,
 }
 
 impl State {
@@ -85,6 +87,7 @@ impl State {
         self.spare.retain(|spare| *spare != inc);
         self.partials.remove(&inc);
         self.promises.remove(&inc);
+        self.named.remove(&inc);
     }
 
     /// Octets of a publication are written.
@@ -97,6 +100,12 @@ impl State {
     /// Where the file of a publication lies that is not finished.
     pub(super) fn staged(&self, inc: i64) -> String {
         self.partials.get(&inc).map_or_else(|| layout::staged(inc), |digest| layout::partial(digest, inc))
+    }
+
+    /// Where the file of a publication may lie that nobody goes on with.
+    pub(super) fn unfinished(&self, inc: i64) -> impl Iterator<Item = String> + use<> {
+        let named = self.named.get(&inc).map(|digest| layout::blob(digest, inc));
+        [self.staged(inc)].into_iter().chain(named)
     }
 
     /// All intents of the session.
@@ -526,8 +535,11 @@ impl Session {
             let landed: Vec<(Digest, i64)> = landed.map(|(digest, claim)| (*digest, claim.inc)).collect();
             let own = state.claims.iter().filter(|(_, claim)| claim.own && !claim.landed);
             let mut files: Vec<String> = own.map(|(digest, claim)| layout::blob(digest, claim.inc)).collect();
-            let unfinished = state.spare.iter().filter(|inc| refused || !state.partials.contains_key(inc));
-            files.extend(unfinished.map(|inc| state.staged(*inc)));
+            for inc in &state.spare {
+                let is_kept = !refused && state.partials.contains_key(inc);
+                files.extend(state.unfinished(*inc).skip(usize::from(is_kept)));
+            }
+            files.extend(state.named.iter().map(|(inc, digest)| layout::blob(digest, *inc)));
             (state.numbers(), files, landed)
         };
         // A commit that may have happened uses these files. Once the intents are gone it cannot happen any more, and a
@@ -671,7 +683,7 @@ impl Drop for Session {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         // Nothing more is written: the room is free at once.
         state.promises.clear();
-        let nothing = state.claims.is_empty() && state.pending.is_empty() && state.spare.is_empty();
+        let nothing = state.numbers().is_empty() && state.named.is_empty();
         if nothing {
             return;
         }

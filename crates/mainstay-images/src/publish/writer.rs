@@ -198,6 +198,8 @@ fn name(files: &dyn Files, steps: &InPlace, digest: &Digest, inc: i64, staged: &
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(None),
         other => other.map_err(|error| Error::medium("cannot name", &path, error))?,
     }
+    // Not before: what had the name is another's.
+    steps.session.state().named.insert(inc, *digest);
     Ok(Some(failures))
 }
 

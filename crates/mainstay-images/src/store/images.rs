@@ -31,10 +31,11 @@ const ADD_LAYER: Sql = Sql::new(
      SELECT i.id, CAST($2 AS smallint), CAST($3 AS smallint), b.kind, b.id FROM images i, images_blobs b \
      WHERE i.digest = $1 AND b.digest = $4 AND b.state = 0 ON CONFLICT (image_id, position) DO UPDATE SET blob_id = images_layers.blob_id",
 );
+/// No row where the role has another blob.
 const ATTACH: Sql = Sql::new(
     "INSERT INTO images_attachments (image_id, role, blob_id) SELECT i.id, CAST($2 AS text), b.id \
      FROM images i, images_blobs b WHERE i.digest = $1 AND b.digest = $3 AND b.state = 0 \
-     ON CONFLICT (image_id, role) DO UPDATE SET blob_id = images_attachments.blob_id",
+     ON CONFLICT (image_id, role) DO UPDATE SET role = excluded.role WHERE images_attachments.blob_id = excluded.blob_id",
 );
 macro_rules! read {
     ($($rest:tt)*) => {

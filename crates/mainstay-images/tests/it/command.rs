@@ -141,7 +141,10 @@ async fn a_short_lease_is_renewed_and_released_by_its_token_and_by_nobody_else()
         }
         // A key of another use takes nothing away.
         let second = ada.lease(&id, "vm-1").await.unwrap();
+        world.meddle("UPDATE images SET last_used_at = 1").await;
         ada.release(lease.lease).await.unwrap();
+        // It was in use until now, which is what an eviction asks.
+        assert!(world.number("SELECT last_used_at AS n FROM images").await > 1);
         assert_eq!(ada.release(lease.lease).await.unwrap_err().kind(), &ErrorKind::NotFound);
         assert_eq!(world.images.leases(None, 9).await.unwrap().len(), 1);
 

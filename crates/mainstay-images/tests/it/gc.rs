@@ -583,3 +583,53 @@ async fn a_name_that_is_moved_to_what_is_not_there_is_a_conflict() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_collection_that_nobody_waits_for_any_more_gives_its_turn_back() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        world.publish(&world.node().await, &["base"]).await;
+        let ends = crate::support::EndsBefore::new("images.queue_count", 1);
+        let images = world.meddled(database, ends.clone()).await;
+        ends.run(async move { images.collect("left", &CollectOptions::default()).await }).await;
+        eventually("its turn is over", async || world.images.collecting().await.unwrap().collector.is_none())
+            .await;
+        world.images.collect("next", &CollectOptions::default()).await.unwrap();
+    })
+    .await;
+}
+
+/// Counts the statements of a name.
+#[derive(Clone)]
+struct Counted(&'static str, Arc<std::sync::atomic::AtomicU32>);
+
+#[mainstay_repo::middleware::async_trait]
+impl mainstay_repo::middleware::Middleware for Counted {
+    async fn process(
+        &self,
+        operation: mainstay_repo::Operation,
+        next: mainstay_repo::middleware::Next<'_>,
+    ) -> mainstay_repo::Result<mainstay_repo::Outcome> {
+        let is_it = operation.statements().any(|statement| statement.name() == Some(self.0));
+        self.1.fetch_add(u32::from(is_it), std::sync::atomic::Ordering::SeqCst);
+        next.run(operation).await
+    }
+}
+
+/// However many rows there are, no statement looks at more than its cap allows.
+#[tokio::test]
+async fn what_nothing_uses_is_looked_for_in_pieces() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let image = world.publish(&world.node().await, &["base"]).await;
+        world.images.remove(&image.id.into()).await.unwrap();
+        world.meddle("DELETE FROM images_gc_queue").await;
+        world.meddle("UPDATE images_blobs SET id = 200000").await;
+        let counted = Counted("images.blob_unused", Arc::default());
+        let images = world.meddled(database, counted.clone()).await;
+        let full = CollectOptions { full: true, ..CollectOptions::default() };
+        assert_eq!(images.collect("c", &full).await.unwrap().blobs_removed, 1);
+        assert_eq!(counted.1.load(std::sync::atomic::Ordering::SeqCst), 4, "of 50,000 numbers each");
+    })
+    .await;
+}

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use mainstay_images::files::{DiskFiles, Files, ReadFile, Space, StagedFile};
 use mainstay_images::*;
-use mainstay_testkit::{TestDatabase, for_each_database};
+use mainstay_testkit::{TestDatabase, eventually, for_each_database};
 
 use crate::support::{World, bring, commit, digest, migrated, options, spec};
 
@@ -244,4 +244,102 @@ async fn a_medium_that_comes_back_between_two_looks_lost_no_file() {
         node.acquire("vm", image.id).await.unwrap();
     })
     .await;
+}
+
+/// Holds whoever names a file until it is told to go on.
+#[derive(Debug)]
+struct Held {
+    inner: DiskFiles,
+    naming: Mutex<std::sync::mpsc::Sender<()>>,
+    go_on: Mutex<std::sync::mpsc::Receiver<()>>,
+}
+
+impl Files for Held {
+    fn create(&self, path: &str) -> IoResult<Box<dyn StagedFile>> {
+        self.inner.create(path)
+    }
+
+    fn open(&self, path: &str) -> IoResult<Box<dyn ReadFile>> {
+        self.inner.open(path)
+    }
+
+    fn size(&self, path: &str) -> IoResult<u64> {
+        self.inner.size(path)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> IoResult<()> {
+        self.inner.rename(from, to)
+    }
+
+    fn rename_new(&self, from: &str, to: &str) -> IoResult<()> {
+        self.naming.lock().unwrap().send(()).unwrap();
+        self.go_on.lock().unwrap().recv().unwrap();
+        self.inner.rename_new(from, to)
+    }
+
+    fn unlink(&self, path: &str) -> IoResult<()> {
+        self.inner.unlink(path)
+    }
+
+    fn list(&self, directory: &str) -> IoResult<Vec<String>> {
+        self.inner.list(directory)
+    }
+
+    fn create_dir(&self, directory: &str) -> IoResult<()> {
+        self.inner.create_dir(directory)
+    }
+
+    fn sync_dir(&self, directory: &str) -> IoResult<()> {
+        self.inner.sync_dir(directory)
+    }
+
+    fn space(&self) -> IoResult<Space> {
+        self.inner.space()
+    }
+}
+
+/// Brings a blob on a medium that holds it before it is named, and leaves there.
+async fn left_while_naming(is_aborted: bool, is_taken: bool) -> Vec<String> {
+    let database = TestDatabase::sqlite();
+    let world = World::new(&database).await;
+    let ((naming, is_naming), (go, go_on)) = (std::sync::mpsc::channel(), std::sync::mpsc::channel());
+    let inner = DiskFiles::new(world.directory.path());
+    let held = Held { inner, naming: Mutex::new(naming), go_on: Mutex::new(go_on) };
+    let images = Images::open(world.repo.clone(), Arc::new(held), options()).await.unwrap();
+    let node = images.join_with("node", Heartbeat::Host).await.unwrap();
+    let ingest = Arc::new(node.ingest());
+    let bringing = tokio::spawn({
+        let ingest = Arc::clone(&ingest);
+        let spec = WriterSpec::known(digest("left"), 4, BlobKind::Base, "t/t");
+        async move { ingest.put(spec, &b"left"[..]).await }
+    });
+    tokio::task::spawn_blocking(move || is_naming.recv().unwrap()).await.unwrap();
+    if is_taken {
+        let number = world.number("SELECT MAX(inc) AS n FROM images_intents").await;
+        let hex = digest("left").to_string();
+        let path = world.directory.path().join(format!("blobs/{}/{hex}.{number}", &hex[..2]));
+        std::fs::write(path, "left").unwrap();
+    }
+    bringing.abort();
+    drop(bringing.await);
+    let ingest = Arc::into_inner(ingest).unwrap();
+    if is_aborted {
+        ingest.abort().await.unwrap();
+    } else {
+        drop(ingest);
+    }
+    go.send(()).unwrap();
+    eventually("its intent is given back", async || world.count("images_intents").await == 0).await;
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    world.files()
+}
+
+#[tokio::test]
+async fn what_gets_its_name_when_nobody_waits_for_it_any_more_does_not_stay() {
+    for is_aborted in [false, true] {
+        assert_eq!(left_while_naming(is_aborted, false).await, Vec::<String>::new(), "aborted: {is_aborted}");
+        // What had the name before is another's.
+        let left = left_while_naming(is_aborted, true).await;
+        assert!(left.iter().any(|path| path.contains("/blobs/")), "{left:?}");
+    }
 }

@@ -259,3 +259,27 @@ async fn what_another_published_since_it_was_announced_is_found_and_not_brought_
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_belongs_to_an_image_never_changes() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        let node = world.node().await;
+        let attached = async |text: &str| {
+            let ingest = node.ingest();
+            bring(&ingest, &["base"]).await;
+            put(&ingest, BlobKind::Document, text).await;
+            let attachments = vec![("note".to_owned(), digest(text))];
+            let image = NewImage { attachments, ..NewImage::chain(vec![digest("base")]) };
+            ingest.commit(CommitSet { images: vec![image], ..CommitSet::default() }).await
+        };
+        let first = attached("one").await.unwrap().images.remove(0);
+        assert_eq!(attached("one").await.unwrap().images.remove(0).id, first.id, "the same again");
+        let error = attached("other").await.unwrap_err();
+        assert_eq!(error.kind(), &ErrorKind::Conflict, "{error}");
+        assert!(error.message().contains("\"note\""), "{error}");
+        let kept = world.images.attachments(first.id).await.unwrap();
+        assert_eq!(kept.iter().map(|it| it.digest).collect::<Vec<_>>(), [digest("one")]);
+    })
+    .await;
+}
