@@ -49,10 +49,10 @@ const LEASED: Sql = sql![
 const LEASED_BY: Sql = sql![
     "SELECT image_id, COUNT(*) AS leases FROM images_leases WHERE holder_id IN " any "$1" " GROUP BY image_id"
 ];
-/// Looks at so many uses and no more: a base may be below a million images.
+/// Looks at so many uses and no more: a base may be below a million images. An index uses the layers of what it lists, as attachments.
 const LAYER_USERS: Sql = Sql::new(
     "SELECT b.digest, (SELECT COUNT(DISTINCT n.image_id) FROM (SELECT o.image_id FROM images_layers o \
-     WHERE o.blob_id = u.blob_id LIMIT $2) n) AS users \
+     WHERE o.blob_id = u.blob_id UNION ALL SELECT a.image_id FROM images_attachments a WHERE a.blob_id = u.blob_id LIMIT $2) n) AS users \
      FROM (SELECT DISTINCT blob_id FROM images_layers WHERE image_id = $1) u JOIN images_blobs b ON b.id = u.blob_id",
 );
 const SOME: Sql = Sql::new("SELECT COUNT(*) AS images FROM (SELECT id FROM images LIMIT $1) i");

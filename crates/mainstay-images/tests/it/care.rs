@@ -299,6 +299,15 @@ async fn what_many_images_use_is_counted_and_explained_up_to_a_limit() {
         }
         let users = async |most| world.images.layer_users(base.id, most).await.unwrap()[&digest("base")];
         assert_eq!((users(100).await, users(22).await, users(5).await), (22, 22, 5));
+        // What attaches it uses it as well: an index has the layers of what it lists.
+        let ingest = node.ingest();
+        crate::support::bring(&ingest, &["list"]).await;
+        crate::support::bring(&ingest, &["base"]).await;
+        let attachments = vec![("blob".to_owned(), digest("base"))];
+        let index = NewImage { attachments, ..NewImage::chain(vec![digest("list")]) };
+        let index = crate::support::commit(&ingest, index).await;
+        assert_eq!((users(100).await, users(5).await), (23, 5));
+        world.images.remove(&index.id.into()).await.unwrap();
         let count = async |most| world.images.image_count(most).await.unwrap();
         assert_eq!((count(100).await, count(22).await, count(5).await), (22, 22, 5));
         let claims = world.images.explain_blob(&digest("base")).await.unwrap();
