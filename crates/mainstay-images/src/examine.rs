@@ -4,6 +4,7 @@ use std::io::{self, Read as _};
 
 use mainstay_core::SystemClock;
 use rustix::io::Errno;
+use serde::Serialize;
 
 use crate::digest::{Digest, Hasher};
 use crate::disk::{unlink, write_whole};
@@ -103,45 +104,59 @@ impl Images {
         }
     }
 
-    /// Proves that the medium is there and takes what is written to it: what it does not give back then is lost, and it is not away.
-    /// A full disk is there.
-    pub(crate) async fn prove_alive(&self) -> Result<()> {
+    /// Proves that the medium is there and takes what is written to it: what it does not give back meanwhile is lost, and it is not away.
+    /// A full disk is there. False when it takes nothing by somebody's will, and then nothing is known of it.
+    pub(crate) async fn prove_alive(&self) -> Result<bool> {
         self.shared.disk.prove().await?;
         let path = layout::marker_staged(&StoreId::generate(&SystemClock).to_string());
         let written = self.shared.disk.run(move |files| {
             let written = write_whole(files, &path, b"\n");
             unlink(files, &path).and(written)
         });
-        match written.await {
-            Err(error) if !matches!(error.kind(), ErrorKind::NoSpace) => Err(error),
-            _ => self.shared.disk.prove().await,
-        }
+        let is_alive = match written.await {
+            Err(error) if is_read_only(&error) => false,
+            Err(error) if !matches!(error.kind(), ErrorKind::NoSpace) => return Err(error),
+            _ => true,
+        };
+        self.shared.disk.prove().await?;
+        Ok(is_alive)
     }
 }
 
-/// Files of which nothing could be said.
-#[derive(Debug, Default)]
-pub(crate) struct Unread {
-    count: u64,
-    first: Option<(String, io::Error)>,
+fn is_read_only(error: &Error) -> bool {
+    let system = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+    system.is_some_and(|error| error.kind() == io::ErrorKind::ReadOnlyFilesystem)
+}
+
+/// Files of which a call of a scrub could say nothing: somebody may not read them, say. It went past them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Unread {
+    /// How many there were.
+    pub files: u64,
+    /// Where the first one lies, relative to the store's directory, and what the system said of it.
+    pub first: String,
 }
 
 impl Unread {
-    pub(crate) fn add(&mut self, path: String, error: io::Error) {
-        self.count += 1;
-        self.first.get_or_insert((path, error));
+    pub(crate) fn of(path: &str, error: &io::Error) -> Self {
+        tracing::warn!(%path, %error, "a file could not be read, and the scrub goes past it");
+        Self { files: 1, first: format!("{path}: {error}") }
     }
 
-    /// # Errors
-    /// [`ErrorKind::Medium`] when there are some.
-    pub(crate) fn tell(self) -> Result<()> {
-        let Some((path, error)) = self.first else { return Ok(()) };
-        let message = format!(
-            "{} file(s) could not be read, and the scrub went past them; the first was {path:?}: {error}",
-            self.count
-        );
-        Err(Error::new(ErrorKind::Medium, message)
+    /// These, and those of a later call.
+    #[must_use]
+    pub fn and(self, later: Option<Self>) -> Self {
+        Self { files: self.files + later.map_or(0, |later| later.files), ..self }
+    }
+
+    /// What is to be told of them.
+    #[must_use]
+    pub fn error(&self) -> Error {
+        let Self { files, first } = self;
+        let message =
+            format!("{files} file(s) could not be read, and the scrub went past them; the first was {first}");
+        Error::new(ErrorKind::Medium, message)
             .with_help("let this user read them and scrub again; nothing was decided of what they hold")
-            .with_source(error))
     }
 }

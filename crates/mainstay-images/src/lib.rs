@@ -95,6 +95,6 @@ pub use publish::{
     RefExpect, RefUpdate, Staged, WriterSpec,
 };
 pub use read::{BlobReader, LayerFile, Verify};
-pub use scrub::{Fault, Finding, FindingState, ScrubOptions, ScrubReport};
+pub use scrub::{Fault, Finding, FindingState, ScrubOptions, ScrubReport, Unread};
 pub use step::{Step, Steps, Unobserved};
 pub use store::COMPONENT;

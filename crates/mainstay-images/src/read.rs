@@ -203,15 +203,16 @@ impl Images {
             self.before(Step::ScrubSetAside).await?;
             let from = layout::blob(digest, incarnation.get());
             let to = layout::quarantined(digest, incarnation.get());
-            self.shared
-                .disk
-                .run(move |files| match files.rename(&from, &to) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        Err(Error::medium("cannot set aside", &from, error))
-                    }
-                    _ => Ok(()),
-                })
-                .await?;
+            let set_aside = self.shared.disk.run(move |files| match files.rename(&from, &to) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    Err(Error::medium("cannot set aside", &from, error))
+                }
+                _ => Ok(()),
+            });
+            // Its number is never given again: nobody takes it for the blob's, wherever it lies, and once that is repaired it is an orphan.
+            if let Err(error) = set_aside.await {
+                tracing::warn!(%digest, %error, "a damaged file stays where it is until its blob is repaired or goes");
+            }
         }
         Ok(true)
     }

@@ -7,7 +7,8 @@ use serde::Serialize;
 use crate::blob::{Blob, BlobState};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::examine::{Seen, Unread, is_lost};
+pub use crate::examine::Unread;
+use crate::examine::{Seen, is_lost};
 use crate::files::layout;
 use crate::gc::{Pace, Tranquility};
 use crate::ids::{BlobId, Incarnation};
@@ -52,6 +53,19 @@ pub struct ScrubReport {
     pub bytes: u64,
     /// Blobs that were found missing or wrong.
     pub damaged: u64,
+    /// Files of which this call could say nothing; it is told once, and not remembered.
+    pub unread: Option<Unread>,
+}
+
+impl ScrubReport {
+    /// The report, if the call that it is of could read every file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Medium`] when there were files of which it could say nothing.
+    pub fn told(self) -> Result<Self> {
+        self.unread.as_ref().map_or(Ok(()), |unread| Err(unread.error()))?;
+        Ok(self)
+    }
 }
 
 /// What is wrong with a file.
@@ -135,6 +149,7 @@ fn read_report(row: &Row) -> Result<ScrubReport> {
         checked: row.get("checked")?,
         bytes: row.get("bytes")?,
         damaged: row.get("damaged")?,
+        unread: None,
     })
 }
 
@@ -147,8 +162,7 @@ impl Images {
     ///
     /// # Errors
     /// [`ErrorKind::Medium`](crate::ErrorKind::Medium) when the medium is away: nothing is said of what it holds, and the next call
-    /// begins there; and when files could not be read for another reason (who may read them, say): the pass went past them; of the
-    /// database.
+    /// begins there; of the database. Files that could not be read for another reason (who may read them, say) are in the report.
     pub async fn scrub(&self, options: &ScrubOptions) -> Result<ScrubReport> {
         self.shared.disk.prove().await?;
         let (mut cursor, report) = self.scrub_state().await?;
@@ -166,7 +180,7 @@ impl Images {
             }
         };
         let mut left = options.most_blobs.unwrap_or(u64::MAX);
-        let (mut pace, mut unread) = (Pace::new(options.tranquility), Unread::default());
+        let (mut pace, mut unread) = (Pace::new(options.tranquility), None);
         'pass: while left > 0 {
             let limit = u32::try_from(left.min(u64::from(PAGE))).unwrap_or(PAGE);
             let after = cursor.map_or_else(Vec::new, |digest: Digest| digest.as_bytes().to_vec());
@@ -184,8 +198,8 @@ impl Images {
             }
             pace.rest().await;
         }
-        unread.tell()?;
-        self.scrub_state().await.map(|(_, report)| report)
+        let (_, report) = self.scrub_state().await?;
+        Ok(ScrubReport { unread, ..report })
     }
 
     /// How far the present or the last pass came.
@@ -258,9 +272,9 @@ impl Images {
         pass: Timestamp,
         part: &[Row],
         pace: &mut Pace,
-        unread: &mut Unread,
+        unread: &mut Option<Unread>,
     ) -> Result<bool> {
-        let (mut good, mut bad, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut good, mut failed) = (Vec::new(), Vec::new());
         let mut cursor = None;
         for row in part {
             cursor = Some(store::blobs::read_digest(row)?);
@@ -268,30 +282,24 @@ impl Images {
                 continue;
             }
             let file = Scrubbed::read(row)?;
-            match self.look_again_at(&file, pace).await? {
+            match self.look_at(&file, pace).await? {
                 Seen::Found(Found::Good) => good.push(file),
-                Seen::Found(found) => bad.push((file, found)),
-                Seen::Failed(_) => failed.push(file),
+                Seen::Found(found) => self.mark_scrubbed(pass, &file, found).await?,
+                Seen::Failed(error) => failed.push((file, error)),
             }
         }
-        if !failed.is_empty() {
-            // Nothing follows while the medium is away; and what it gives back at the second look is well.
-            self.prove_alive().await?;
-        }
-        for file in failed {
-            match self.look_again_at(&file, pace).await? {
+        for (file, error) in failed {
+            match self.look_between_proofs(&file, error, pace).await? {
                 Seen::Found(Found::Good) => good.push(file),
-                Seen::Found(found) => bad.push((file, found)),
-                Seen::Failed(error) if is_lost(&error) => {
-                    bad.push((file, Found::Unreadable(error.to_string())))
+                Seen::Found(found) => self.mark_scrubbed(pass, &file, found).await?,
+                Seen::Failed(error) => {
+                    let now = Unread::of(&file.path(), &error);
+                    *unread = Some(match unread.take() {
+                        Some(before) => before.and(Some(now)),
+                        None => now,
+                    });
                 }
-                Seen::Failed(error) => unread.add(file.path(), error),
             }
-        }
-        for (file, found) in bad {
-            // A blob that was collected or repaired in the meantime is neither marked nor counted.
-            let count = store::scrub::count_damaged(pass, octets(file.size));
-            self.mark_damaged(file.id, &file.digest, file.incarnation, found, Some(count)).await?;
         }
         let Some(cursor) = cursor else { return Ok(true) };
         let ids: Vec<i64> = good.iter().map(|file| file.id.get()).collect();
@@ -304,9 +312,38 @@ impl Images {
         Ok(outcome.get(noted).is_some_and(|written| written.rows_affected() == 1))
     }
 
-    async fn look_again_at(&self, file: &Scrubbed, pace: &mut Pace) -> Result<Seen> {
+    async fn look_at(&self, file: &Scrubbed, pace: &mut Pace) -> Result<Seen> {
         self.before(Step::ScrubLook).await?;
         self.examine(file.path(), &file.digest, file.size, pace).await
+    }
+
+    /// Looks again at a file that could not be read. Nothing follows while the medium is away, and one that comes and goes is away: what
+    /// it does not give back between two proofs that it is there is lost.
+    async fn look_between_proofs(
+        &self,
+        file: &Scrubbed,
+        error: std::io::Error,
+        pace: &mut Pace,
+    ) -> Result<Seen> {
+        if !is_lost(&error) {
+            self.shared.disk.prove().await?;
+            return Ok(Seen::Failed(error));
+        }
+        let is_alive = self.prove_alive().await?;
+        match self.look_at(file, pace).await? {
+            Seen::Failed(error) if is_alive && is_lost(&error) => Ok(if self.prove_alive().await? {
+                Seen::Found(Found::Unreadable(error.to_string()))
+            } else {
+                Seen::Failed(error)
+            }),
+            seen => Ok(seen),
+        }
+    }
+
+    /// A blob that was collected or repaired in the meantime is neither marked nor counted.
+    async fn mark_scrubbed(&self, pass: Timestamp, file: &Scrubbed, found: Found) -> Result<()> {
+        let count = store::scrub::count_damaged(pass, octets(file.size));
+        self.mark_damaged(file.id, &file.digest, file.incarnation, found, Some(count)).await.map(drop)
     }
 }
 

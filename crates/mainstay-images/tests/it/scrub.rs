@@ -22,6 +22,10 @@ struct Failing {
     reads: Mutex<BTreeMap<String, (i32, u32)>>,
     /// The error of making a file.
     creates: Mutex<Option<i32>>,
+    /// How many files may be made before the error of making one.
+    creates_left: Mutex<Option<(u32, i32)>>,
+    /// The error of renaming.
+    renames: Mutex<Option<i32>>,
 }
 
 #[derive(Debug, Clone)]
@@ -118,6 +122,9 @@ impl Files for Medium {
         if let Some(code) = *self.failing.creates.lock().unwrap() {
             return Err(IoError::from_raw_os_error(code));
         }
+        if let Some((left, code)) = &mut *self.failing.creates_left.lock().unwrap() {
+            *left = left.checked_sub(1).ok_or_else(|| IoError::from_raw_os_error(*code))?;
+        }
         let file = self.inner.create(path)?;
         Ok(if self.zeros.is_some() { Box::new(Swallowing(file)) } else { file })
     }
@@ -141,6 +148,9 @@ impl Files for Medium {
     }
 
     fn rename(&self, from: &str, to: &str) -> IoResult<()> {
+        if let Some(code) = *self.failing.renames.lock().unwrap() {
+            return Err(IoError::from_raw_os_error(code));
+        }
         self.inner.rename(from, to)
     }
 
@@ -254,18 +264,73 @@ async fn nothing_is_decided_of_files_while_the_medium_takes_nothing() {
 }
 
 #[tokio::test]
-async fn a_file_that_may_not_be_read_keeps_no_other_from_being_read() {
+async fn files_that_may_not_be_read_keep_no_other_from_being_read() {
     for_each_database(async |database| {
         let (world, failing, _, digests) = on_a_medium(database).await;
-        fails(&world, &failing, &digests[0], EACCES, u32::MAX).await;
-        let error = world.images.scrub(&ScrubOptions::default()).await.unwrap_err();
-        assert_eq!(error.kind(), &ErrorKind::Medium);
-        assert!(error.message().contains("1 file(s) could not be read"), "{error}");
-        assert!(error.message().contains(&digests[0].to_string()), "{error}");
-        let report = world.images.scrub_report().await.unwrap();
-        assert!(report.ended_at.is_some());
-        assert_eq!((report.checked, report.damaged), (4, 0));
+        for digest in [&digests[0], &digests[3]] {
+            fails(&world, &failing, digest, EACCES, u32::MAX).await;
+        }
+        // In pieces, as the command line reads: each call tells of its own.
+        let (mut options, mut told) =
+            (ScrubOptions { most_blobs: Some(1), ..ScrubOptions::default() }, Vec::new());
+        let report = loop {
+            let report = world.images.scrub(&options).await.unwrap();
+            told.extend(report.unread.clone());
+            if report.ended_at.is_some() {
+                break report;
+            }
+            options.pass = report.started_at;
+        };
+        assert_eq!((report.checked, report.damaged), (3, 0));
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].first.contains(&digests[0].to_string()), "{told:?}");
+        let all = told[0].clone().and(Some(told[1].clone()));
+        assert!(all.error().message().contains("2 file(s) could not be read"), "{all:?}");
         assert_eq!(world.images.findings(None, 10).await.unwrap(), []);
+        let report = world.images.scrub(&ScrubOptions::default()).await.unwrap();
+        assert_eq!(report.unread.as_ref().map(|unread| unread.files), Some(2));
+        assert_eq!(report.told().unwrap_err().kind(), &ErrorKind::Medium);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_medium_that_comes_and_goes_loses_nothing() {
+    for_each_database(async |database| {
+        let (world, failing, _, digests) = on_a_medium(database).await;
+        fails(&world, &failing, &digests[1], EIO, u32::MAX).await;
+        // It is there for the first proof, and away again behind the second look.
+        *failing.creates_left.lock().unwrap() = Some((1, EIO));
+        assert_eq!(
+            world.images.scrub(&ScrubOptions::default()).await.unwrap_err().kind(),
+            &ErrorKind::Medium
+        );
+        assert_eq!(world.images.damaged_count().await.unwrap(), 0);
+        *failing.creates_left.lock().unwrap() = None;
+        assert_eq!(world.images.scrub(&ScrubOptions::default()).await.unwrap().damaged, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_medium_that_takes_nothing_by_somebodys_will_is_read_to_its_end() {
+    for_each_database(async |database| {
+        let (world, failing, _, digests) = on_a_medium(database).await;
+        let path = world.path_of(&digests[2]).await;
+        let length = std::fs::metadata(&path).unwrap().len();
+        std::fs::write(&path, "x".repeat(usize::try_from(length).unwrap())).unwrap();
+        fails(&world, &failing, &digests[0], EACCES, u32::MAX).await;
+        fails(&world, &failing, &digests[1], EIO, u32::MAX).await;
+        let read_only = 30;
+        *failing.creates.lock().unwrap() = Some(read_only);
+        // Nor can what is wrong be set aside.
+        *failing.renames.lock().unwrap() = Some(read_only);
+        let report = world.images.scrub(&ScrubOptions::default()).await.unwrap();
+        assert!(report.ended_at.is_some());
+        assert_eq!((report.checked, report.damaged), (3, 1));
+        assert_eq!(report.unread.unwrap().files, 2);
+        assert!(path.exists());
+        assert_eq!(world.images.damaged_blobs().await.unwrap()[0].digest, digests[2]);
     })
     .await;
 }

@@ -128,7 +128,7 @@ impl Work {
             tranquility: Tranquility(limits::COLLECT_REST),
             ..ScrubOptions::default()
         };
-        self.scrub.begin("scrub", async move { commands.scrub(&options).await.map(drop) })
+        self.scrub.begin("scrub", async move { commands.scrub(&options).await?.told().map(drop) })
     }
 
     pub(crate) fn scrubs(&self) -> bool {

@@ -1,6 +1,6 @@
 //! `mainstay images scrub | findings`: reading everything again, and what was found.
 
-use mainstay_images::{Commands, ScrubOptions, ScrubReport, Tranquility};
+use mainstay_images::{Commands, ScrubOptions, ScrubReport, Tranquility, Unread};
 use mainstay_server::images::document::{FindingLine, FindingPage, ScrubDocument, ScrubLine, ScrubsDocument};
 
 use super::args::{Listed, Scrub};
@@ -21,10 +21,14 @@ pub(super) async fn scrub(args: &Scrub, context: &Context) -> Outcome {
         return history(&commands, context).await;
     }
     let report = read_again(args, &commands, context).await?;
+    let unread = report.unread.clone();
     let body = ScrubDocument::read(commands.look()?, report).await?;
     context.output.result("mainstay.images.scrub/1", &body, || text(&body));
     if body.damaged_now_total == 0 {
-        return Ok(());
+        return unread.map_or(Ok(()), |unread| Err(unread.error().into()));
+    }
+    if let Some(unread) = unread {
+        context.output.warning(&unread.error().to_string());
     }
     let message = format!("{} blob(s) are damaged or missing", body.damaged_now_total);
     Err(Failure::new(Exit::Corrupt, message)
@@ -35,6 +39,7 @@ pub(super) async fn scrub(args: &Scrub, context: &Context) -> Outcome {
 async fn read_again(args: &Scrub, commands: &Commands, context: &Context) -> Outcome<ScrubReport> {
     let spinner = progress::spinner(context, "reading everything again");
     let mut left = args.limit.unwrap_or(u64::MAX);
+    let mut unread: Option<Unread> = None;
     let mut options = ScrubOptions {
         restart: args.restart,
         tranquility: Tranquility(args.rest),
@@ -44,6 +49,10 @@ async fn read_again(args: &Scrub, commands: &Commands, context: &Context) -> Out
         let piece = left.min(PIECE);
         let report = commands.scrub(&ScrubOptions { most_blobs: Some(piece), ..options }).await?;
         progress::read_so_far(&spinner, "read again:", report.bytes);
+        unread = match unread {
+            Some(before) => Some(before.and(report.unread.clone())),
+            None => report.unread.clone(),
+        };
         left = left.saturating_sub(piece);
         let is_anothers = options.pass.is_some() && options.pass != report.started_at;
         if is_anothers {
@@ -51,6 +60,8 @@ async fn read_again(args: &Scrub, commands: &Commands, context: &Context) -> Out
         }
         if is_anothers || report.ended_at.is_some() || left == 0 {
             spinner.finish_and_clear();
+            let mut report = report;
+            report.unread = unread;
             return Ok(report);
         }
         options = ScrubOptions { restart: false, pass: report.started_at, ..options };
