@@ -199,7 +199,8 @@ impl Images {
             other => drop(other?),
         }
         tracing::error!(%digest, %incarnation, ?found, "a blob is damaged");
-        if found != Found::Missing {
+        // What cannot be read is no danger where it lies, and who leases its image has its path.
+        if found == Found::Wrong {
             self.before(Step::ScrubSetAside).await?;
             let from = layout::blob(digest, incarnation.get());
             let to = layout::quarantined(digest, incarnation.get());

@@ -77,8 +77,8 @@ pub enum Fault {
     Missing,
     /// It holds other octets than it should; it lies in quarantine until its blob goes.
     Wrong,
-    /// The medium cannot give it back, at two looks between which it took and kept what was written to it; the file lies in quarantine
-    /// until its blob goes.
+    /// The medium cannot give it back, between two proofs that it takes and keeps what is written to it. The file stays where it is
+    /// until its blob is repaired or goes.
     Unreadable,
 }
 

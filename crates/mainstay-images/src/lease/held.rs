@@ -95,7 +95,7 @@ impl HeldLease {
         batch.push(store::leases::used(released.column("image_id")));
         let outcome = batch.run(images.repo()).await;
         if outcome.as_ref().is_err_and(|error| !error.is_stale()) {
-            self.node.owe_lease(&self.lease);
+            self.node.owe_lease(self.lease.token, Some(self.lease.image));
         }
         self.node.end_key(&self.lease.key, self.lease.token);
         outcome.map(drop)

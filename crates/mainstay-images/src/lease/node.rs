@@ -278,9 +278,7 @@ impl Node {
             }
             Life::Lost => false,
         });
-        if let Err(error) = self.give_back_owed().await {
-            tracing::warn!(holder = %self.name(), %error, "what nobody uses is given back after the next renewal");
-        }
+        self.give_back_owed();
         Ok(())
     }
 
@@ -381,8 +379,10 @@ impl Node {
 
     fn end_lease_of(&self, key: &str) {
         let mut keys = self.shared.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, ended)) = keys.remove(key) {
+        if let Some((token, ended)) = keys.remove(key) {
             ended.send_replace(true);
+            // Where that did not come about, nobody uses it any more.
+            self.owe_lease(token, None);
         }
     }
 

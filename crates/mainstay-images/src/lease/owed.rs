@@ -3,14 +3,15 @@
 //! collection as long.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mainstay_repo::{BatchOutcome, Expect};
 
-use super::{Lease, Node};
+use super::Node;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ids::Token;
+use crate::ids::{ImageId, Token};
+use crate::step::Step;
 use crate::store;
 use crate::store::guarded::Guarded;
 
@@ -20,6 +21,8 @@ pub(super) struct Owed {
     /// The mark that was given last. Each is given once in a life.
     last: AtomicI64,
     open: Mutex<Open>,
+    /// Somebody gives it back at the moment.
+    is_busy: AtomicBool,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -27,8 +30,8 @@ struct Open {
     /// Transactions whose answers were lost.
     marks: BTreeSet<i64>,
     intents: BTreeSet<i64>,
-    /// With their keys.
-    leases: BTreeMap<Token, String>,
+    /// With their images, where those are known.
+    leases: BTreeMap<Token, Option<ImageId>>,
 }
 
 impl Open {
@@ -49,7 +52,11 @@ impl Node {
         if outcome.as_ref().is_err_and(Error::is_unknown) {
             self.open().marks.insert(mark);
             let lost = Open { marks: BTreeSet::from([mark]), ..Open::default() };
-            if let Err(error) = self.give_back(&lost).await {
+            // The caller has an answer to wait for, and a renewal tries again.
+            let within = self.images().options().ttl / 12;
+            let given = tokio::time::timeout(within, self.give_back(&lost)).await;
+            let given = given.unwrap_or_else(|_| Err(Error::new(ErrorKind::Busy, "it takes too long")));
+            if let Err(error) = given {
                 tracing::warn!(holder = %self.name(), %error, "what may have been made is looked for after the next renewal");
             }
         }
@@ -62,47 +69,63 @@ impl Node {
     }
 
     /// A lease that nobody uses and that could not be given back.
-    pub(super) fn owe_lease(&self, lease: &Lease) {
-        self.open().leases.insert(lease.token, lease.key.clone());
+    pub(super) fn owe_lease(&self, token: Token, image: Option<ImageId>) {
+        self.open().leases.insert(token, image);
     }
 
-    /// Gives back what is owed, if anything is.
-    ///
-    /// # Errors
-    /// Of the database; all of it is owed still.
-    pub(super) async fn give_back_owed(&self) -> Result<()> {
-        // It is owed until it was given back: a caller may leave meanwhile.
+    /// Has what is owed given back, if anything is, by a task of its own: it may have to wait for what a cut-off session keeps locked,
+    /// and a renewal must not.
+    pub(super) fn give_back_owed(&self) {
         let owed = self.open().clone();
-        if owed.is_empty() {
-            return Ok(());
+        if owed.is_empty() || self.shared.owed.is_busy.swap(true, Ordering::SeqCst) {
+            return;
         }
-        self.give_back(&owed).await?;
-        let mut open = self.open();
-        open.marks.retain(|mark| !owed.marks.contains(mark));
-        open.intents.retain(|intent| !owed.intents.contains(intent));
-        open.leases.retain(|token, _| !owed.leases.contains_key(token));
-        Ok(())
+        let node = self.clone();
+        tokio::spawn(async move {
+            match node.give_back(&owed).await {
+                Ok(()) => {
+                    let mut open = node.open();
+                    open.marks.retain(|mark| !owed.marks.contains(mark));
+                    open.intents.retain(|intent| !owed.intents.contains(intent));
+                    open.leases.retain(|token, _| !owed.leases.contains_key(token));
+                }
+                Err(error) => {
+                    tracing::warn!(holder = %node.name(), %error, "what nobody uses is given back after the next renewal");
+                }
+            }
+            node.shared.owed.is_busy.store(false, Ordering::SeqCst);
+        });
     }
 
     async fn give_back(&self, owed: &Open) -> Result<()> {
         let id = self.id().get();
+        self.images().before(Step::IntentExpire).await?;
+        self.images().before(Step::LeaseRelease).await?;
+        let list = |numbers: &BTreeSet<i64>| numbers.iter().copied().collect::<Vec<i64>>();
+        if !owed.intents.is_empty() || !owed.leases.is_empty() {
+            // Without the holder's row: a session that was cut off may keep one of these locked, and the next renewal must not wait for it.
+            let mut batch = Guarded::new("images.give_back");
+            if !owed.intents.is_empty() {
+                batch.push(store::intents::finish(self.life(), &list(&owed.intents)));
+            }
+            for token in owed.leases.keys() {
+                batch.push(store::leases::release(token.get(), self.life()));
+            }
+            for image in owed.leases.values().flatten() {
+                batch.push(store::leases::used(image.get()));
+            }
+            batch.run(self.images().repo()).await?;
+        }
+        if owed.marks.is_empty() {
+            return Ok(());
+        }
         let mut batch = Guarded::new("images.give_back");
         // Behind every transaction of this holder that is still under way: each of them shares the row until its end.
         batch.require(Expect::ONE, store::holders::own(self.life()), || {
             Error::new(ErrorKind::NotFound, "the holder's row is gone")
         });
-        let list = |numbers: &BTreeSet<i64>| numbers.iter().copied().collect::<Vec<i64>>();
-        if !owed.marks.is_empty() {
-            batch.push(store::intents::of_marks(id, &list(&owed.marks)));
-            batch.push(store::leases::of_marks(id, &list(&owed.marks)));
-        }
-        if !owed.intents.is_empty() {
-            batch.push(store::intents::finish(self.life(), &list(&owed.intents)));
-        }
-        for (token, key) in &owed.leases {
-            batch.push(store::leases::used_for(id, key));
-            batch.push(store::leases::release(token.get(), self.life()));
-        }
+        batch.push(store::intents::of_marks(id, &list(&owed.marks)));
+        batch.push(store::leases::of_marks(id, &list(&owed.marks)));
         match batch.run(self.images().repo()).await {
             // The holder ended, and with it all that it had.
             Err(error) if matches!(error.kind(), ErrorKind::NotFound) => Ok(()),

@@ -203,7 +203,8 @@ impl Ingest {
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] for a chain that cannot be; [`ErrorKind::NotFound`] for a blob or parent that is not there;
-    /// [`ErrorKind::Conflict`] when a name is not as expected, or the digest is an image with other layers;
+    /// [`ErrorKind::Conflict`] when a name is not as expected, or the digest is an image with other layers, or with another blob in a
+    /// role;
     /// [`ErrorKind::Stale`] when the holder lost its claims: begin again, what is on disk is found then;
     /// [`ErrorKind::Unknown`] when it is not known whether it is there: look for the image; [`ErrorKind::Medium`] when names cannot
     /// be made durable, as [`Ingest::land`].

@@ -15,7 +15,7 @@ use crate::store;
 
 /// So long a look at the file system holds where there is plenty of room.
 const LOOK_HOLDS: Duration = Duration::from_millis(100);
-/// More octets than are written, or announced for [small](SMALL_BYTES) blobs, in that time.
+/// More octets than are written in that time.
 const PLENTY_BYTES: u64 = 4 << 30;
 /// More files than are made in that time.
 const PLENTY_INODES: u64 = 100_000;
@@ -46,7 +46,8 @@ const fn look_every(floor: u64) -> u64 {
 pub(crate) struct RoomLeft {
     /// Octets that ingests were promised and have not written yet.
     promised: Mutex<u64>,
-    last: Mutex<Option<(Instant, Look)>>,
+    /// The last look at the disk.
+    last: Mutex<Option<(Instant, Space)>>,
     /// Octets that were written since the floor was looked at.
     unmeasured: AtomicU64,
     /// Holders of this process: what they announce was promised here.
@@ -124,8 +125,8 @@ impl Images {
     /// way if that is enough: it may be the beginning of the very one.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSpace`] when they would leave less than the policy's floors, with what others were promised; of the database and
-    /// the medium.
+    /// [`ErrorKind::NoSpace`] when they would leave less than the policy's floors, with what others of this process were promised; of
+    /// the database and the medium.
     pub(super) async fn promise(&self, octets: u64) -> Result<Promise> {
         let shortage = match self.try_promise(octets).await? {
             Ok(promise) => return Ok(promise),
@@ -140,34 +141,37 @@ impl Images {
     }
 
     async fn try_promise(&self, octets: u64) -> Result<std::result::Result<Promise, Shortage>> {
-        let mut look = self.look(octets).await?;
-        if let Err(shortage) = self.fits(&look, octets)
-            && shortage.octets.is_some()
-            && look.announced > 0
-        {
-            // Others may have written most of what they announced.
-            look.announced = self.announced_and_not_written().await?;
-        }
+        let space = self.look(octets).await?;
         let mut promised = self.shared.room.promised();
-        Ok(self.fits_beside(&look, octets, *promised).map(|()| {
+        Ok(self.fits_beside(&Look { space, announced: 0 }, octets, *promised).map(|()| {
             *promised = promised.saturating_add(octets);
             Promise { images: self.clone(), octets }
         }))
     }
 
-    /// Looks whether all that this process promised fits beside what others announced, once its own announcement stands: two that
-    /// looked at the same time did not see each other before.
-    pub(super) async fn confirm(&self, octets: u64) -> Result<()> {
+    /// Looks whether what was promised fits beside what other processes announced, once its own announcement stands, under the least
+    /// number of `own`. Of two the one that announced first gets the room, whoever looks first.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoSpace`]; of the database and the medium.
+    pub(super) async fn confirm(&self, octets: u64, own: i64) -> Result<()> {
+        // So little is room for: the floor is kept by who writes.
         if octets <= SMALL_BYTES {
             return Ok(());
         }
-        let mut look = self.look(octets).await?;
-        if look.announced == 0 {
+        let holders: Vec<i64> = locked(&self.shared.room.holders).iter().copied().collect();
+        let row = self.repo().read(store::intents::announced(&holders, own)).await?;
+        let total: u64 = row.first().map_or(Ok(0), |row| row.get("octets"))?;
+        if total == 0 {
             return Ok(());
         }
-        if self.fits(&look, 0).is_err() {
-            look.announced = self.announced_and_not_written().await?;
+        let look = Look { space: self.space().await?, announced: total };
+        if self.fits(&look, 0).is_ok() {
+            return Ok(());
         }
+        // They may have written most of it. The disk is looked at behind that: what is written in between counts for both, not for none.
+        let announced = self.not_written(&holders, own, total).await?;
+        let look = Look { space: self.space().await?, announced };
         self.fits(&look, 0).map_err(|shortage| shortage.error)
     }
 
@@ -203,31 +207,28 @@ impl Images {
 
     /// How much room there is: for few octets, as a look a moment ago said, if that leaves so much more than the policy's floors that
     /// nobody can have come near them since. A small blob would wait longer for the look than for its file.
-    async fn look(&self, octets: u64) -> Result<Look> {
+    async fn look(&self, octets: u64) -> Result<Space> {
         let (policy, room) = (self.options().policy, &self.shared.room);
         let (last, promised) = (*locked(&room.last), *room.promised());
-        if let Some((at, look)) = last
+        if let Some((at, space)) = last
             && octets <= SMALL_BYTES
             && at.elapsed() < LOOK_HOLDS
-            && look.space.free_inodes > policy.min_free_inodes.saturating_add(PLENTY_INODES)
-            && self.fits_beside(&look, PLENTY_BYTES.saturating_add(octets), promised).is_ok()
+            && space.free_inodes > policy.min_free_inodes.saturating_add(PLENTY_INODES)
+            && self
+                .fits_beside(&Look { space, announced: 0 }, PLENTY_BYTES.saturating_add(octets), promised)
+                .is_ok()
         {
-            return Ok(look);
+            return Ok(space);
         }
-        let own: Vec<i64> = locked(&room.holders).iter().copied().collect();
-        let row = self.repo().read(store::intents::announced(&own)).await?;
-        let announced = row.first().map_or(Ok(0), |row| row.get("octets"))?;
-        let look = Look { space: self.space().await?, announced };
-        *locked(&room.last) = Some((Instant::now(), look));
-        Ok(look)
+        let space = self.space().await?;
+        *locked(&room.last) = Some((Instant::now(), space));
+        Ok(space)
     }
 
-    /// What other processes announced and have not written yet.
-    async fn announced_and_not_written(&self) -> Result<u64> {
-        let own: Vec<i64> = locked(&self.shared.room.holders).iter().copied().collect();
-        let total = self.repo().read(store::intents::announced(&own)).await?;
-        let total: u64 = total.first().map_or(Ok(0), |row| row.get("octets"))?;
-        let rows = self.repo().read(store::intents::largest_announced(&own, ANNOUNCED_LOOKED_AT)).await?;
+    /// What other processes announced before a number, in all so much, and have not written yet.
+    async fn not_written(&self, holders: &[i64], own: i64, total: u64) -> Result<u64> {
+        let rows = store::intents::largest_announced(holders, own, ANNOUNCED_LOOKED_AT);
+        let rows = self.repo().read(rows).await?;
         let mut blobs: Vec<(i64, Option<Digest>, u64)> = Vec::with_capacity(rows.len());
         for row in &rows {
             blobs.push((row.get("inc")?, store::intents::read_digest(row)?, row.get("size")?));

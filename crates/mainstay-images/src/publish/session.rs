@@ -216,7 +216,7 @@ impl Session {
             written.map_err(|_| Error::internal("the task that writes an intent was ended"))??;
         self.state().promises.extend(promise.map(|promise| (intent.inc, promise)));
         if found.as_ref().is_none_or(|blob| blob.state != BlobState::Present)
-            && let Err(error) = self.images().confirm(size).await
+            && let Err(error) = self.images().confirm(size, intent.inc).await
         {
             self.drop_intents(vec![intent.inc], Vec::new()).await?;
             self.state().use_intent(intent.inc);
@@ -633,7 +633,11 @@ impl Ingest {
             }
             // Nothing is written yet, and what the store has needs no room.
             let all = missing.iter().fold(0_u64, |sum, (_, size)| sum.saturating_add(*size));
+            let first = missing.iter().map(|(inc, _)| *inc).min();
             let mut promise = session.images().promise(all).await?;
+            if let Some(first) = first {
+                session.images().confirm(all, first).await?;
+            }
             let mut state = session.state();
             for (inc, size) in missing {
                 state.promises.insert(inc, promise.split(size));

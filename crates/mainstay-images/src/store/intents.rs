@@ -44,12 +44,12 @@ const OF_DIGEST: Sql = Sql::new(
 const ANNOUNCED: Sql = sql![
     "SELECT CAST(COALESCE(SUM(i.size), 0) AS bigint) AS octets FROM images_intents i \
      JOIN images_holders h ON h.id = i.holder_id \
-     WHERE i.size > 0 AND h.live = 1 AND h.expires_at > " now " AND i.holder_id NOT IN " any "$1"
+     WHERE i.size > 0 AND h.live = 1 AND h.expires_at > " now " AND i.inc < $2 AND i.holder_id NOT IN " any "$1"
 ];
 const LARGEST_ANNOUNCED: Sql = sql![
     "SELECT i.inc, i.digest, i.size FROM images_intents i JOIN images_holders h ON h.id = i.holder_id \
-     WHERE i.size > 0 AND h.live = 1 AND h.expires_at > " now " AND i.holder_id NOT IN " any "$1"
-    " ORDER BY i.size DESC LIMIT $2"
+     WHERE i.size > 0 AND h.live = 1 AND h.expires_at > " now " AND i.inc < $2 AND i.holder_id NOT IN " any "$1"
+    " ORDER BY i.size DESC LIMIT $3"
 ];
 const LAST: Sql = Sql::per_dialect(
     "SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'images_intents'), 0) AS inc",
@@ -151,15 +151,19 @@ pub(crate) fn of_digest(digest: &Digest) -> Statement {
     Statement::new(OF_DIGEST).bind(digest.as_bytes().as_slice()).named("images.intent_of_digest")
 }
 
-/// Octets that holders announced, but for these holders; not of those whose time is over or whose name was taken over, since nothing of
+/// Octets that holders announced before a number was given, but for these holders; not of those whose time is over or whose name was taken over, since nothing of
 /// theirs will be committed.
-pub(crate) fn announced(but: &[i64]) -> Statement {
-    Statement::new(ANNOUNCED).bind(but.to_vec()).named("images.intent_announced")
+pub(crate) fn announced(but: &[i64], before: i64) -> Statement {
+    Statement::new(ANNOUNCED).bind(but.to_vec()).bind(before).named("images.intent_announced")
 }
 
 /// The largest of what [`announced`] sums up.
-pub(crate) fn largest_announced(but: &[i64], limit: u32) -> Statement {
-    Statement::new(LARGEST_ANNOUNCED).bind(but.to_vec()).bind(limit).named("images.intent_largest_announced")
+pub(crate) fn largest_announced(but: &[i64], before: i64, limit: u32) -> Statement {
+    Statement::new(LARGEST_ANNOUNCED)
+        .bind(but.to_vec())
+        .bind(before)
+        .bind(limit)
+        .named("images.intent_largest_announced")
 }
 
 /// The number that was given last.

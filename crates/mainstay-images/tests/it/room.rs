@@ -599,26 +599,41 @@ async fn what_another_process_announced_is_not_promised_again() {
     .await;
 }
 
-/// Announces for another process, just before an intent is written.
+/// Of two processes that want the last room the one that announced first, in numbers, gets it, whoever looks first.
 #[tokio::test]
-async fn two_processes_that_look_at_the_same_time_do_not_both_get_the_last_room() {
+async fn of_two_processes_that_want_the_last_room_the_first_gets_it() {
     for_each_database(async |database| {
         let world = above_the_floor(database, 10 * MIB).await;
-        let theirs = world.images.join_with("theirs", Heartbeat::Host).await.unwrap();
-        let announce = "INSERT INTO images_intents (holder_id, digest, size, created_at) \
-                        SELECT id, NULL, 7000000, 0 FROM images_holders WHERE name = 'theirs'";
-        let meddling = crate::support::Meddling::new(&world, "images.intent_insert", announce);
-        let repo = database.options().with(meddling).connect().await.unwrap();
-        let small = Small {
-            inner: DiskFiles::new(world.directory.path()),
-            octets: used(world.directory.path()) + 26 * MIB,
-        };
-        let ours = Images::open(repo, Arc::new(small), world.images.options().clone()).await.unwrap();
-        let node = ours.join_with("ours", Heartbeat::Host).await.unwrap();
-        assert!(is_full(node.ingest().has(&digest("large"), 5 * MIB).await));
-        let mine = format!("SELECT COUNT(*) AS n FROM images_intents WHERE holder_id = {}", node.id());
-        assert_eq!(world.number(&mine).await, 0, "nothing is announced for what was refused");
-        drop(theirs);
+        for (at, is_first) in [("images.intent_insert", false), ("images.intent_announced", true)] {
+            let theirs = world.images.join_with("theirs", Heartbeat::Host).await.unwrap();
+            let announce = "INSERT INTO images_intents (holder_id, digest, size, created_at) \
+                            SELECT MAX(id), NULL, 7000000, 0 FROM images_holders WHERE name = 'theirs'";
+            let repo = database.options().with(crate::support::Meddling::new(&world, at, announce));
+            let small = Small {
+                inner: DiskFiles::new(world.directory.path()),
+                octets: used(world.directory.path()) + 26 * MIB,
+            };
+            let options = world.images.options().clone();
+            let ours = Images::open(repo.connect().await.unwrap(), Arc::new(small), options).await.unwrap();
+            let node = ours.join_with("ours", Heartbeat::Host).await.unwrap();
+            let (one, two) = (node.ingest(), node.ingest());
+            let asked = one.has(&digest("large"), 5 * MIB).await;
+            if is_first {
+                assert!(!asked.unwrap());
+                one.abort().await.unwrap();
+                world.meddle("DELETE FROM images_intents").await;
+                two.expect(&[(digest("large"), 5 * MIB)]).await.unwrap();
+            } else {
+                assert!(is_full(asked));
+                let mine =
+                    format!("SELECT COUNT(*) AS n FROM images_intents WHERE holder_id = {}", node.id());
+                assert_eq!(world.number(&mine).await, 0, "nothing is announced for what was refused");
+                assert!(is_full(two.expect(&[(digest("large"), 5 * MIB)]).await));
+            }
+            two.abort().await.unwrap();
+            world.meddle("DELETE FROM images_intents").await;
+            theirs.leave().await.unwrap();
+        }
     })
     .await;
 }
