@@ -95,6 +95,13 @@ impl Control {
         }
         let meta = loaded.meta;
         let definition = self.store.definition(meta.definition).await?.ok_or_else(|| missing(run))?;
+        if !definition.is_registered {
+            let (name, version) = (&definition.name, definition.version);
+            let text = format!(
+                "{name} v{version} has another content than {run} is pinned to: nobody would go on with a run of that"
+            );
+            return Err(Error::new(ErrorKind::OtherGraph, text).with_help("start a new run with its input"));
+        }
         let flow = read(&definition)?;
         let seed = u64::try_from(self.store.next_run_id(now).get()).unwrap_or_default();
         from.iter().try_for_each(|step| has(&flow, step))?;

@@ -157,7 +157,7 @@ impl EngineBuilder {
         self
     }
 
-    /// How long an ended run is kept; for ever unless said.
+    /// How long an ended run is kept; for ever unless said. Runs that came from elsewhere are kept until somebody removes them.
     #[must_use]
     pub fn retention(mut self, keep: Duration) -> Self {
         self.config.retention = Some(keep);
@@ -217,6 +217,13 @@ impl EngineBuilder {
             // Read first, so that the first start of this process can be leased with its commit.
             let standing = store.standing().await?;
             let node = store.join(&config.name, takeover).await?;
+            // Another host may have begun to work at the same time, with other contents: who joined sees that.
+            for registered in registry.all() {
+                if let Err(error) = store.define(&registered.flow, now).await {
+                    store.leave(node).await?;
+                    return Err(error);
+                }
+            }
             runner::telemetry::began_to_work(&config.name, node, self.repo.describe());
             Some(Runner::start(Setup {
                 store: store.clone(),

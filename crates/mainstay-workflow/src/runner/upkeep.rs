@@ -84,7 +84,7 @@ impl Core {
             self.upkeep.prune_at = now + PRUNE_EVERY;
             self.upkeep.under_way += 1;
             self.flights.push(
-                async move { Landed::Pruned { result: store.prune(wall.saturating_sub(keep), PRUNE).await } }
+                async move { Landed::Pruned { result: store.prune_own(wall.saturating_sub(keep), PRUNE).await } }
                     .boxed(),
             );
         } else if let Some(keep) = self.config.acts_retention.filter(|_| now >= self.upkeep.acts_at) {

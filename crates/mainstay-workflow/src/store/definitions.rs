@@ -8,7 +8,7 @@ use mainstay_repo::{
 };
 
 use super::codec::{corrupt, decode, status};
-use super::nodes::live_nodes;
+use super::nodes::{LIVE_WITHIN, live_nodes};
 use super::{ATTEMPTS, Store, busy, is_refused};
 use crate::definition::Workflow;
 use crate::error::{Error, ErrorKind, Result};
@@ -35,9 +35,11 @@ pub struct StoredDefinition {
     pub queues: BTreeMap<String, String>,
     /// Whether a start that names no version gets this one, as the host said that began to work last.
     pub is_current: bool,
+    /// Whether it is the content that its version has, and not one that it had.
+    pub is_registered: bool,
 }
 
-const COLUMNS: &str = "SELECT id, name, version, fingerprint, graph, created_at, queues, is_current FROM wf_definitions WHERE namespace_id = $1";
+const COLUMNS: &str = "SELECT id, name, version, fingerprint, graph, created_at, queues, is_current, is_registered FROM wf_definitions WHERE namespace_id = $1";
 
 /// The index of workflow and status is read as far as is counted, for each workflow and each status.
 const COUNTS: Sql = Sql::new(
@@ -146,10 +148,14 @@ impl Store {
         let differs = stored.map_or_else(String::new, |stored| difference(&stored.graph, given));
         let (name, version) = (&given.name, given.version);
         let (why, instead) = if open > 0 {
-            let more = if open >= MAX_COUNTED { " or more" } else { "" };
+            let open = match open {
+                1 => "an open run is".to_owned(),
+                MAX_COUNTED => format!("{open} or more open runs are"),
+                _ => format!("{open} open runs are"),
+            };
             (
-                format!("{open}{more} open runs are pinned to that, and nobody would go on with them"),
-                "end these runs",
+                format!("{open} pinned to that, and nobody would go on with it"),
+                "end these runs with the application as it was",
             )
         } else {
             let nodes = at_work.join(", ");
@@ -157,7 +163,9 @@ impl Store {
         };
         let text = format!("{name} v{version} is kept here with another content ({differs}); {why}");
         Err(Error::new(ErrorKind::OtherGraph, text).with_help(format!(
-            "give the change the next version and keep v{version} as it was beside it, or {instead} first: then it takes the place"
+            "give the change the next version and keep v{version} as it was beside it, or {instead} first: then it takes the place; a node that was \
+             killed counts for {} s more",
+            LIVE_WITHIN.as_secs()
         )))
     }
 
@@ -180,12 +188,29 @@ impl Store {
     /// # Errors
     /// [`Database`](crate::ErrorKind::Database).
     pub(crate) async fn set_current(&self, workflow: &str, id: DefinitionId) -> Result<()> {
-        let statement = Statement::new(
-            "UPDATE wf_definitions SET is_current = (id = $3) WHERE namespace_id = $1 AND name = $2 AND is_current <> (id = $3)",
-        );
-        let statement = statement.named("workflow.definition_current").bind(self.namespace).bind(workflow);
-        self.repo.write(statement.bind(id.0)).await?;
-        Ok(())
+        const CURRENT: &str = "SELECT 1 AS one FROM wf_definitions WHERE namespace_id = $1 AND name = $2 AND id = $3 AND is_current";
+        const BEFORE: &str = "UPDATE wf_definitions SET is_current = $4 WHERE namespace_id = $1 AND name = $2 AND id <> $3 AND is_current";
+        const NOW: &str =
+            "UPDATE wf_definitions SET is_current = $4 WHERE namespace_id = $1 AND name = $2 AND id = $3";
+        let on = |sql| {
+            let statement = Statement::new(sql).named("workflow.definition_current").bind(self.namespace);
+            statement.bind(workflow).bind(id.0)
+        };
+        for _ in 0..ATTEMPTS {
+            if self.repo.read_optional::<Row>(on(CURRENT)).await?.is_some() {
+                return Ok(());
+            }
+            let mut batch = Batch::new("workflow.definition_current");
+            batch.push(on(BEFORE).bind(false));
+            batch.push(on(NOW).bind(true));
+            match self.repo.batch(batch).await {
+                Ok(_) => return Ok(()),
+                // Another host says so of another version at this moment.
+                Err(error) if matches!(error.kind(), RepoErrorKind::Constraint { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(busy())
     }
 
     /// The definitions whose workflow has all these tags, by the workflow's name.
@@ -238,13 +263,15 @@ impl Store {
         row.as_ref().map(read).transpose()
     }
 
-    /// The contents that a workflow had, the latest first.
+    /// The contents that a workflow had, the highest version first, and of each the content that it has now.
     ///
     /// # Errors
     /// As [`Store::definition`].
     pub async fn definitions(&self, name: &str) -> Result<Vec<StoredDefinition>> {
-        let statement =
-            Statement::new(const_format(COLUMNS, " AND name = $2 ORDER BY version DESC, id DESC"));
+        let statement = Statement::new(const_format(
+            COLUMNS,
+            " AND name = $2 ORDER BY version DESC, is_registered DESC, id DESC",
+        ));
         let statement = statement.named("workflow.definitions").bind(self.namespace).bind(name);
         self.repo.read(statement).await?.iter().map(read).collect()
     }
@@ -301,6 +328,7 @@ fn read(row: &Row) -> Result<StoredDefinition> {
             None => BTreeMap::new(),
         },
         is_current: row.get("is_current")?,
+        is_registered: row.get("is_registered")?,
     })
 }
 

@@ -68,8 +68,14 @@ const SHARED: Sql = Sql::per_dialect(
 );
 const OLD: Sql = Sql::per_dialect(
     "SELECT id FROM wf_runs INDEXED BY wf_runs_ended_idx WHERE namespace_id = $1 AND ended_at IS NOT NULL AND ended_at < $2 \
-        ORDER BY ended_at LIMIT $3",
-    "SELECT id FROM wf_runs WHERE namespace_id = $1 AND ended_at IS NOT NULL AND ended_at < $2 \
+        AND definition_id IS NOT NULL ORDER BY ended_at LIMIT $3",
+    "SELECT id FROM wf_runs WHERE namespace_id = $1 AND ended_at IS NOT NULL AND ended_at < $2 AND definition_id IS NOT NULL \
+        ORDER BY namespace_id, ended_at LIMIT $3",
+);
+const OLD_FOREIGN: Sql = Sql::per_dialect(
+    "SELECT id FROM wf_runs INDEXED BY wf_runs_foreign_idx WHERE namespace_id = $1 AND ended_at IS NOT NULL AND ended_at < $2 \
+        AND definition_id IS NULL ORDER BY ended_at LIMIT $3",
+    "SELECT id FROM wf_runs WHERE namespace_id = $1 AND ended_at IS NOT NULL AND ended_at < $2 AND definition_id IS NULL \
         ORDER BY namespace_id, ended_at LIMIT $3",
 );
 
@@ -211,15 +217,35 @@ impl Store {
         Ok(self.remove(vec![run.get()], &act).await? == 1)
     }
 
-    /// Removes runs that ended before an instant, the first ones first, at most so many and at most [`MAX_PRUNE`]. Says how
-    /// many; call it again until there are none.
+    /// Removes runs that ended before an instant, those that an engine moved before those that came from elsewhere, the first ones first,
+    /// at most so many and at most [`MAX_PRUNE`]. Says how many; call it again until there are none.
     ///
     /// # Errors
     /// [`ErrorKind::Database`].
     pub async fn prune(&self, ended_before: Timestamp, limit: u32) -> Result<u64> {
-        let statement = Statement::new(OLD).named("workflow.old").bind(self.namespace).bind(ended_before);
-        let rows = self.repo.read(statement.bind(limit.min(MAX_PRUNE))).await?;
-        let old: Vec<i64> = rows.iter().map(|row| row.get("id")).collect::<Result<_, _>>()?;
+        let limit = limit.min(MAX_PRUNE);
+        let mut old = self.old(OLD, "workflow.old", ended_before, limit).await?;
+        let left = limit.saturating_sub(u32::try_from(old.len()).unwrap_or(limit));
+        old.extend(self.old(OLD_FOREIGN, "workflow.old_foreign", ended_before, left).await?);
+        self.prune_these(old, ended_before).await
+    }
+
+    /// The same without what came from elsewhere: that ended long before it came, and stays until somebody removes it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Database`].
+    pub async fn prune_own(&self, ended_before: Timestamp, limit: u32) -> Result<u64> {
+        let old = self.old(OLD, "workflow.old", ended_before, limit.min(MAX_PRUNE)).await?;
+        self.prune_these(old, ended_before).await
+    }
+
+    async fn old(&self, sql: Sql, name: &'static str, before: Timestamp, limit: u32) -> Result<Vec<i64>> {
+        let statement = Statement::new(sql).named(name).bind(self.namespace).bind(before).bind(limit);
+        let rows = self.repo.read(statement).await?;
+        Ok(rows.iter().map(|row| row.get("id")).collect::<Result<_, _>>()?)
+    }
+
+    async fn prune_these(&self, old: Vec<i64>, ended_before: Timestamp) -> Result<u64> {
         if !old.is_empty() {
             let detail = json!({"ended_before": ended_before.to_string(), "runs": old.len()});
             return self.remove(old, &NewAct::new(Action::Prune, "", detail)).await;

@@ -297,9 +297,13 @@ async fn a_version_with_another_content_does_not_start_while_somebody_needs_the_
         first.stop().await;
         let refused = engine(60).await.unwrap_err();
         assert_eq!(*refused.kind(), ErrorKind::OtherGraph);
-        for part in
-            ["parcel v1", "timeout_ms of the step pack", "1 open runs", "the next version", "end these runs"]
-        {
+        for part in [
+            "parcel v1",
+            "timeout_ms of the step pack",
+            "an open run is pinned",
+            "the next version",
+            "end these runs with the application as it was",
+        ] {
             assert!(refused.to_string().contains(part), "{part}: {refused}");
         }
         let again = engine(30).await.unwrap();
@@ -319,6 +323,59 @@ async fn a_version_with_another_content_does_not_start_while_somebody_needs_the_
         }
         changed.stop().await;
         assert_eq!(*engine(30).await.unwrap_err().kind(), ErrorKind::OtherGraph, "{run} is open");
+    })
+    .await;
+}
+
+/// What nobody works with any more is not begun, neither by hand nor again.
+#[tokio::test]
+async fn a_content_that_was_replaced_begins_no_run() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        world.store.leave(world.node).await.unwrap();
+        let control = world.control();
+        let head = world.begin().await;
+        let ended = world.commit(world.commit_of(&head, Input::Cancel { reason: "wrong".into() })).await;
+        assert_eq!(ended.state.status(), Status::Cancelled);
+        let other =
+            Definition::new("order", 1).node(Node::task("check", ["good"]).on("good", ["end"])).done("end");
+        let other = other.build().unwrap();
+        let second = world.store.define(&other, world.now()).await.unwrap();
+        assert_ne!(second, world.definition);
+        let pinned = async |run| world.store.definition_of(run).await.unwrap().unwrap().id;
+        let run = control.start(StartRequest::new("order", json!(1))).await.unwrap();
+        assert_eq!(pinned(run).await, second);
+        for refused in
+            [control.retry(ended.meta.run).await, control.fork(ended.meta.run, &"check".into()).await]
+        {
+            assert_eq!(*refused.unwrap_err().kind(), ErrorKind::OtherGraph);
+        }
+        world
+            .store
+            .commit(vec![{
+                let head = world.store.load(&[run]).await.unwrap().remove(0).head(&other).unwrap();
+                let mut commit = Commit::new(&head, world.now());
+                let input = Input::Succeeded {
+                    attempt: super::support::body("check", 1),
+                    event: "good".into(),
+                    targets: Vec::new(),
+                    output: json!(1),
+                };
+                commit.push(&other, transition(&other, &head.state, input, world.now()).unwrap()).unwrap();
+                commit
+            }])
+            .await
+            .unwrap();
+        // Back to the content of before, whose row is the older one.
+        assert_eq!(world.store.define(&world.flow, world.now()).await.unwrap(), world.definition);
+        for version in [None, Some(1)] {
+            let mut request = StartRequest::new("order", json!(1));
+            if let Some(version) = version {
+                request = request.version(version);
+            }
+            assert_eq!(pinned(control.start(request).await.unwrap()).await, world.definition, "{version:?}");
+        }
+        control.retry(ended.meta.run).await.unwrap();
     })
     .await;
 }

@@ -139,6 +139,24 @@ async fn what_an_older_node_writes_is_adopted() {
     .await;
 }
 
+/// Of the contents that a version had under one number, the one that most open runs need is the one that it has.
+#[tokio::test]
+async fn the_content_that_runs_are_pinned_to_stays_that_of_its_version() {
+    for_each_database(async |database| {
+        let world = World::new(database).await;
+        world.begin().await;
+        world.repo.migrator().down(&COMPONENT, 5).await.unwrap();
+        let another = "INSERT INTO wf_definitions (namespace_id, name, version, fingerprint, graph, created_at) \
+            SELECT namespace_id, name, version, '00000000000000000000000000000000', graph, created_at FROM wf_definitions";
+        world.repo.write(Statement::new(another)).await.unwrap();
+        world.repo.migrator().migrate(&COMPONENT, Target::Latest).await.unwrap();
+        assert_eq!(world.store.define(&world.flow, world.now()).await.unwrap(), world.definition);
+        let registered = "SELECT count(*) FROM wf_definitions WHERE is_registered";
+        assert_eq!(world.count(registered).await, 1);
+    })
+    .await;
+}
+
 /// Versions before left terms of attributes that were replaced: of runs that are gone at once, of the others when they go.
 #[tokio::test]
 async fn what_replaced_attributes_left_in_the_index_goes() {

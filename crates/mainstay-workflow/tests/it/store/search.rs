@@ -298,6 +298,11 @@ async fn what_ended_elsewhere_long_ago_goes_first() {
         let years = SECOND * 86_400 * 365;
         let (old, older) =
             (put(world.now().saturating_sub(years)).await, put(world.now().saturating_sub(years * 2)).await);
+        assert_eq!(
+            world.store.prune_own(world.now().saturating_sub(SECOND), 9).await.unwrap(),
+            0,
+            "retention is the engine's"
+        );
         let young = put(world.now()).await;
         assert_eq!(world.store.prune(world.now().saturating_sub(SECOND * 60), 1).await.unwrap(), 1);
         assert_eq!(world.find(Filter::new()).await, [own, old, young], "{older} went first");
