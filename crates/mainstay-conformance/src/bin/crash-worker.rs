@@ -123,7 +123,7 @@ async fn one(engine: &Engine, workflow: &str, is_cancelled: bool) -> mainstay_wo
     say(&format!("started {run}"));
     if is_cancelled {
         // Before a step begins, while it runs or stands in its queue, or when the run waits.
-        tokio::time::sleep(Duration::from_millis(run.get().unsigned_abs() % 60)).await;
+        tokio::time::sleep(Duration::from_millis(run.get().unsigned_abs() % 6 * 60)).await;
         engine.cancel(run, "another hotel").await?;
         say(&format!("cancelled {run}"));
     } else {
