@@ -257,6 +257,17 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_s_password_is_in_no_request_that_goes_through_its_tunnel() {
+        let url = Secret::new("http://user:pw@proxy:3128".to_owned());
+        let rules = Proxies::new(Some(url.clone()), Some(url), "direct.example").rules().unwrap();
+        let told = |target: &str| rules.authorization(&target.parse().unwrap());
+        assert!(told("http://r.example/").is_some_and(|value| value.is_sensitive()));
+        // Through the tunnel it would come to the registry.
+        assert_eq!(told("https://r.example/"), None);
+        assert_eq!(told("http://direct.example/"), None);
+    }
+
+    #[test]
     fn some_hosts_are_reached_without() {
         let no = [("ALL_PROXY", "http://all:3"), ("no_proxy", "r.example, 10.0.0.0/8,::2")];
         for direct in [

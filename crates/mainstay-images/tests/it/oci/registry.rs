@@ -286,6 +286,24 @@ async fn tokens_are_bought_with_the_password_and_go_nowhere_else() {
 }
 
 #[tokio::test]
+async fn nobody_but_the_registry_may_ask_for_the_password() {
+    let Registered { registry, .. } = Registered::new().await;
+    let (front, storage) = (Front::start(registry.address).await, Front::start(registry.address).await);
+    let from = reference(front.address, "team/app:1");
+    // Where the registry sends us for a blob, a token is wanted, and a place is named at which it is bought.
+    front.faults().elsewhere = Some(storage.address);
+    storage.faults().token_for = Some("Basic dGVzdGVyOnNlY3JldC1vZi10aGUtdGVzdA==".to_owned());
+    let world = World::new(&TestDatabase::sqlite()).await;
+    let error = pull(&world.oci().await, &from, &account(PASSWORD)).await.unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::Unauthorized, "{error}");
+    let storage = storage.faults();
+    let told =
+        storage.seen.iter().filter(|seen| seen.authorization.is_some() || seen.path.starts_with("/token"));
+    assert_eq!(told.count(), 0, "{:?}", storage.seen);
+    assert!(!storage.seen.is_empty());
+}
+
+#[tokio::test]
 async fn what_a_login_left_buys_a_token_and_stands_in_no_url() {
     let Registered { sample, registry } = Registered::new().await;
     let front = Front::start(registry.address).await;
