@@ -223,6 +223,7 @@ impl EngineBuilder {
                     store.leave(node).await?;
                     return Err(error);
                 }
+                tell_of_left_behind(&store, &registered.flow).await?;
             }
             runner::telemetry::began_to_work(&config.name, node, self.repo.describe());
             Some(Runner::start(Setup {
@@ -250,6 +251,22 @@ impl fmt::Debug for EngineBuilder {
             .field("registry", &self.registry)
             .finish_non_exhaustive()
     }
+}
+
+/// Says so when open runs are pinned to a content that the version has no more.
+async fn tell_of_left_behind(store: &Store, flow: &Workflow) -> Result<()> {
+    let runs = store.left_behind(flow).await?;
+    if runs > 0 {
+        let (workflow, version) = (flow.graph().name.as_str(), flow.graph().version);
+        tracing::warn!(
+            workflow,
+            version,
+            runs,
+            "open runs are pinned to a content that this version had before, and nobody goes on with them; cancel them with an \
+             application that still has it"
+        );
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -129,10 +129,7 @@ impl Store {
 
     /// Refuses another content for a version as long as somebody may rely on the one that it has.
     async fn may_replace(&self, stored: DefinitionId, given: &Graph) -> Result<()> {
-        let open = Statement::new(OPEN).named("workflow.definition_open").bind(self.namespace);
-        let open = open.bind(given.name.as_str()).bind(stored.0).bind(MAX_COUNTED);
-        let row: Row = self.repo.read_one(open).await?;
-        let open: u32 = row.get("open")?;
+        let open = self.open_runs(&given.name, stored).await?;
         // On a database of one process nobody else is there.
         let live =
             if self.repo.has(Capability::ManyWriters) { live_nodes(&self.repo).await? } else { Vec::new() };
@@ -167,6 +164,32 @@ impl Store {
              killed counts for {} s more",
             LIVE_WITHIN.as_secs()
         )))
+    }
+
+    /// How many open runs are pinned to contents that a version of the workflow had and has no more, at most [`MAX_COUNTED`] of each: nobody
+    /// goes on with them but an application that still has that content. Earlier versions of Mainstay let it come to that.
+    ///
+    /// # Errors
+    /// [`Database`](ErrorKind::Database).
+    pub async fn left_behind(&self, flow: &Workflow) -> Result<u64> {
+        let (name, version) = (flow.graph().name.as_str(), flow.graph().version);
+        let find = Statement::new(CONTENTS).named("workflow.definition_find").bind(self.namespace);
+        let contents = self.repo.read(find.bind(name).bind(version)).await?;
+        let mut left = 0_u64;
+        for content in contents.iter().map(content) {
+            let content = content?;
+            if !content.is_registered {
+                left = left.saturating_add(u64::from(self.open_runs(name, content.id).await?));
+            }
+        }
+        Ok(left)
+    }
+
+    /// The open runs of a content, at most [`MAX_COUNTED`].
+    async fn open_runs(&self, workflow: &str, content: DefinitionId) -> Result<u32> {
+        let open = Statement::new(OPEN).named("workflow.definition_open").bind(self.namespace);
+        let row: Row = self.repo.read_one(open.bind(workflow).bind(content.0).bind(MAX_COUNTED)).await?;
+        Ok(row.get("open")?)
     }
 
     /// Keeps the queues that a host gave to a workflow's handlers; does nothing when they are known.

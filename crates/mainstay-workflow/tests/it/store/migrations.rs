@@ -153,6 +153,11 @@ async fn the_content_that_runs_are_pinned_to_stays_that_of_its_version() {
         assert_eq!(world.store.define(&world.flow, world.now()).await.unwrap(), world.definition);
         let registered = "SELECT count(*) FROM wf_definitions WHERE is_registered";
         assert_eq!(world.count(registered).await, 1);
+        // What earlier versions of the library left behind is told.
+        assert_eq!(world.store.left_behind(&world.flow).await.unwrap(), 0);
+        let stranded = "UPDATE wf_runs SET definition_id = (SELECT id FROM wf_definitions WHERE NOT is_registered)";
+        world.repo.write(Statement::new(stranded)).await.unwrap();
+        assert_eq!(world.store.left_behind(&world.flow).await.unwrap(), 1);
     })
     .await;
 }
