@@ -14,6 +14,7 @@ mod files;
 mod pace;
 pub(crate) mod process;
 mod reap;
+mod reclaim;
 mod restore;
 mod sweep;
 mod usage;

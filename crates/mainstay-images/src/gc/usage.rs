@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use serde::Serialize;
 
 use super::ImageFacts;
+use super::reclaim::Claims;
 use crate::digest::Digest;
 use crate::ids::ImageId;
 
@@ -35,8 +36,10 @@ pub struct ImageUsage {
     pub size_bytes: u64,
     /// Octets of those that other images use too.
     pub shared_bytes: u64,
-    /// Octets of those that no other image uses: what its removal gives back.
+    /// Octets of those that no other image uses.
     pub unique_bytes: u64,
+    /// Octets that come back when it goes, and with it what only it keeps: the images that it lists, and those that it was derived from.
+    pub reclaimable_bytes: u64,
 }
 
 /// What the store uses. `total = unique + shared + unused`.
@@ -51,13 +54,16 @@ pub struct Usage {
     pub shared_bytes: u64,
     /// Octets of blobs that no image uses: what a collection gives back, but for what is being published.
     pub unused_bytes: u64,
+    /// Octets that come back when all images go that no name, pin or lease keeps, not even by another image; what no image uses is among
+    /// them.
+    pub reclaimable_bytes: u64,
     /// The images, the one with most of its own first.
     pub images: Vec<ImageUsage>,
 }
 
 impl Uses {
     /// How many images use each blob.
-    fn users(&self) -> HashMap<i64, u64> {
+    pub(super) fn users(&self) -> HashMap<i64, u64> {
         let mut users = HashMap::new();
         for blob in self.edges.values().flatten() {
             *users.entry(*blob).or_insert(0) += 1;
@@ -83,7 +89,7 @@ impl Uses {
         self.sizes.iter().filter(|(blob, _)| is_unused(blob)).map(|(_, size)| size).sum()
     }
 
-    fn size(&self, blob: i64) -> u64 {
+    pub(super) fn size(&self, blob: i64) -> u64 {
         self.sizes.get(&blob).copied().unwrap_or(0)
     }
 
@@ -104,6 +110,7 @@ impl Uses {
 #[must_use]
 pub fn usage(images: &[ImageFacts], uses: &Uses) -> Usage {
     let users = uses.users();
+    let claims = Claims::new(images, uses);
     let sum = |wanted: &dyn Fn(u64) -> bool| -> u64 {
         let of = |blob: &i64| users.get(blob).copied().unwrap_or(0);
         uses.sizes.iter().filter(|(blob, _)| wanted(of(blob))).map(|(_, size)| size).sum()
@@ -122,6 +129,7 @@ pub fn usage(images: &[ImageFacts], uses: &Uses) -> Usage {
                 size_bytes: total,
                 shared_bytes: total - unique,
                 unique_bytes: unique,
+                reclaimable_bytes: claims.gives_back(image.id),
             }
         })
         .collect();
@@ -131,6 +139,7 @@ pub fn usage(images: &[ImageFacts], uses: &Uses) -> Usage {
         unique_bytes: sum(&|users| users == 1),
         shared_bytes: sum(&|users| users > 1),
         unused_bytes: sum(&|users| users == 0),
+        reclaimable_bytes: claims.unclaimed(),
         images: of_images,
     }
 }
@@ -167,7 +176,9 @@ mod tests {
             let all: BTreeSet<ImageId> = images.iter().map(|image| image.id).collect();
             prop_assert_eq!(uses.reclaimable(&all), usage.total_bytes);
             prop_assert_eq!(uses.reclaimable(&BTreeSet::new()), usage.unused_bytes);
+            prop_assert_eq!(usage.reclaimable_bytes, usage.total_bytes, "nothing is claimed");
             for image in &usage.images {
+                prop_assert_eq!(image.reclaimable_bytes, image.unique_bytes, "it keeps no other");
                 let alone = BTreeSet::from([image.image]);
                 prop_assert_eq!(uses.reclaimable(&alone), usage.unused_bytes + image.unique_bytes);
             }

@@ -336,6 +336,10 @@ async fn everything_that_keeps_something_is_told() {
             (usage.total_bytes, usage.unique_bytes, usage.shared_bytes, usage.unused_bytes),
             (15, 5, 4, 6)
         );
+        // Nothing claims the child: what it adds comes back with what nothing uses.
+        assert_eq!(usage.reclaimable_bytes, 11);
+        let of = |id| usage.images.iter().find(|image| image.image == id).unwrap().reclaimable_bytes;
+        assert_eq!((of(base.id), of(child.id)), (0, 5));
     })
     .await;
 }

@@ -43,6 +43,9 @@ impl ListView<'_> {
                             li { span class={ "key " (class) } aria-hidden="true" {} b { (size(octets)) } " " (what) }
                         }
                         li {
+                            b { (size(usage.reclaimable_bytes)) } " come back if everything goes that no name, pin or lease keeps"
+                        }
+                        li {
                             b { (size(usage.free_bytes)) } " free on the file system"
                             @if let Some(quota) = usage.quota_bytes { ", the limit is " (size(quota)) }
                         }
@@ -67,6 +70,7 @@ impl ListView<'_> {
                                     th scope="col" { "Image" }
                                     th scope="col" { "Its own" }
                                     th scope="col" { "Shared" }
+                                    th scope="col" { "Gives back" }
                                     th scope="col" { "Together" }
                                 }
                             }
@@ -76,6 +80,7 @@ impl ListView<'_> {
                                         td role="cell" { (called(&image.digest, &image.names, image.label.as_deref())) }
                                         td role="cell" data-label="Its own" { (size(image.unique_bytes)) }
                                         td role="cell" data-label="Shared" { (size(image.shared_bytes)) }
+                                        td role="cell" data-label="Gives back" { (size(image.reclaimable_bytes)) }
                                         td role="cell" data-label="Together" {
                                             (size(image.size_bytes))
                                             (measure(&[("own", image.unique_bytes), ("shared", image.shared_bytes)], largest))

@@ -21,8 +21,10 @@ pub struct UsageLine {
     pub size_bytes: u64,
     /// Octets of those that other images use too.
     pub shared_bytes: u64,
-    /// Octets that its removal gives back.
+    /// Octets of those that no other image uses.
     pub unique_bytes: u64,
+    /// Octets that come back when it goes, with the images that only it keeps.
+    pub reclaimable_bytes: u64,
 }
 
 /// What the store uses: `total = unique + shared + unused`.
@@ -36,6 +38,8 @@ pub struct UsageDocument {
     pub shared_bytes: u64,
     /// Octets that a collection gives back.
     pub unused_bytes: u64,
+    /// Octets that come back when everything goes that no name, pin or lease keeps.
+    pub reclaimable_bytes: u64,
     /// Octets that the file system has free.
     pub free_bytes: u64,
     /// The most octets of all blobs; null for no limit.
@@ -62,12 +66,14 @@ impl UsageDocument {
             size_bytes: image.size_bytes,
             shared_bytes: image.shared_bytes,
             unique_bytes: image.unique_bytes,
+            reclaimable_bytes: image.reclaimable_bytes,
         });
         Ok(Self {
             total_bytes: usage.total_bytes,
             unique_bytes: usage.unique_bytes,
             shared_bytes: usage.shared_bytes,
             unused_bytes: usage.unused_bytes,
+            reclaimable_bytes: usage.reclaimable_bytes,
             free_bytes: images.space().await?.free_bytes,
             quota_bytes: images.options().policy.max_bytes,
             images: lines.collect(),

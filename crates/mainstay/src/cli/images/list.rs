@@ -115,18 +115,20 @@ pub(super) async fn usage(place: &Place, context: &Context) -> Outcome {
     let body = UsageDocument::read(commands.look()?).await?;
     context.output.result("mainstay.images.du/1", &body, || {
         let row = |line: &UsageLine| {
-            let octets = [line.size_bytes, line.shared_bytes, line.unique_bytes].map(size);
+            let octets = [line.size_bytes, line.shared_bytes, line.unique_bytes, line.reclaimable_bytes].map(size);
             [vec![short(&line.digest)], octets.to_vec(), vec![called(&line.names, line.label.as_deref())]]
                 .concat()
         };
         let rows: Vec<Vec<String>> = body.images.iter().map(row).collect();
-        table(&["DIGEST", "SIZE", "SHARED", "OWN", "NAMES"], &rows)
+        table(&["DIGEST", "SIZE", "SHARED", "OWN", "GIVES BACK", "NAMES"], &rows)
             + &format!(
-                "\n{} in all: {} of one image each, {} shared, {} of none (gc removes it); {} free on disk\n",
+                "\n{} in all: {} of one image each, {} shared, {} of none (gc removes it); {} come back if everything goes that \
+                 nothing claims; {} free on disk\n",
                 size(body.total_bytes),
                 size(body.unique_bytes),
                 size(body.shared_bytes),
                 size(body.unused_bytes),
+                size(body.reclaimable_bytes),
                 size(body.free_bytes)
             )
     });

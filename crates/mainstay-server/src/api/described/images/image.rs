@@ -232,12 +232,14 @@ fn usage() -> Value {
         ("size_bytes", octets()),
         ("shared_bytes", octets()),
         ("unique_bytes", octets()),
+        ("reclaimable_bytes", octets()),
     ]);
     fields([
         ("total_bytes", octets()),
         ("unique_bytes", octets()),
         ("shared_bytes", octets()),
         ("unused_bytes", octets()),
+        ("reclaimable_bytes", octets()),
         ("free_bytes", octets()),
         ("quota_bytes", maybe("integer")),
         ("images", list(&of_image)),
