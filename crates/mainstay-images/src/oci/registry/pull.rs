@@ -132,7 +132,7 @@ struct Download<'a> {
     failures: u32,
     /// Breaks in all.
     breaks: u32,
-    /// Whether this answer brought an octet that was not there.
+    /// Whether this answer, or the one before that ended, brought an octet that was not there.
     brought: bool,
     /// Whether the registry has no more than what came, however much was promised.
     is_all: bool,
@@ -233,7 +233,11 @@ impl BlobReader for Download<'_> {
                     self.broken(Error::new(ErrorKind::Unavailable, error.to_string())).await?;
                 }
                 Ok(None) => return Ok(None),
-                Err(error) => self.broken(error).await?,
+                Err(error) => {
+                    // It did not end: that the registry refuses a range says nothing of how much there is.
+                    self.brought = false;
+                    self.broken(error).await?;
+                }
             }
         }
     }
