@@ -1,6 +1,6 @@
 //! What the plans are made from.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use mainstay_core::Timestamp;
 use serde::Serialize;
@@ -140,7 +140,16 @@ impl Images {
     /// Of the database.
     pub async fn usage(&self) -> Result<Usage> {
         let images = self.facts().await?;
-        let uses = self.uses(&images).await?;
+        let mut uses = self.uses(&images).await?;
+        // An image that came between the two looks is on no line, so what only it has is in no sum.
+        let known: HashSet<ImageId> = images.iter().map(|image| image.id).collect();
+        let (known, later): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut uses.edges).into_iter().partition(|(image, _)| known.contains(image));
+        let used: HashSet<i64> = known.values().flatten().copied().collect();
+        for blob in later.values().flatten().filter(|blob| !used.contains(*blob)) {
+            uses.sizes.remove(blob);
+        }
+        uses.edges = known;
         Ok(super::usage(&images, &uses))
     }
 }

@@ -51,7 +51,9 @@ impl<'a> Claims<'a> {
     /// Octets that are free once an image has gone, and with it what nothing but it kept.
     pub(super) fn gives_back(&self, image: ImageId) -> u64 {
         let mut gone = BTreeSet::from([image]);
-        let mut looked_at: Vec<ImageId> = self.keeps(image).collect();
+        // What was derived from it has the blobs of all that it was derived from, and stays.
+        let is_last = !self.children.contains_key(&image);
+        let mut looked_at: Vec<ImageId> = if is_last { self.keeps(image).collect() } else { Vec::new() };
         // What is kept by another of them is looked at again when that has gone.
         while let Some(next) = looked_at.pop() {
             if !gone.contains(&next) && !self.is_kept_beside(next, &gone) {
@@ -63,7 +65,9 @@ impl<'a> Claims<'a> {
         for blob in gone.iter().filter_map(|image| self.uses.edges.get(image)).flatten() {
             *users.entry(*blob).or_default() += 1;
         }
-        let is_free = |(blob, count): &(&i64, &u64)| self.users.get(*blob) == Some(*count);
+        let is_free = |(blob, count): &(&i64, &u64)| {
+            self.users.get(*blob) == Some(*count) && !self.uses.announced.contains(*blob)
+        };
         users.iter().filter(is_free).map(|(blob, _)| self.uses.size(*blob)).sum()
     }
 
@@ -152,7 +156,12 @@ mod tests {
             ..Uses::default()
         };
         let images = [image(1, None, 0), image(2, Some(1), 0), image(3, Some(2), 1)];
-        assert_eq!(Claims::new(&images, &uses).gives_back(ImageId(3)), 111);
+        let claims = Claims::new(&images, &uses);
+        assert_eq!(claims.gives_back(ImageId(3)), 111);
+        assert_eq!(claims.gives_back(ImageId(2)), 0, "what was derived from it has its blobs");
+        // Somebody is publishing what uses a blob of it again.
+        let beside = Uses { announced: [1].into(), ..uses.clone() };
+        assert_eq!(Claims::new(&images, &beside).gives_back(ImageId(3)), 11);
         let images = [image(1, None, 1), image(2, Some(1), 0), image(3, Some(2), 1)];
         let claims = Claims::new(&images, &uses);
         assert_eq!(claims.gives_back(ImageId(3)), 11);

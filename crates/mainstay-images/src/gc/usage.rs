@@ -93,7 +93,7 @@ impl Uses {
         self.sizes.get(&blob).copied().unwrap_or(0)
     }
 
-    /// Octets that are free once these images and what nothing uses are gone.
+    /// Octets that are free once these images and what nothing uses are gone. What is being published stays.
     #[must_use]
     pub fn reclaimable(&self, images: &BTreeSet<ImageId>) -> u64 {
         let kept: BTreeSet<i64> = self
@@ -102,7 +102,8 @@ impl Uses {
             .filter(|(image, _)| !images.contains(image))
             .flat_map(|(_, blobs)| blobs.iter().copied())
             .collect();
-        self.sizes.iter().filter(|(blob, _)| !kept.contains(blob)).map(|(_, size)| size).sum()
+        let is_free = |blob: &i64| !kept.contains(blob) && !self.announced.contains(blob);
+        self.sizes.iter().filter(|(blob, _)| is_free(blob)).map(|(_, size)| size).sum()
     }
 }
 
