@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mainstay_core::{Clock, SystemClock};
+use mainstay_core::{Clock, SystemClock, Timestamp};
 use mainstay_repo::{Capability, Repo, Topology as _};
 
 use super::handle::Engine;
@@ -218,12 +218,12 @@ impl EngineBuilder {
             let standing = store.standing().await?;
             let node = store.join(&config.name, takeover).await?;
             // Another host may have begun to work at the same time, with other contents: who joined sees that.
-            for registered in registry.all() {
-                if let Err(error) = store.define(&registered.flow, now).await {
-                    store.leave(node).await?;
-                    return Err(error);
+            if let Err(error) = look_again(&store, &registry, now).await {
+                // A node that nobody is would stand in the way of others until it is taken for dead.
+                if let Err(stays) = store.leave(node).await {
+                    tracing::warn!(%stays, node = config.name, "the node could not leave; it counts as one at work for a while");
                 }
-                tell_of_left_behind(&store, &registered.flow).await?;
+                return Err(error);
             }
             runner::telemetry::began_to_work(&config.name, node, self.repo.describe());
             Some(Runner::start(Setup {
@@ -251,6 +251,15 @@ impl fmt::Debug for EngineBuilder {
             .field("registry", &self.registry)
             .finish_non_exhaustive()
     }
+}
+
+/// Looks once more whether each version has the content that this host has for it.
+async fn look_again(store: &Store, registry: &Registry, now: Timestamp) -> Result<()> {
+    for registered in registry.all() {
+        store.define(&registered.flow, now).await?;
+        tell_of_left_behind(store, &registered.flow).await?;
+    }
+    Ok(())
 }
 
 /// Says so when open runs are pinned to a content that the version has no more.
