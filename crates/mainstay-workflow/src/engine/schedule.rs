@@ -40,7 +40,7 @@ pub enum CatchUp {
     Latest,
     /// None, if they are more than a minute ago.
     Skip,
-    /// One start for each, at most a hundred a second.
+    /// One start for each, at most a hundred a second by each node.
     All,
 }
 
